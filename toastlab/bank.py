@@ -1,0 +1,44 @@
+"""The bank: what training itself last said of each sample. No extra forward pass fills it [R]."""
+
+import torch
+from torch import Tensor
+
+
+class Bank:
+    """The last logits of every training sample, and how often an epoch visited it.
+
+    Attributes:
+        logits: [N, K] float32; rows of samples not yet seen are zero.
+        seen: [N] bool.
+        visits: [N] int64, visits since the last `start_epoch`, carried ones included.
+        carried: [N] int64, carried visits since the last `start_epoch`.
+    """
+
+    def __init__(self, num_samples: int, num_classes: int, device: torch.device | str) -> None:
+        self.logits = torch.zeros(num_samples, num_classes, device=device)
+        self.seen = torch.zeros(num_samples, dtype=torch.bool, device=device)
+        self.visits = torch.zeros(num_samples, dtype=torch.int64, device=device)
+        self.carried = torch.zeros(num_samples, dtype=torch.int64, device=device)
+
+    def start_epoch(self) -> None:
+        """Sets the counters of the epoch to zero; the logits stay."""
+        self.visits.zero_()
+        self.carried.zero_()
+
+    def write(self, index: Tensor, logits: Tensor, pure: Tensor, carried: Tensor) -> None:
+        """Stores the logits of one batch.
+
+        Args:
+            index: [B] int64; logits: [B, K].
+            pure: [B] bool, rows whose image was not mixed with another; only they are stored.
+            carried: [B] bool.
+        """
+        kept = torch.where(pure[:, None], logits.detach().float(), self.logits[index])
+        self.logits.index_copy_(0, index, kept)
+        self.seen.index_copy_(0, index, self.seen[index] | pure)
+        self.visits.index_add_(0, index, torch.ones_like(index))
+        self.carried.index_add_(0, index, carried.long())
+
+    def state(self) -> dict[str, Tensor]:
+        """The tensors themselves, for a checkpoint."""
+        return {k: getattr(self, k) for k in ("logits", "seen", "visits", "carried")}

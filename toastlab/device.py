@@ -1,0 +1,92 @@
+"""The device, chosen once; what it is; and the settings under which equal runs are bit-equal."""
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+
+import torch
+
+from toastlab.errors import DeviceError
+
+# cuBLAS is only deterministic with a fixed workspace, and reads this when CUDA starts.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def choose(name: str = "auto") -> torch.device:
+    """The device of that name; "auto" takes cuda, then mps, then cpu.
+
+    Raises:
+        DeviceError: it is not there, or no device has that name.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, found in there.items() if found))
+    usable = ", ".join(kind for kind, found in there.items() if found)
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or not there.get(device.type, False):
+        raise DeviceError(f"there is no device {name!r} here. Use 'auto' or one of: {usable}.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DeviceError(
+            f"there is no device {name!r}: this machine has {torch.cuda.device_count()} CUDA "
+            "devices, numbered from 0."
+        )
+    return device
+
+
+@contextmanager
+def reproducible(seed: int, threads: int, device: torch.device) -> Iterator[None]:
+    """Runs a block with deterministic algorithms, so many CPU threads and a seeded global generator.
+
+    The seed serves what draws from the global generator (dropout). All of it is put back afterwards.
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    threads_before, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        torch.manual_seed(seed)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
+        torch.set_num_threads(threads)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before, warn_only=warn_only)
+            torch.backends.cudnn.benchmark = benchmark
+            torch.set_num_threads(threads_before)
+
+
+def facts(device: torch.device) -> dict[str, str]:
+    """Where a result comes from: software and hardware, as stored with every run."""
+    found = {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "device": device.type,
+        "cpu capability": torch.backends.cpu.get_cpu_capability(),
+    }
+    if device.type == "cuda":
+        found["gpu"] = torch.cuda.get_device_name(device)
+    packages = ("toastlab", "torch", "torchvision", "numpy", "torchmetrics")
+    return found | {name: version(name) for name in packages}
+
+
+def _processor() -> str:
+    """The processor's trade name where the system tells, else what Python knows."""
+    if sys.platform == "linux":
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown"

@@ -1,0 +1,62 @@
+"""What bad input looks like to a user: one line that names the bad value and the fix.
+
+The only file of ours that every other one may import. Bad values raise `ValueError` (wrong type:
+`TypeError`); what lies outside the program (files, devices) raises an error of this module.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class DataError(ValueError):
+    """A data set that is missing, truncated, altered or not what its config says."""
+
+
+class DeviceError(ValueError):
+    """A device that was asked for and is not there."""
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss or the logits turned NaN or infinite; the last good state has been kept."""
+
+
+class StoreError(ValueError):
+    """A run folder that cannot be written, is incomplete, or does not match its config."""
+
+
+def one_of(what: str, value: str, choices: Iterable[str]) -> str:
+    """Returns `value` if it is among `choices`.
+
+    Raises:
+        ValueError: it is not; the message lists the choices and names the nearest one.
+    """
+    known = sorted(choices)
+    if value in known:
+        return value
+    near = get_close_matches(str(value).lower(), known, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"unknown {what} {value!r}.{hint} Choose one of: {', '.join(known)}.")
+
+
+def in_range(
+    what: str,
+    value: float,
+    low: float = float("-inf"),
+    high: float = float("inf"),
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> None:
+    """Checks `low <= value <= high`; `open_low` and `open_high` exclude the bounds.
+
+    Raises:
+        ValueError: it is outside, or NaN; the message states the interval.
+    """
+    above = value > low if open_low else value >= low
+    below = value < high if open_high else value <= high
+    if above and below:
+        return
+    left, right = "(" if open_low or low == float("-inf") else "[", (
+        ")" if open_high or high == float("inf") else "]"
+    )
+    raise ValueError(f"{what} is {value!r}, but must lie in {left}{low:g}, {high:g}{right}.")

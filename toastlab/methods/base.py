@@ -1,0 +1,145 @@
+"""The face that every method shows to a training loop, ours or a user's own.
+
+    method = Toast(labels, num_classes, batch_size, config)
+    for batch in method.batches(stream):        # one epoch
+        logits = model(prepare(batch.images))
+        loss = method.loss(logits, batch)
+        ... loss.total.backward(), step ...
+        method.observe(logits, batch)
+
+A method is a `MethodConfig` (data: names the run, makes the command line) and a `Method` (state on
+the device). A new one is one file with both, and one line in `methods/__init__.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from toastlab.bank import Bank
+from toastlab.losses import Loss, soft_cross_entropy
+from toastlab.medoids import check_labels
+from toastlab.stream import Batch, Stream
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """Settings of a method. `name` is what the command line and the stored runs call it."""
+
+    name: ClassVar[str]
+
+    def build(
+        self, labels: Tensor, num_classes: int, batch_size: int, generator: torch.Generator | None
+    ) -> Method:
+        """The method itself, with its state on the device of `labels` [N]."""
+        raise TypeError(f"{type(self).__name__} does not say which method it configures.")
+
+
+class Method:
+    """Cross-entropy to one target per class, with a bank; other methods change what they must.
+
+    Args:
+        labels: [N] int64, the labels trained on; their device is the method's.
+        num_classes: K.
+        batch_size: B, even, 2 to N.
+        generator: on that device, for methods that draw lots.
+
+    Raises:
+        ValueError: labels out of range.
+
+    Attributes:
+        mixed_carry: what becomes of carried samples under Mixup and CutMix, see `Mixing`.
+        bank: the last logits of every sample, see `Bank`.
+        table: [K, K] float32, the target of each class; the identity means hard targets.
+    """
+
+    mixed_carry: str = "unmixed"
+
+    def __init__(
+        self,
+        labels: Tensor,
+        num_classes: int,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        check_labels(labels, num_classes)
+        self.labels, self.num_classes, self.batch_size = labels, num_classes, batch_size
+        self.generator = generator
+        self.bank = Bank(len(labels), num_classes, labels.device)
+        self.table = torch.eye(num_classes, device=labels.device)
+
+    @property
+    def places(self) -> int:
+        """Images in a batch; B unless the method puts some on top."""
+        return self.batch_size
+
+    def batches(self, stream: Stream) -> Iterator[Batch]:
+        """One epoch of batches, and what the method does at its end."""
+        stream.start_epoch()
+        self.bank.start_epoch()
+        for _ in range(stream.steps(self.places)):
+            yield self.next_batch(stream)
+        self.end_epoch()
+
+    def next_batch(self, stream: Stream) -> Batch:
+        """`places` samples; here all new, none carried."""
+        nobody = torch.zeros((), dtype=torch.int64, device=self.labels.device)
+        index, images = stream.draw(nobody[None], nobody, self.places)
+        return self._batch(stream, index, images)
+
+    def _batch(self, stream: Stream, index: Tensor, images: Tensor) -> Batch:
+        labels = stream.labels[index]
+        return Batch(
+            index=index,
+            images=images,
+            labels=labels,
+            carried=torch.zeros_like(index, dtype=torch.bool),
+            past=torch.zeros(len(index), self.num_classes, device=index.device),
+            visits=torch.zeros_like(index),
+            partner=index,
+            partner_labels=labels,
+            weight=torch.ones(len(index), device=index.device),
+        )
+
+    def targets(self, batch: Batch) -> Tensor:
+        """[B, K] float32: each sample's class target, mixed as its image was."""
+        return mixed_rows(self.table, batch)
+
+    def loss(self, logits: Tensor, batch: Batch) -> Loss:
+        """Mean cross-entropy [] of the logits [B, K] to `targets`."""
+        total = soft_cross_entropy(logits, self.targets(batch)).mean()
+        return Loss(total, {"stage1": total.detach()})
+
+    @torch.no_grad()
+    def observe(self, logits: Tensor, batch: Batch) -> None:
+        """Takes note of the logits [B, K] of the step that just ended."""
+        self.bank.write(batch.index, logits, batch.weight == 1, batch.carried)
+
+    def end_epoch(self) -> None:
+        """Called once after the last batch of an epoch."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Tensors that the next epoch depends on, for a checkpoint."""
+        state = {f"bank.{k}": v for k, v in self.bank.state().items()}
+        state["table"] = self.table
+        if self.generator is not None:
+            state["generator"] = self.generator.get_state()
+        return state
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Continues from `state`."""
+        for name, tensor in self.state().items():
+            if name == "generator":
+                assert self.generator is not None
+                self.generator.set_state(state[name].cpu())
+            else:
+                tensor.copy_(state[name])
+
+
+def mixed_rows(table: Tensor, batch: Batch) -> Tensor:
+    """Rows of a table [K, K] by class, mixed as the images were: w t_a + (1 - w) t_b; [B, K]."""
+    return torch.lerp(table[batch.partner_labels], table[batch.labels], batch.weight[:, None])

@@ -1,0 +1,32 @@
+"""Label smoothing (Szegedy et al., 2016): CE((1 - s) e_y + s / K, p(z))."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from toastlab.errors import in_range
+from toastlab.methods.base import Method, MethodConfig
+
+
+@dataclass(frozen=True)
+class LabelSmoothingConfig(MethodConfig):
+    """Label smoothing."""
+
+    name: ClassVar[str] = "label-smoothing"
+
+    smoothing: float = 0.1  # s, share of the target spread evenly over all classes, in [0, 1]
+
+    def __post_init__(self) -> None:
+        in_range("smoothing", self.smoothing, 0, 1)
+
+    def build(
+        self, labels: Tensor, num_classes: int, batch_size: int, generator: torch.Generator | None
+    ) -> Method:
+        """A `Method` whose class targets are smoothed once and for all."""
+        method = Method(labels, num_classes, batch_size, generator)
+        method.table = torch.lerp(
+            method.table, torch.full_like(method.table, 1 / num_classes), self.smoothing
+        )
+        return method

@@ -1,0 +1,287 @@
+"""TOAST: class-medoid soft targets, and past predictions for the under-trained samples.
+
+Source: Z. Yin, J. Pu, Y. Zhou, X. Xue, "Two-Stage Approach for Targeted Knowledge Transfer in
+Self-Knowledge Distillation", IEEE/CAA J. Autom. Sinica 11(11):2270-2283, 2024,
+doi 10.1109/JAS.2024.124629.
+
+[S] marks what the source's abstract states; [R] is this project's reading, each an option. The
+paper's own equations are not public: nothing here is to be quoted as theirs.
+
+    [S] stage 1: hard targets softened with class medoids of the logits
+    [S] stage 2: under-trained samples distilled from past predictions, half a batch of them
+    [S] L = stage 1 and stage 2, linearly combined
+
+One sample's way: it is drawn (`next_batch`), its target is looked up and its loss taken (`loss`),
+its logits go into the bank and, if it is under-trained, into the carry (`observe`); when the
+epoch ends the bank makes new medoids (`end_epoch`).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from toastlab.carry import CRITERIA, Carry, select, under_trained
+from toastlab.errors import in_range, one_of
+from toastlab.losses import (
+    Loss,
+    combine,
+    masked_mean,
+    past_targets,
+    probability_kl,
+    soft_cross_entropy,
+)
+from toastlab.medoids import (
+    DISTANCES,
+    PROTOTYPES,
+    SCOPES,
+    Medoids,
+    candidates,
+    class_means,
+    class_medoids,
+    class_targets,
+    soft_targets,
+)
+from toastlab.methods.base import Method, MethodConfig, mixed_rows
+from toastlab.stream import Batch, Stream
+
+
+@dataclass(frozen=True)
+class ToastConfig(MethodConfig):
+    """TOAST. Both weights 0 is cross-entropy; one of them 0 is the other stage alone."""
+
+    name: ClassVar[str] = "toast"
+
+    # Combination
+    medoid_weight: float = 0.3  # a, share of the medoid's soft target, in [0, 1]
+    past_weight: float = 1.0  # b, weight of the past predictions, >= 0 (target form: a + b <= 1)
+    combination: str = "loss"  # loss: L1 + b L2; target: one cross-entropy to a mixed target
+
+    # Stage 1
+    medoid_temperature: float = 2.0  # T_m > 0; higher is softer
+    distance: str = "euclidean"  # euclidean, squared-euclidean, cosine, manhattan
+    scope: str = "correct"  # candidates: correct (classified right) or all of the class
+    refresh_every: int = 1  # epochs between two medoid computations, >= 1
+    prototype: str = "medoid"  # medoid; its controls: mean, mean-softmax (as OLS), uniform (as LS)
+
+    # Stage 2
+    past_temperature: float = 3.0  # T_p > 0
+    criterion: str = "misclassified"  # or probability, quantile, medoid-distance, random, all
+    threshold: float = 0.5  # true-class probability, in (0, 1], for probability
+    share: float = 0.25  # share of a batch, in (0, 1], for quantile and medoid-distance
+    source: str = "carry"  # carry: into the next batch; memory: KL to each sample's last visit
+    layout: str = "replace"  # carried samples replace new ones, or come as extra on top
+    max_visits: int = 1  # times in a row a sample is carried, >= 1: 1 is once, more until trained
+    divide_by: str = "carried"  # the KL's mean is over the carried samples or over the batch
+    keep_carry: bool = False  # keep the carry at the end of an epoch
+    replay: bool = False  # control: carry even at past weight 0, so that only the sampling acts
+    mixed_carry: str = "unmixed"  # under Mixup and CutMix: unmixed, repeat (the same mix), stored
+
+    def __post_init__(self) -> None:
+        in_range("medoid weight", self.medoid_weight, 0, 1)
+        in_range("past weight", self.past_weight, 0, open_high=True)
+        in_range("medoid temperature", self.medoid_temperature, 0, open_low=True, open_high=True)
+        in_range("past temperature", self.past_temperature, 0, open_low=True, open_high=True)
+        in_range("refresh every", self.refresh_every, 1)
+        in_range("max visits", self.max_visits, 1)
+        in_range("threshold", self.threshold, 0, 1, open_low=True)
+        in_range("share", self.share, 0, 1, open_low=True)
+        one_of("combination", self.combination, ("loss", "target"))
+        one_of("distance", self.distance, DISTANCES)
+        one_of("scope", self.scope, SCOPES)
+        one_of("prototype", self.prototype, PROTOTYPES)
+        one_of("criterion", self.criterion, CRITERIA)
+        one_of("source", self.source, ("carry", "memory"))
+        one_of("layout", self.layout, ("replace", "extra"))
+        one_of("divisor", self.divide_by, ("carried", "batch"))
+        one_of("mixed carry", self.mixed_carry, ("unmixed", "repeat", "stored"))
+        if self.combination == "target" and self.medoid_weight + self.past_weight > 1:
+            raise ValueError(
+                f"in the target form the weights add to "
+                f"{self.medoid_weight + self.past_weight:g}, but must not exceed 1: what is left "
+                "is the share of the hard label. Lower past_weight or medoid_weight."
+            )
+        if self.mixed_carry == "repeat" and self.source == "memory":
+            raise ValueError("mixed_carry 'repeat' needs source 'carry': a memory repeats no mix.")
+
+    def build(
+        self, labels: Tensor, num_classes: int, batch_size: int, generator: torch.Generator | None
+    ) -> "Toast":
+        """TOAST with its state on the labels' device."""
+        return Toast(labels, num_classes, batch_size, self, generator)
+
+
+class Toast(Method):
+    """TOAST on a device; see `Method` for the face and `ToastConfig` for the options.
+
+    Attributes:
+        medoids: the current `Medoids` (index -1 everywhere until the first refresh).
+        soft: [K, K] float32, the current soft target q_c of each class.
+        carry: who goes into the next batch.
+    """
+
+    def __init__(
+        self,
+        labels: Tensor,
+        num_classes: int,
+        batch_size: int,
+        config: ToastConfig | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(labels, num_classes, batch_size, generator)
+        self.config = config if config is not None else ToastConfig()
+        self.mixed_carry = self.config.mixed_carry
+        self.epoch = torch.zeros((), dtype=torch.int64)  # on the CPU: a count, not data
+        device, k = labels.device, num_classes
+        self.medoids = Medoids(
+            torch.full((k,), -1, dtype=torch.int64, device=device), torch.zeros(k, k, device=device)
+        )
+        self.soft = torch.eye(k, device=device)
+        if self.config.prototype == "uniform":
+            self._set_soft(torch.full((k, k), 1 / k, device=device))
+        self.carry = self._empty()
+
+    @property
+    def half(self) -> int:
+        """H, the places of the carry: half the batch size [S]."""
+        return self.batch_size // 2
+
+    @property
+    def places(self) -> int:
+        """B, or with layout "extra" B + H: places not taken by carried samples go to new ones."""
+        return self.batch_size + (self.half if self._carries and self._extra else 0)
+
+    @property
+    def _extra(self) -> bool:
+        return self.config.layout == "extra"
+
+    @property
+    def _second_stage(self) -> bool:
+        return self.config.past_weight > 0 or self.config.replay
+
+    @property
+    def _carries(self) -> bool:
+        return self._second_stage and self.config.source == "carry"
+
+    def _empty(self) -> Carry:
+        return Carry.empty(self.half, self.num_classes, self.labels.device)
+
+    def next_batch(self, stream: Stream) -> Batch:
+        """The carried samples first, with their past logits, then new ones."""
+        if not self._carries:
+            batch = super().next_batch(stream)
+            return self._remember(batch) if self._second_stage else batch
+        carry = self.carry
+        index, images = stream.draw(carry.index, carry.count, self.places)
+        batch = self._batch(stream, index, images)
+        rest = self.places - self.half
+        batch.carried = torch.arange(self.places, device=index.device) < carry.count
+        batch.past = F.pad(carry.logits, (0, 0, 0, rest))
+        batch.visits = F.pad(carry.visits, (0, rest)) * batch.carried
+        return batch
+
+    def _remember(self, batch: Batch) -> Batch:
+        """Source "memory" [R, option]: the half of the batch most in need, judged by its last visit."""
+        batch.past = self.bank.logits[batch.index]
+        seen = self.bank.seen[batch.index]
+        marked, urgency = self._under_trained(batch.past, batch.labels, seen)
+        places = torch.arange(len(seen), device=seen.device)
+        chosen = select(marked & seen, urgency, places, batch.past, batch.visits, self.half)
+        taken = torch.arange(self.half, device=seen.device) < chosen.count
+        batch.carried = batch.carried.scatter(0, chosen.index, taken)
+        return batch
+
+    def loss(self, logits: Tensor, batch: Batch) -> Loss:
+        """L = L1 + b L2, or one cross-entropy to the mixed target; logits are [B, K]."""
+        cfg = self.config
+        targets = self.targets(batch)
+        if cfg.past_weight == 0:
+            return combine(soft_cross_entropy(logits, targets), logits.new_zeros(()), 0.0)
+        past = self._past_probability(batch)
+        if cfg.combination == "target":
+            hard = mixed_rows(torch.eye(self.num_classes, device=past.device), batch)
+            targets = past_targets(targets, hard, past, batch.carried, cfg.past_weight)
+            return combine(soft_cross_entropy(logits, targets), logits.new_zeros(()), 0.0)
+        kl = probability_kl(logits, past, cfg.past_temperature)
+        stage2 = masked_mean(kl, batch.carried, cfg.divide_by)
+        return combine(soft_cross_entropy(logits, targets), stage2, cfg.past_weight)
+
+    def _past_probability(self, batch: Batch) -> Tensor:
+        """[B, K] p(z_past; T_p); with `mixed_carry` "stored", mixed like the image."""
+        temperature = self.config.past_temperature
+        past = (batch.past.detach() / temperature).softmax(1)
+        if self.config.mixed_carry != "stored":
+            return past
+        other = (self.bank.logits[batch.partner] / temperature).softmax(1)
+        return torch.lerp(other, past, batch.weight[:, None])
+
+    @torch.no_grad()
+    def observe(self, logits: Tensor, batch: Batch) -> None:
+        """Logits into the bank; the under-trained samples become the next carry."""
+        super().observe(logits, batch)
+        if self._carries:
+            eligible = batch.visits < self.config.max_visits
+            marked, urgency = self._under_trained(logits, batch.labels, eligible)
+            self.carry = select(
+                marked,
+                urgency,
+                batch.index,
+                logits,
+                batch.visits,
+                self.half,
+                self.config.max_visits,
+            )
+
+    def _under_trained(
+        self, logits: Tensor, labels: Tensor, eligible: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return under_trained(
+            logits,
+            labels,
+            self.config.criterion,
+            threshold=self.config.threshold,
+            share=self.config.share,
+            medoid_logits=self.medoids.logits,
+            medoid_exists=self.medoids.exists,
+            eligible=eligible,
+            generator=self.generator,
+        )
+
+    def end_epoch(self) -> None:
+        """New medoids from the bank, every `refresh_every` epochs; the carry is dropped."""
+        self.epoch += 1
+        if not self.config.keep_carry:
+            self.carry = self._empty()
+        wanted = self.config.medoid_weight > 0 or self.config.criterion == "medoid-distance"
+        if wanted and int(self.epoch) % self.config.refresh_every == 0:
+            self._refresh()
+
+    @torch.no_grad()
+    def _refresh(self) -> None:
+        bank, cfg = self.bank, self.config
+        self.medoids = class_medoids(
+            bank.logits, self.labels, distance=cfg.distance, scope=cfg.scope, seen=bank.seen
+        )
+        exists = self.medoids.exists
+        if cfg.prototype == "medoid":
+            self._set_soft(soft_targets(self.medoids.logits, exists, cfg.medoid_temperature))
+        elif cfg.prototype != "uniform":
+            chosen = candidates(bank.logits, self.labels, cfg.scope) & bank.seen
+            softmax = cfg.prototype == "mean-softmax"
+            mean = class_means(bank.logits, self.labels, chosen, softmax=softmax)
+            # A mean of softmaxes is a soft target already: log, then softmax, gives it back.
+            logits = mean.clamp(min=torch.finfo(mean.dtype).tiny).log() if softmax else mean
+            temperature = 1.0 if softmax else cfg.medoid_temperature
+            self._set_soft(soft_targets(logits, exists, temperature))
+
+    def _set_soft(self, soft: Tensor) -> None:
+        self.soft = soft
+        self.table = class_targets(soft, self.config.medoid_weight)
+
+    def state(self) -> dict[str, Tensor]:
+        """The tensors of `Method`, the medoids, the carry."""
+        carry = {f"carry.{k}": getattr(self.carry, k) for k in ("index", "logits", "visits", "count")}
+        medoids = {"medoids.index": self.medoids.index, "medoids.logits": self.medoids.logits}
+        return super().state() | carry | medoids | {"soft": self.soft, "epoch": self.epoch}

@@ -1,0 +1,261 @@
+"""Run folders: written whole or not at all, named by what they are a result of, found again.
+
+    STORE/
+        0f3a...c1/              sha256 of config, data and format, 16 hex digits
+            config.json         settings, the data's fingerprint, the format
+            metrics.csv         one row per epoch
+            arrays.safetensors  predictions, medoids, dynamics
+            weights.safetensors
+            facts.json          software, hardware, threads
+        .partial-0f3a...c1/     a run under way: its checkpoint
+
+Everything in it is data: JSON, CSV, safetensors; nothing that is loaded can run.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import load_file as load_tensors
+from safetensors.torch import save_file as save_tensors
+from torch import Tensor, nn
+
+from toastlab.augment import AugmentConfig
+from toastlab.data import DataConfig, Dataset, load
+from toastlab.dynamics import Dynamics
+from toastlab.errors import StoreError, one_of
+from toastlab.methods import CONFIGS
+from toastlab.train import Result, TrainConfig, train
+
+# Raise when the meaning of a stored result changes, so that no older one passes for a new one.
+FORMAT = 1
+
+
+def to_json(config: TrainConfig) -> dict[str, Any]:
+    """The settings as plain data; the method carries its name."""
+    plain = asdict(config)
+    plain["method"] = {"name": config.method.name, **plain["method"]}
+    return plain
+
+
+def from_json(plain: dict[str, Any]) -> TrainConfig:
+    """The config that `to_json` was given.
+
+    Raises:
+        ValueError: an unknown method, or a value that the config refuses.
+        TypeError: a field that the config does not have.
+    """
+    plain = dict(plain)
+    method = dict(plain.pop("method"))
+    name = one_of("method", method.pop("name"), CONFIGS)
+    data, augment = DataConfig(**plain.pop("data")), AugmentConfig(**plain.pop("augment"))
+    return TrainConfig(data=data, augment=augment, method=CONFIGS[name](**method), **plain)
+
+
+def run_key(config: TrainConfig, fingerprint: str) -> str:
+    """16 hex digits that name a run: its settings, its data's contents, the format."""
+    content = {"config": to_json(config), "data": fingerprint, "format": FORMAT}
+    # Where the data lie and who decodes them does not change what they are.
+    for unimportant in ("path", "workers"):
+        content["config"]["data"].pop(unimportant)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run on disk. Files are read when first asked for."""
+
+    folder: Path
+    config: TrainConfig
+    fingerprint: str
+
+    @property
+    def key(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """One row per epoch, see `Result.metrics`."""
+        return pd.read_csv(self.folder / "metrics.csv", float_precision="round_trip")
+
+    @cached_property
+    def facts(self) -> dict[str, str]:
+        """Software and hardware that made it."""
+        return dict(json.loads((self.folder / "facts.json").read_text(encoding="utf-8")))
+
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All arrays, by `group.name`."""
+        return dict(load_arrays(self.folder / "arrays.safetensors"))
+
+    def weights(self) -> dict[str, Tensor]:
+        """The network's state dict."""
+        return dict(load_tensors(self.folder / "weights.safetensors"))
+
+    def group(self, name: str) -> dict[str, np.ndarray]:
+        """Arrays of "predictions", "medoids" or "dynamics", as in `Result`."""
+        return {
+            k.removeprefix(f"{name}."): v for k, v in self.arrays.items() if k.startswith(f"{name}.")
+        }
+
+    @cached_property
+    def dynamics(self) -> Dynamics | None:
+        """Per-sample history, if it was recorded."""
+        found = self.group("dynamics")
+        return Dynamics(**{"logits": None, **found}) if found else None
+
+    @property
+    def last(self) -> dict[str, float]:
+        """Metrics of the last epoch, which is the one that is reported."""
+        return {str(k): float(v) for k, v in self.metrics.iloc[-1].items()}
+
+
+class RunStore:
+    """A folder of runs.
+
+    Args:
+        root: made if it is not there, at the first write.
+    """
+
+    def __init__(self, root: Path | str = "runs") -> None:
+        self.root = Path(root)
+
+    def open(self, key: str) -> Run:
+        """The run of that name, or of the one name that begins so.
+
+        Raises:
+            StoreError: none or several begin so, or the folder does not hold what its name says.
+        """
+        found = sorted(p for p in self.root.glob(f"{key}*") if p.is_dir()) if key else []
+        if len(found) != 1:
+            raise StoreError(
+                f"{len(found)} runs in {self.root} begin with {key!r}; "
+                "`toastlab runs list` shows what is there."
+            )
+        return _open(found[0])
+
+    def list(self) -> list[Run]:
+        """All finished runs, oldest first.
+
+        Raises:
+            StoreError: a folder does not hold what its name says.
+        """
+        folders = [p for p in self.root.glob("*/config.json") if not p.parent.name.startswith(".")]
+        return [_open(p.parent) for p in sorted(folders, key=lambda p: p.stat().st_mtime)]
+
+    def find(self, config: TrainConfig, fingerprint: str) -> Run | None:
+        """The run with these settings and data, if it is finished."""
+        folder = self.root / run_key(config, fingerprint)
+        return _open(folder) if folder.exists() else None
+
+    def get(
+        self,
+        config: TrainConfig,
+        *,
+        dataset: Dataset | None = None,
+        model: nn.Module | None = None,
+        device: str = "auto",
+        on_epoch: Callable[[dict[str, float]], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Run | None:
+        """The run, from the store or trained now; arguments and errors as of `train`.
+
+        A run that was interrupted continues after its last finished epoch. A user's own `model`
+        is known to the store by `config.model` only: give each network its own name there.
+
+        Returns:
+            None only if `should_stop` stopped it.
+        """
+        if dataset is None:
+            dataset = load(config.data)
+        run = self.find(config, dataset.fingerprint)
+        if run is not None:
+            return run
+        partial = self.root / f".partial-{run_key(config, dataset.fingerprint)}"
+        self._writable()
+        result = train(
+            config,
+            dataset=dataset,
+            model=model,
+            device=device,
+            checkpoint=partial / "checkpoint.pt",
+            on_epoch=on_epoch,
+            should_stop=should_stop,
+        )
+        if result is None:
+            return None
+        run = self.add(result)
+        shutil.rmtree(partial, ignore_errors=True)
+        return run
+
+    def add(self, result: Result) -> Run:
+        """Writes a result aside and moves it into place in one go; a run already there stays.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        self._writable()
+        folder = self.root / run_key(result.config, result.fingerprint)
+        aside = Path(tempfile.mkdtemp(prefix=f".writing-{folder.name}-", dir=self.root))
+        try:
+            _write(aside, result)
+            aside.rename(folder)
+        except OSError as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            if not folder.exists():  # somebody else was quicker, with the same run
+                raise StoreError(f"cannot write the run to {folder}: {error}") from error
+        return _open(folder)
+
+    def _writable(self) -> None:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.root).close()
+        except OSError as error:
+            raise StoreError(
+                f"cannot write to the run store {str(self.root)!r} ({error.strerror}); choose "
+                "another folder with --store, or free this one."
+            ) from error
+
+
+def _write(folder: Path, result: Result) -> None:
+    config = {"config": to_json(result.config), "data": result.fingerprint, "format": FORMAT}
+    (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+    (folder / "facts.json").write_text(json.dumps(result.facts, indent=1), encoding="utf-8")
+    result.metrics.to_csv(folder / "metrics.csv", index=False)
+    dynamics = {} if result.dynamics is None else vars(result.dynamics)
+    groups = {"predictions": result.predictions, "medoids": result.medoids, "dynamics": dynamics}
+    arrays = {
+        f"{group}.{name}": np.ascontiguousarray(array)
+        for group, named in groups.items()
+        for name, array in named.items()
+        if array is not None
+    }
+    save_arrays(arrays, folder / "arrays.safetensors")
+    save_tensors(result.weights, folder / "weights.safetensors")
+    folder.chmod(0o755)  # mkdtemp makes it private
+
+
+def _open(folder: Path) -> Run:
+    try:
+        stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = from_json(stored["config"])
+        if stored["format"] != FORMAT:
+            raise ValueError(f"it has format {stored['format']}, this toastlab has {FORMAT}")
+        if run_key(config, stored["data"]) != folder.name:
+            raise ValueError("its settings are not those that its name stands for")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"the run folder {folder} cannot be trusted: {error}. Remove it and train again."
+        ) from error
+    return Run(folder, config, stored["data"])

@@ -1,0 +1,336 @@
+"""One training run: its config, the loop, checkpoints that resume to the bit.
+
+The loop is open: explicit calls, no hooks. Nothing in the step waits for the device; the host reads
+results once per epoch.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, MultiStepLR
+
+from toastlab import device as devices
+from toastlab.augment import Augment, AugmentConfig, Mixer, pixel_statistics
+from toastlab.data import DataConfig, Dataset, DiskSplit, Split, load
+from toastlab.dynamics import Dynamics
+from toastlab.errors import TrainingDiverged, in_range, one_of
+from toastlab.methods import MethodConfig, Toast, ToastConfig
+from toastlab.methods.base import Method
+from toastlab.metrics import evaluate
+from toastlab.mixing import Mixing
+from toastlab.models import build, check_model
+from toastlab.recorder import RECORDS, Recorder
+from toastlab.stream import Stream
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One run. Together with the data's contents these settings name it."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    method: MethodConfig = field(default_factory=ToastConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: str = "mlp"  # a name of toastlab.models, or what you call your own network
+    epochs: int = 30  # >= 1; an epoch is as many batches as make up N images
+    batch_size: int = 128  # B, even, 2 to N
+    optimizer: str = "sgd"  # sgd (Nesterov) or adamw
+    learning_rate: float = 0.05  # > 0, at the start
+    momentum: float = 0.9  # in [0, 1), for sgd
+    weight_decay: float = 5e-4  # >= 0
+    schedule: str = "cosine"  # cosine to 0, step (a tenth at 50 % and at 75 %), constant
+    seed: int = 0  # of weights, order, augmentation, dropout, lots
+    record: str = "auto"  # dynamics: logits, summary (probability, correctness), none; auto by size
+    threads: int = 1  # CPU threads; part of the run, since sums round differently with another
+
+    def __post_init__(self) -> None:
+        in_range("epochs", self.epochs, 1)
+        if self.batch_size < 2 or self.batch_size % 2:
+            raise ValueError(
+                f"batch size is {self.batch_size}, but must be even and at least 2: "
+                "half of it can be carried."
+            )
+        one_of("optimizer", self.optimizer, ("sgd", "adamw"))
+        one_of("schedule", self.schedule, ("cosine", "step", "constant"))
+        one_of("record", self.record, RECORDS)
+        in_range("learning rate", self.learning_rate, 0, open_low=True, open_high=True)
+        in_range("momentum", self.momentum, 0, 1, open_high=True)
+        in_range("weight decay", self.weight_decay, 0, open_high=True)
+        in_range("threads", self.threads, 1)
+        in_range("seed", self.seed, 0, 2**31)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a run leaves.
+
+    Attributes:
+        config: its settings.
+        fingerprint: SHA-256 of the data set.
+        metrics: one row per epoch: losses, times, and `val_*`, `test_*` of `metrics.evaluate`.
+        dynamics: per-sample history of the training split.
+        medoids: `index` [E, K] int64 (-1: none), `logits` [E, K, K] float16, `soft` [K, K] float32;
+            empty for methods without medoids.
+        predictions: `val_logits`, `test_logits` [N, K] float32 of the last epoch, and labels.
+        weights: the network's state dict, on the CPU.
+        facts: software and hardware.
+    """
+
+    config: TrainConfig
+    fingerprint: str
+    metrics: pd.DataFrame
+    dynamics: Dynamics | None
+    medoids: dict[str, np.ndarray]
+    predictions: dict[str, np.ndarray]
+    weights: dict[str, Tensor]
+    facts: dict[str, str]
+
+
+def train(
+    config: TrainConfig,
+    *,
+    dataset: Dataset | None = None,
+    model: nn.Module | None = None,
+    device: str = "auto",
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Result | None:
+    """Trains one network.
+
+    Args:
+        config: the run.
+        dataset: loaded already, or a user's own; None loads `config.data`.
+        model: a user's own network, trained in place; None builds `config.model`.
+        device: "auto", "cuda", "cuda:1", "mps", "cpu".
+        checkpoint: file written after every epoch, and resumed from if it is there.
+        on_epoch: called after every epoch with its row of metrics.
+        should_stop: asked before every step; True ends the run and `train` returns None.
+
+    Raises:
+        TrainingDiverged: the loss turned NaN or infinite; the checkpoint holds the epoch before.
+        ValueError: network and data do not fit, or the batch is larger than the training split.
+        DataError, DeviceError: see there.
+    """
+    place = devices.choose(device)
+    with devices.reproducible(config.seed, config.threads, place):
+        if dataset is None:
+            dataset = load(config.data, place)
+        run = _Run(config, dataset, model, place)
+        first = run.resume(checkpoint)
+        for epoch in range(first, config.epochs):
+            row = run.epoch(epoch, should_stop, checkpoint)
+            if row is None:
+                return None
+            if checkpoint is not None:
+                run.save(checkpoint, epoch + 1)
+            if on_epoch is not None:
+                on_epoch(row)
+        return run.result()
+
+
+class _Run:
+    """The parts of a run, put together."""
+
+    def __init__(
+        self, config: TrainConfig, dataset: Dataset, model: nn.Module | None, device: torch.device
+    ) -> None:
+        self.config, self.dataset, self.device = config, dataset, device
+        split, classes = dataset.train, dataset.num_classes
+        seeds = [int(s) for s in np.random.SeedSequence(config.seed).generate_state(4)]
+        self.generator = torch.Generator(device).manual_seed(seeds[0])
+        lots = torch.Generator(device).manual_seed(seeds[1])
+        self.stream = Stream(split, config.batch_size, seeds[2])
+        self.method: Method = config.method.build(split.labels, classes, config.batch_size, lots)
+        if model is None:
+            model = build(config.model, classes, dataset.channels, dataset.image_size, config.seed)
+        self.model = model.to(device)
+        self.augment = Augment(config.augment, *_statistics(split))
+        self.mixing: Mixing | None = None
+        if config.augment.mix != "none":
+            mixer = Mixer(config.augment, classes)
+            self.mixing = Mixing(mixer, self.method.mixed_carry, self._augment, seeds[3])
+        sample = next(iter(split.batches(2)))[0]
+        check_model(self.model, self.augment.evaluate(sample), classes)
+        self.optimizer = _optimizer(config, self.model)
+        self.steps = self.stream.steps(self.method.places)
+        self.schedule = _schedule(config, self.optimizer, self.steps)
+        self.recorder = Recorder(config.record, config.epochs, len(split), classes)
+        self.rows: list[dict[str, float]] = []
+
+    def _augment(self, images: Tensor) -> Tensor:
+        return self.augment.train(images, self.generator)
+
+    def epoch(
+        self, epoch: int, should_stop: Callable[[], bool] | None, checkpoint: Path | None
+    ) -> dict[str, float] | None:
+        """One epoch: train, evaluate, record. Returns its row of metrics, or None if stopped."""
+        started, sums, carried = time.perf_counter(), {}, torch.zeros((), device=self.device)
+        rate = self.schedule.get_last_lr()[0]
+        if self.mixing is not None:
+            self.mixing.start_epoch()
+        self.model.train()
+        for batch in self.method.batches(self.stream):
+            if should_stop is not None and should_stop():
+                return None
+            images = self._augment(batch.images)
+            if self.mixing is not None:
+                images = self.mixing(images, batch, self.stream)
+            logits = self.model(images)
+            loss = self.method.loss(logits, batch)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.total.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            self.schedule.step()
+            self.method.observe(logits, batch)
+            for name, value in {"loss": loss.total.detach(), **loss.parts}.items():
+                sums[name] = sums.get(name, 0.0) + value
+            carried += batch.carried.sum()
+        images_seen = self.steps * self.method.places
+        row = {"epoch": epoch + 1, "learning_rate": rate}
+        row |= {name: float(total) / self.steps for name, total in sums.items()}
+        row |= {"carried_share": float(carried) / images_seen, "images": images_seen}
+        row["train_seconds"] = time.perf_counter() - started
+        self._check_finite(row, checkpoint)
+        for name, split in (("val", self.dataset.val), ("test", self.dataset.test)):
+            logits, labels = self.predict(split)
+            row |= {f"{name}_{k}": v for k, v in evaluate(logits, labels).items()}
+        self.recorder.add(epoch, self.method)
+        self.rows.append(row)
+        return row
+
+    def _check_finite(self, row: dict[str, float], checkpoint: Path | None) -> None:
+        finite = np.isfinite(row["loss"]) and all(
+            bool(torch.isfinite(p).all()) for p in self.model.parameters()
+        )
+        if not finite:
+            kept = f" The state after epoch {row['epoch'] - 1:.0f} is kept in {checkpoint}."
+            raise TrainingDiverged(
+                f"the loss turned NaN or infinite in epoch {row['epoch']:.0f}: lower the learning "
+                f"rate (now {self.config.learning_rate:g}) or look for extreme pixels."
+                + (kept if checkpoint is not None and checkpoint.exists() else "")
+            )
+
+    @torch.no_grad()
+    def predict(self, split: Split | DiskSplit) -> tuple[Tensor, Tensor]:
+        """Logits [N, K] float32 and labels [N] of a split, in evaluation mode."""
+        self.model.eval()
+        logits, labels = [], []
+        for images, truth in split.batches(1024):
+            logits.append(self.model(self.augment.evaluate(images)).float())
+            labels.append(truth)
+        return torch.cat(logits), torch.cat(labels)
+
+    def result(self) -> Result:
+        """Everything to keep, on the CPU."""
+        predictions: dict[str, np.ndarray] = {}
+        for name, split in (("val", self.dataset.val), ("test", self.dataset.test)):
+            logits, labels = self.predict(split)
+            predictions[f"{name}_logits"] = logits.cpu().numpy()
+            predictions[f"{name}_labels"] = labels.cpu().numpy()
+        medoids: dict[str, np.ndarray] = {}
+        if isinstance(self.method, Toast):
+            medoids = self.recorder.medoids() | {"soft": self.method.soft.cpu().numpy()}
+        return Result(
+            config=self.config,
+            fingerprint=self.dataset.fingerprint,
+            metrics=pd.DataFrame(self.rows),
+            dynamics=self.recorder.dynamics(self.dataset.train),
+            medoids=medoids,
+            predictions=predictions,
+            weights={k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()},
+            facts=devices.facts(self.device) | {"threads": str(self.config.threads)},
+        )
+
+    def save(self, path: Path, epoch: int) -> None:
+        """Writes the state after `epoch` epochs aside and puts it in place in one go."""
+        state: dict[str, Any] = {
+            "epoch": epoch,
+            "fingerprint": self.dataset.fingerprint,
+            "rows": self.rows,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "method": self.method.state(),
+            "stream": self.stream.state(),
+            "recorder": self.recorder.state(),
+            "generators": self._generators(),
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_suffix(".new")
+        torch.save(state, aside)
+        aside.replace(path)
+
+    def resume(self, path: Path | None) -> int:
+        """Continues from a checkpoint if there is one; returns the number of finished epochs."""
+        if path is None or not path.exists():
+            return 0
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if state["fingerprint"] != self.dataset.fingerprint:
+            raise ValueError(f"{path} was made with other data; remove it to start afresh.")
+        self.rows = state["rows"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.method.load(state["method"])
+        self.stream.load(state["stream"])
+        self.recorder.load(state["recorder"])
+        for name, generator in self._generator_list().items():
+            generator.set_state(state["generators"][name].cpu())
+        torch.set_rng_state(state["generators"]["global"].cpu())
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["generators"]["cuda"].cpu(), self.device)
+        log.info("resumed from %s after epoch %d", path, state["epoch"])
+        return int(state["epoch"])
+
+    def _generator_list(self) -> dict[str, torch.Generator]:
+        found = {"augment": self.generator}
+        if self.mixing is not None:
+            found["mixing"] = self.mixing.generator
+        return found
+
+    def _generators(self) -> dict[str, Tensor]:
+        states = {name: g.get_state() for name, g in self._generator_list().items()}
+        states["global"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(self.device)
+        return states
+
+
+def _statistics(split: Split | DiskSplit) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation per channel; of a split on disk, over its first 2,048 images."""
+    if isinstance(split, Split):
+        return pixel_statistics(split.images)
+    some = torch.arange(min(2048, len(split)))
+    return pixel_statistics(torch.cat([images for images, _ in split.batches(256, some)]))
+
+
+def _optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay)
+    return torch.optim.SGD(
+        parameters,
+        config.learning_rate,
+        momentum=config.momentum,
+        nesterov=config.momentum > 0,
+        weight_decay=config.weight_decay,
+    )
+
+
+def _schedule(config: TrainConfig, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
+    total = steps * config.epochs
+    if config.schedule == "cosine":
+        return CosineAnnealingLR(optimizer, total)
+    if config.schedule == "step":
+        return MultiStepLR(optimizer, [total // 2, total * 3 // 4])
+    return LambdaLR(optimizer, lambda step: 1.0)

@@ -1,0 +1,401 @@
+"""Data sets as tensors on the device: images uint8 [N, C, H, W], labels int64 [N], three splits.
+
+Where the pixels come from is `toastlab.sources`; here they are held out, cut down, resized, given
+label noise, checked and fingerprinted.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+from torchvision.transforms.v2 import functional as F
+
+from toastlab import sources
+from toastlab.errors import DataError, in_range, one_of
+from toastlab.sources import Raw, RawSplit, decode
+
+RESIDENT_LIMIT = 2 * 2**30  # bytes of pixels above which a folder should be streamed
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which data set, and what is done to it."""
+
+    name: str = "fashion-mini"  # `toastlab data list` shows the names
+    path: str = ""  # folder on disk; empty: the usual place. Needed for idx, folder, tiny-imagenet
+    per_class: int = 0  # training images per class, stratified; 0: all of them
+    noise: str = "symmetric"  # how labels are flipped: symmetric (to any other), pairwise (c to c+1)
+    noise_rate: float = 0.0  # share of training labels flipped, in [0, 1); 0: clean
+    noise_seed: int = 0
+    val_share: float = 0.1  # of the training images, held out if the source has no validation split
+    split_seed: int = 0  # of what is held out and of `per_class`
+    size: int = 0  # resize to size x size pixels; 0: as stored
+    channels: str = "keep"  # keep, grey or rgb
+    stream: bool = False  # leave images on disk and decode as needed (folder, tiny-imagenet)
+    workers: int = 2  # processes that decode while streaming; 0: this one
+
+    def __post_init__(self) -> None:
+        one_of("data set", self.name, sources.SOURCES)
+        one_of("label noise", self.noise, ("symmetric", "pairwise"))
+        one_of("channels", self.channels, ("keep", "grey", "rgb"))
+        in_range("noise rate", self.noise_rate, 0, 1, open_high=True)
+        in_range("val share", self.val_share, 0, 1, open_low=True, open_high=True)
+        for name in ("per_class", "noise_seed", "split_seed", "size", "workers"):
+            in_range(name.replace("_", " "), getattr(self, name), 0, 2**31)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images in memory, on one device.
+
+    Attributes:
+        images: [N, C, H, W] uint8 (0..255), or floating point (0..1) and finite.
+        labels: [N] int64, the labels trained on, perhaps flipped.
+        clean_labels: [N] int64, as the source has them.
+
+    Raises:
+        DataError: shapes or dtypes that do not fit, pixels that are NaN or infinite.
+    """
+
+    images: Tensor
+    labels: Tensor
+    clean_labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or len(self.images) != len(self.labels):
+            raise DataError(
+                f"images of shape {tuple(self.images.shape)} and labels of shape "
+                f"{tuple(self.labels.shape)} do not fit: give [N, C, H, W] and [N]."
+            )
+        if self.labels.dtype != torch.int64 or self.labels.shape != self.clean_labels.shape:
+            raise DataError(
+                f"labels are {self.labels.dtype} {tuple(self.labels.shape)}; give int64 [N]."
+            )
+        if self.images.dtype == torch.uint8:
+            return
+        if not self.images.is_floating_point():
+            raise DataError(f"images are {self.images.dtype}; give uint8, or floats in 0..1.")
+        bad = ~torch.isfinite(self.images).flatten(1).all(1)
+        if bool(bad.any()):
+            first = int(bad.int().argmax())
+            raise DataError(
+                f"{int(bad.sum())} images hold NaN or infinite pixels, the first is image {first}; "
+                "leave them out or repair them."
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(
+        self, batch_size: int, order: Tensor | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images [b, C, H, W] and labels [b] in storage order, or in `order` (indices [n])."""
+        if order is None:
+            yield from zip(
+                self.images.split(batch_size), self.labels.split(batch_size), strict=True
+            )
+            return
+        for index in order.to(self.labels.device).split(batch_size):
+            yield self.images[index], self.labels[index]
+
+
+@dataclass(frozen=True, eq=False)
+class DiskSplit:
+    """Images left on disk: same face as `Split`, but decoded anew at each visit.
+
+    Attributes:
+        paths: N image files.
+        labels, clean_labels: [N] int64 on the device.
+        size: pixels of the square that every image is resized to.
+        grey: one channel instead of three.
+        workers: processes that decode ahead.
+    """
+
+    paths: tuple[Path, ...]
+    labels: Tensor
+    clean_labels: Tensor
+    size: int
+    grey: bool
+    workers: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(
+        self, batch_size: int, order: Tensor | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images [b, C, size, size] uint8 and labels [b], on the device of the labels."""
+        device = self.labels.device
+        index = list(range(len(self))) if order is None else order.tolist()
+        loader = DataLoader(
+            _Files(self.paths, self.size, self.grey),
+            batch_size,
+            sampler=index,
+            num_workers=self.workers,
+            pin_memory=device.type == "cuda",
+        )
+        for images, chosen in loader:
+            yield images.to(device, non_blocking=True), self.labels[chosen.to(device)]
+
+
+class _Files(TorchDataset[tuple[Tensor, int]]):
+    """Decodes one file per index, for the workers of a `DataLoader`."""
+
+    def __init__(self, paths: tuple[Path, ...], size: int, grey: bool) -> None:
+        self.paths, self.size, self.grey = paths, size, grey
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return _fit(decode(self.paths[index], self.grey)[None], self.size, "keep")[0], index
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Train, validation and test split, and what one needs to know of them.
+
+    Attributes:
+        name: of the source.
+        classes: K class names.
+        fingerprint: SHA-256 over the contents (on disk: over names, sizes in bytes and labels).
+        note: where it is from and what was done to it, a sentence or two.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split | DiskSplit
+    val: Split | DiskSplit
+    test: Split | DiskSplit
+    fingerprint: str
+    note: str
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.classes)
+
+    @property
+    def channels(self) -> int:
+        """C, 1 or 3."""
+        if isinstance(self.train, Split):
+            return int(self.train.images.shape[1])
+        return 1 if self.train.grey else 3
+
+    @property
+    def image_size(self) -> int:
+        """H in pixels."""
+        return int(self.train.images.shape[2]) if isinstance(self.train, Split) else self.train.size
+
+
+def load(config: DataConfig, device: torch.device | str = "cpu") -> Dataset:
+    """Reads a data set and puts it on the device.
+
+    Raises:
+        DataError: files missing, truncated or altered; a class without a training image; images of
+            several sizes and no `size`; too much for memory and not `stream`.
+    """
+    if config.stream and not sources.SOURCES[config.name].files:
+        raise DataError(
+            f"{config.name!r} cannot be streamed, only folders of images can; set stream=False."
+        )
+    raw = sources.read(config.name, config.path)
+    raw = _three_splits(raw, config)
+    train, rows = raw.splits["train"], None
+    if config.per_class:
+        rows = _per_class(train.labels, config.per_class, len(raw.classes), config.split_seed)
+        raw.splits["train"] = train.take(rows)
+    note, splits = [raw.note], {}
+    grey = config.channels == "grey" or (config.channels == "keep" and _all_grey(raw))
+    for name, part in raw.splits.items():
+        labels = torch.from_numpy(part.labels.astype(np.int64))
+        noisy = labels
+        if name == "train" and config.noise_rate:
+            noisy = flip_labels(
+                labels, len(raw.classes), config.noise, config.noise_rate, config.noise_seed
+            )
+        splits[name] = _split(part, noisy.to(device), labels.to(device), config, grey)
+    first = raw.splits["train"]
+    if config.size:
+        note.append(f"Resized to {config.size} x {config.size} pixels.")
+    if first.paths is not None or config.channels != "keep":
+        note.append(f"Images are {'grey' if grey else 'RGB'}.")
+    if config.noise_rate:
+        flipped = int((splits["train"].labels != splits["train"].clean_labels).sum())
+        note.append(f"{flipped} of {len(first)} training labels flipped ({config.noise}).")
+    return _finish(config.name, raw.classes, splits, " ".join(note))
+
+
+def from_tensors(
+    images: Tensor | np.ndarray,
+    labels: Tensor | np.ndarray,
+    classes: tuple[str, ...] | None = None,
+    *,
+    val_share: float = 0.15,
+    test_share: float = 0.15,
+    seed: int = 0,
+    name: str = "own",
+) -> Dataset:
+    """A data set from a user's own arrays, split at random, stratified.
+
+    Args:
+        images: [N, C, H, W] or [N, H, W], uint8 0..255 or floats 0..1.
+        labels: [N] whole numbers in 0..K-1.
+        classes: K names; None numbers them.
+
+    Raises:
+        DataError: labels out of range, pixels not finite, a class without a training image.
+    """
+    pixels, truth = torch.as_tensor(images), torch.as_tensor(labels).long()
+    if pixels.ndim == 3:
+        pixels = pixels[:, None]
+    if classes is None:
+        classes = tuple(str(c) for c in range(int(truth.max()) + 1))
+    whole = Split(pixels, truth, truth)
+    in_range("val share plus test share", val_share + test_share, 0, 1, open_high=True)
+    rest, test = _hold_out(truth.cpu().numpy(), test_share, seed)
+    train, val = _hold_out(truth.cpu().numpy()[rest], val_share / (1 - test_share), seed)
+    parts = {"train": rest[train], "val": rest[val], "test": test}
+    splits: dict[str, Split | DiskSplit] = {}
+    for part, rows in parts.items():
+        index = torch.from_numpy(rows).to(truth.device)
+        splits[part] = Split(whole.images[index], truth[index], truth[index])
+    return _finish(name, classes, splits, f"{len(truth)} images of your own, split {seed}.")
+
+
+def flip_labels(labels: Tensor, num_classes: int, kind: str, rate: float, seed: int) -> Tensor:
+    """Flips round(rate * n_c) labels of each class c, chosen at random.
+
+    Args:
+        labels: [N] int64.
+        kind: "symmetric": to one of the other classes, evenly; "pairwise": from c to c + 1 mod K.
+        rate: share flipped, in [0, 1); no flipped label keeps its class.
+
+    Returns:
+        [N] int64, on the labels' device.
+    """
+    one_of("label noise", kind, ("symmetric", "pairwise"))
+    in_range("noise rate", rate, 0, 1, open_high=True)
+    random = np.random.default_rng(seed)
+    clean = labels.cpu().numpy()
+    noisy = clean.copy()
+    for c in range(num_classes):
+        members = np.flatnonzero(clean == c)
+        chosen = random.permutation(members)[: round(rate * len(members))]
+        step = 1 if kind == "pairwise" else random.integers(1, num_classes, len(chosen))
+        noisy[chosen] = (c + step) % num_classes
+    return torch.from_numpy(noisy).to(labels.device)
+
+
+def _three_splits(raw: Raw, config: DataConfig) -> Raw:
+    """Holds out what the source does not: a validation split, and a test split if there is none."""
+    splits = dict(raw.splits)
+    if "test" not in splits:
+        rest, test = _hold_out(splits["train"].labels, 0.15, config.split_seed)
+        splits["test"] = splits["train"].take(test)
+        splits["train"] = splits["train"].take(rest)
+    if "val" not in splits:
+        rest, val = _hold_out(splits["train"].labels, config.val_share, config.split_seed)
+        splits["val"], splits["train"] = splits["train"].take(val), splits["train"].take(rest)
+    return Raw({k: splits[k] for k in ("train", "val", "test")}, raw.classes, raw.note)
+
+
+def _hold_out(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers that stay and row numbers held out, each class in proportion."""
+    rows = np.arange(len(labels))
+    try:
+        kept, held = train_test_split(rows, test_size=share, random_state=seed, stratify=labels)
+    except ValueError as error:
+        raise DataError(
+            f"cannot hold out {share:.0%} of {len(labels)} images with every class in both parts: "
+            f"{error} Add images, or give the split yourself."
+        ) from error
+    return np.sort(kept), np.sort(held)
+
+
+def _per_class(labels: np.ndarray, count: int, num_classes: int, seed: int) -> np.ndarray:
+    sizes = np.bincount(labels, minlength=num_classes)
+    if sizes.min() < count:
+        raise DataError(
+            f"per class is {count}, but class {int(sizes.argmin())} has {int(sizes.min())} "
+            "training images; ask for fewer, or 0 for all."
+        )
+    random = np.random.default_rng(seed)
+    chosen = [random.permutation(np.flatnonzero(labels == c))[:count] for c in range(num_classes)]
+    return np.sort(np.concatenate(chosen))
+
+
+def _all_grey(raw: Raw) -> bool:
+    parts = raw.splits.values()
+    return all(p.grey if p.pixels is None else p.pixels.shape[1] == 1 for p in parts)
+
+
+def _split(
+    part: RawSplit, labels: Tensor, clean: Tensor, config: DataConfig, grey: bool
+) -> Split | DiskSplit:
+    if part.paths is None:
+        assert part.pixels is not None
+        channels = config.channels
+        images = _fit(torch.from_numpy(part.pixels), config.size, channels)
+        return Split(images.to(labels.device), labels, clean)
+    size = config.size or part.common_size()
+    if config.stream:
+        return DiskSplit(tuple(part.paths), labels, clean, size, grey, config.workers)
+    need = len(part) * size * size * (1 if grey else 3)
+    if need > RESIDENT_LIMIT:
+        raise DataError(
+            f"{len(part)} images of {size} x {size} need {need / 2**30:.1f} GiB; leave them on "
+            "disk with stream=True (--data.stream), or choose a smaller size."
+        )
+    images = torch.cat([_fit(decode(path, grey)[None], size, "keep") for path in part.paths])
+    return Split(images.to(labels.device), labels, clean)
+
+
+def _fit(images: Tensor, size: int, channels: str) -> Tensor:
+    """Resizes and converts colours where asked; uint8 [N, C, H, W] in and out."""
+    if size and tuple(images.shape[-2:]) != (size, size):
+        images = F.resize(images, [size, size], antialias=True)
+    if channels == "grey" and images.shape[1] == 3:
+        images = F.rgb_to_grayscale(images)
+    if channels == "rgb" and images.shape[1] == 1:
+        images = images.expand(-1, 3, -1, -1).contiguous()
+    return images
+
+
+def _finish(
+    name: str, classes: tuple[str, ...], splits: dict[str, Split | DiskSplit], note: str
+) -> Dataset:
+    """Checks that labels and classes agree, and takes the fingerprint."""
+    for part, split in splits.items():
+        low, high = (int(v) for v in split.labels.aminmax()) if len(split) else (0, 0)
+        if low < 0 or high >= len(classes):
+            raise DataError(
+                f"labels of the {part} split run from {low} to {high}, but there are "
+                f"{len(classes)} classes; labels must lie in 0..{len(classes) - 1}."
+            )
+        if not len(split):
+            raise DataError(f"the {part} split of {name!r} is empty.")
+    counts = torch.bincount(splits["train"].labels, minlength=len(classes)).tolist()
+    missing = [classes[c] for c, n in enumerate(counts) if not n]
+    if missing:
+        raise DataError(
+            f"no training image of class {missing[0]!r}"
+            + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
+            + ": add images of it, or leave the class out everywhere."
+        )
+    digest = hashlib.sha256()
+    for part, split in splits.items():
+        digest.update(f"{part} {len(split)}".encode())
+        if isinstance(split, Split):
+            digest.update(f"{split.images.dtype}{tuple(split.images.shape)}".encode())
+            digest.update(split.images.cpu().contiguous().numpy().tobytes())
+        else:
+            sizes = (f"{p.parent.name}/{p.name} {p.stat().st_size}" for p in split.paths)
+            digest.update("\n".join([f"{split.size} {split.grey}", *sizes]).encode())
+        digest.update(split.labels.cpu().numpy().tobytes())
+        digest.update(split.clean_labels.cpu().numpy().tobytes())
+    return Dataset(name, classes, **splits, fingerprint=digest.hexdigest(), note=note)

@@ -1,0 +1,103 @@
+"""What is measured on a split: top-1, top-5, NLL, ECE, Brier score, AURC; fractions, not per cent.
+
+torchmetrics has the accuracies. ECE is our own over the bins that the reliability diagram shows:
+torchmetrics' bins are [l, u), the literature's (l, u], and a network that is sure of itself puts
+many samples on an edge. Both agree off the edges, which a test holds.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_accuracy
+
+METRICS = ("top1", "top5", "nll", "ece", "brier", "aurc")
+
+
+@dataclass(frozen=True, eq=False)
+class Bins:
+    """A reliability diagram: bins (l, u] of equal width over the top-1 confidence.
+
+    Attributes:
+        count: [bins] samples; confidence, accuracy: [bins] their means, NaN where a bin is empty.
+    """
+
+    count: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error (Naeini et al., 2015): sum of share x |accuracy - confidence|."""
+        gap = np.nan_to_num(np.abs(self.accuracy - self.confidence))
+        return float((self.count * gap).sum() / max(1, self.count.sum()))
+
+
+def evaluate(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """All of `METRICS` of a split.
+
+    Args:
+        logits: [N, K] floating point; labels: [N] int64 in 0..K-1.
+
+    Returns:
+        name -> value; `top5` is top-K where K < 5; `nll` in nats.
+
+    Raises:
+        ValueError: logits not finite, labels out of range, nothing to measure.
+    """
+    _check(logits, labels)
+    z, k = logits.double(), logits.shape[1]
+    p = z.softmax(1)
+    hard = F.one_hot(labels, k)
+    one, five = (
+        multiclass_accuracy(p, labels, k, "micro", top_k=t, validate_args=False)
+        for t in (1, min(5, k))
+    )
+    values = [one, five, F.cross_entropy(z, labels), (p - hard).square().sum(1).mean(), _aurc(p, labels)]
+    top1, top5, nll, brier, aurc = torch.stack([v.double() for v in values]).tolist()
+    ece = reliability_bins(logits, labels).ece
+    return {"top1": top1, "top5": top5, "nll": nll, "ece": ece, "brier": brier, "aurc": aurc}
+
+
+def reliability_bins(logits: Tensor, labels: Tensor, bins: int = 15) -> Bins:
+    """Counts, mean confidence and accuracy per bin (l, u]; the first bin also holds 0.
+
+    Args:
+        logits: [N, K] floating point; labels: [N] int64; bins: how many, >= 1.
+    """
+    confidence, predicted = logits.float().softmax(1).max(1)
+    c = confidence.cpu().numpy().astype(np.float64)
+    right = (predicted == labels).cpu().numpy()
+    # float32 edges against float32 confidences, so that a value on an edge is on it exactly
+    edges = np.linspace(0, 1, bins + 1, dtype=np.float32).astype(np.float64)
+    place = np.clip(np.searchsorted(edges, c, side="left") - 1, 0, bins - 1)
+    count = np.bincount(place, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        mean = np.bincount(place, weights=c, minlength=bins) / count
+        accuracy = np.bincount(place, weights=right, minlength=bins) / count
+    return Bins(count, mean, accuracy)
+
+
+def _aurc(p: Tensor, labels: Tensor) -> Tensor:
+    """Area under the risk-coverage curve (Geifman et al., 2019): the mean over i of the error rate
+    among the i samples of highest confidence, in stable order."""
+    confidence, predicted = p.max(1)
+    order = torch.argsort(confidence, descending=True, stable=True)
+    wrong = (predicted != labels)[order].double()
+    count = torch.arange(1, len(wrong) + 1, device=wrong.device)
+    return (wrong.cumsum(0) / count).mean()
+
+
+def _check(logits: Tensor, labels: Tensor) -> None:
+    if logits.ndim != 2 or labels.shape != logits.shape[:1] or not len(labels):
+        raise ValueError(
+            f"cannot measure logits {tuple(logits.shape)} against labels {tuple(labels.shape)}; "
+            "give [N, K] and [N], N at least 1."
+        )
+    if not bool(torch.isfinite(logits).all()):
+        raise ValueError("the logits to be measured are NaN or infinite; the network has diverged.")
+    low, high = (int(v) for v in labels.aminmax())
+    if low < 0 or high >= logits.shape[1]:
+        raise ValueError(f"labels run from {low} to {high}, but must lie in 0..{logits.shape[1] - 1}.")

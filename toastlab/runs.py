@@ -183,7 +183,7 @@ class RunStore:
         if run is not None:
             return run
         partial = self.root / f".partial-{run_key(config, dataset.fingerprint)}"
-        self._writable()
+        self.check_writable()
         result = train(
             config,
             dataset=dataset,
@@ -205,7 +205,7 @@ class RunStore:
         Raises:
             StoreError: the folder cannot be written.
         """
-        self._writable()
+        self.check_writable()
         folder = self.root / run_key(result.config, result.fingerprint)
         aside = Path(tempfile.mkdtemp(prefix=f".writing-{folder.name}-", dir=self.root))
         try:
@@ -217,7 +217,12 @@ class RunStore:
                 raise StoreError(f"cannot write the run to {folder}: {error}") from error
         return _open(folder)
 
-    def _writable(self) -> None:
+    def check_writable(self) -> None:
+        """Makes the folder if need be and tries to write there.
+
+        Raises:
+            StoreError: that is not possible.
+        """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.root).close()

@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, MultiStepLR
+from tyro.conf import Suppress
 
 from toastlab import device as devices
 from toastlab.augment import Augment, AugmentConfig, Mixer, pixel_statistics
@@ -38,7 +39,8 @@ class TrainConfig:
     """One run. Together with the data's contents these settings name it."""
 
     data: DataConfig = field(default_factory=DataConfig)
-    method: MethodConfig = field(default_factory=ToastConfig)
+    # Suppress: on the command line the method is a word of its own, `toastlab train toast`
+    method: Annotated[MethodConfig, Suppress] = field(default_factory=ToastConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: str = "mlp"  # a name of toastlab.models, or what you call your own network
     epochs: int = 30  # >= 1; an epoch is as many batches as make up N images

@@ -1,0 +1,42 @@
+# Two commands from a fresh clone: `make demo` and `make test`. Both set up what is missing first.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help setup demo test lab lint clean
+
+help:
+	@echo "make demo   TOAST against cross-entropy on real images: a table and demo/report.html"
+	@echo "make test   lint, types and every test"
+	@echo "make lab    JupyterLab on notebooks/ (this machine only, behind its token)"
+	@echo "make setup  only the virtual environment .venv; nothing to do where it is current"
+
+setup: .venv/.current
+
+# The stamp is as old as the requirements it was made from; a moved or half-made .venv is made anew.
+.venv/.current: pyproject.toml
+	@echo "Setting up .venv (once; a few minutes, most of it PyTorch) ..."
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v < (3, 14) else "toastlab needs Python 3.10 to 3.13, this is %d.%d; name another one: make PYTHON=python3.12" % v)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	@touch $@
+	@echo "Set up."
+
+demo: setup
+	@$(BIN)/toastlab demo $(ARGS)
+
+test: setup lint
+	@echo "Running the tests ..."
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup
+	@echo "Checking style and types ..."
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+lab: setup
+	@echo "Starting JupyterLab; the address with its token follows."
+	@$(BIN)/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks $(ARGS)
+
+clean:
+	rm -rf .venv demo runs .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,3 @@
+from toastlab.cli import main
+
+main()

@@ -1,0 +1,413 @@
+"""The command line. tyro makes the options of the config dataclasses; a wrong value gets one line."""
+
+import contextlib
+import inspect
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from tyro.conf import Positional, arg
+
+from toastlab import device as devices
+from toastlab import sources
+from toastlab.compare import ARMS, BASELINE, Job, plan, run_all, tidy
+from toastlab.data import DataConfig, load
+from toastlab.errors import StoreError, TrainingDiverged, one_of
+from toastlab.methods import CONFIGS, MethodConfig
+from toastlab.models import MODELS
+from toastlab.report import findings, summary, write
+from toastlab.runs import Run, RunStore
+from toastlab.train import TrainConfig
+
+NOISY = "20 % of the training labels flipped"
+CLEAN = "clean labels"
+DEMO_ARMS = (BASELINE, "TOAST stage 1", "TOAST stage 2", "TOAST")
+
+def console() -> Console:
+    """Where results go; made when needed, so that it writes to the stdout of that moment."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
+def demo(
+    out: str = "demo",
+    seeds: int = 3,
+    epochs: int = 30,
+    model: str = "mlp",
+    device: str = "auto",
+    workers: int = 0,
+) -> None:
+    """TOAST against cross-entropy on real images, in a few minutes: a table and an HTML report.
+
+    Trains cross-entropy, each stage of TOAST and both on the embedded Fashion-MNIST subset, with
+    20 % flipped labels and with clean ones, at the same number of images through the network.
+
+    Args:
+        out: Folder for the report, the table as CSV and the runs. Runs found there are not repeated.
+        seeds: How many seeds, 1 or more; the findings need 2 at least.
+        epochs: Epochs of each run.
+        model: Network: mlp takes about 2 minutes in all on two cores, resnet-small longer.
+        device: auto, cuda, cuda:1, mps or cpu.
+        workers: Runs side by side; 0 chooses by cores.
+    """
+    one_of("model", model, MODELS)
+    settings = {NOISY: DataConfig(noise_rate=0.2), CLEAN: DataConfig()}
+    jobs = plan(DEMO_ARMS, seeds, TrainConfig(model=model, epochs=epochs), settings)
+    command = f"toastlab demo --seeds {seeds} --epochs {epochs} --model {model}"
+    _compare(jobs, Path(out), Path(out) / "runs", device, workers, command)
+
+
+def _slug(name: str) -> str:
+    """What one types for the name of an arm."""
+    return name.lower().replace(" ", "-")
+
+
+def compare(
+    data: DataConfig,
+    arms: tuple[str, ...] = tuple(_slug(name) for name in ARMS),
+    seeds: int = 3,
+    model: str = "mlp",
+    epochs: int = 30,
+    batch_size: int = 128,
+    out: str = "comparison",
+    store: str = "runs",
+    device: str = "auto",
+    workers: int = 0,
+) -> None:
+    """Several methods on one data set, the same seeds: differences to cross-entropy with intervals.
+
+    Args:
+        data: The data set and what is done to it.
+        arms: Methods to compare; cross-entropy is always among them.
+        seeds: How many seeds.
+        model: Network, see `toastlab train --help`.
+        epochs: Epochs of each run.
+        batch_size: Images in a batch, even.
+        out: Folder for the report and the table as CSV.
+        store: Folder of runs; what is there is not trained again.
+        device: auto, cuda, cuda:1, mps or cpu.
+        workers: Runs side by side; 0 chooses by cores.
+    """
+    known = {_slug(name): name for name in ARMS}
+    chosen = [known[one_of("method", arm, known)] for arm in arms]
+    one_of("model", model, MODELS)
+    names = list(dict.fromkeys([BASELINE, *chosen]))
+    base = TrainConfig(data=data, model=model, epochs=epochs, batch_size=batch_size)
+    noise = f", {100 * data.noise_rate:g} % {data.noise} noise" if data.noise_rate else ""
+    jobs = plan(names, seeds, base, {data.name + noise: data})
+    command = "toastlab " + " ".join(sys.argv[1:])
+    _compare(jobs, Path(out), Path(store), device, workers, command)
+
+
+def _compare(
+    jobs: Sequence[Job], out: Path, store: Path, device: str, workers: int, command: str
+) -> None:
+    devices.choose(device)
+    RunStore(store).check_writable()
+    RunStore(out).check_writable()
+    done: list[tuple[Job, Run]] = []
+    with _progress() as progress:
+        task = progress.add_task(f"{len(jobs)} runs", total=len(jobs))
+        for job, run in run_all(jobs, store, device=device, workers=workers):
+            done.append((job, run))
+            text = f"{job.arm}, seed {job.config.seed}: top-1 {100 * run.last['test_top1']:.1f} %"
+            progress.update(task, advance=1, description=text)
+        progress.update(task, description=f"{len(jobs)} runs done")
+    place = {job: i for i, job in enumerate(jobs)}
+    done.sort(key=lambda pair: place[pair[0]])  # they come in as they end; seeds were outermost
+    table = tidy(done)
+    table.to_csv(out / "results.csv", index=False)
+    page = write(out / "report.html", done, table, command)
+    rows, screen = summary(table), console()
+    for setting, part in rows.groupby("setting", sort=False):
+        screen.print(_table(str(setting), part.drop(columns="setting")))
+    screen.print("Difference: top-1 points to cross-entropy, paired over seeds, 95 % t interval.")
+    for sentence in findings(table):
+        screen.print(f"- {sentence}")
+    screen.print(f"\nReport: {page}\nTable:  {out / 'results.csv'}\nRuns:   {store}")
+
+
+def train(
+    method: Annotated[MethodConfig, arg(name="")],
+    config: Annotated[TrainConfig, arg(name="")],
+    store: str = "runs",
+    device: str = "auto",
+) -> None:
+    """Trains one network with one method and keeps the run; a run that is there is found again.
+
+    Args:
+        method: Settings of the method.
+        config: Everything else about the run.
+        store: Folder of runs.
+        device: auto, cuda, cuda:1, mps or cpu; not part of the run's name.
+    """
+    one_of("model", config.model, MODELS)
+    config, runs, screen = replace(config, method=method), RunStore(store), console()
+    runs.check_writable()
+    dataset = load(config.data)
+    screen.print(dataset.note)
+    known = runs.find(config, dataset.fingerprint)
+    if known is not None:
+        screen.print(f"This run is in the store already: {known.folder}")
+        return _show(known)
+    with _progress() as progress:
+        task = progress.add_task("training", total=config.epochs)
+
+        def on_epoch(row: dict[str, float]) -> None:
+            text = f"loss {row['loss']:.3f}, validation top-1 {100 * row['val_top1']:.1f} %"
+            progress.update(task, completed=row["epoch"], description=text)
+
+        run = runs.get(config, dataset=dataset, device=device, on_epoch=on_epoch)
+    assert run is not None
+    _show(run)
+
+
+def data_list() -> None:
+    """The data sets: what they are, and whether they are ready on this machine."""
+    table = Table("name", "what it is", "state")
+    for row in sources.available():
+        table.add_row(*row)
+    console().print(table)
+    console().print(f"Fetched data sets go to {sources.downloads()} (or TOASTLAB_DATA).")
+
+
+def data_fetch(name: Positional[str]) -> None:
+    """Downloads a data set through torchvision and checks it.
+
+    Args:
+        name: fashion-mnist, cifar10 or cifar100.
+    """
+    place = sources.fetch(name)
+    for fact in sources.check(name):
+        console().print(fact)
+    console().print(f"{name} is ready in {place}.")
+
+
+def data_check(name: Positional[str], path: str = "") -> None:
+    """Reads a data set whole: checksums, every file, labels.
+
+    Args:
+        name: As `toastlab data list` shows it.
+        path: Its folder, for idx, folder and tiny-imagenet.
+    """
+    for fact in sources.check(name, path):
+        console().print(fact)
+    console().print(f"{name} is sound.")
+
+
+def runs_list(store: str = "runs") -> None:
+    """The finished runs of a store.
+
+    Args:
+        store: Folder of runs.
+    """
+    table = Table("run", "method", "data", "noise", "model", "epochs", "seed", "top-1 %", "NLL")
+    for run in RunStore(store).list():
+        c, last = run.config, run.last
+        table.add_row(
+            run.key,
+            c.method.name,
+            c.data.name,
+            f"{c.data.noise_rate:g}",
+            c.model,
+            str(c.epochs),
+            str(c.seed),
+            f"{100 * last['test_top1']:.1f}",
+            f"{last['test_nll']:.3f}",
+        )
+    console().print(table if table.row_count else f"No finished runs in {store!r}.")
+
+
+def runs_show(key: Positional[str], store: str = "runs") -> None:
+    """One run: settings, last epoch, where it was made.
+
+    Args:
+        key: Its name, or how the name begins.
+        store: Folder of runs.
+    """
+    _show(RunStore(store).open(key))
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: its words, what it does, and whether it has a method as its first word."""
+
+    words: tuple[str, ...]
+    call: Callable[..., None]
+    takes_method: bool = False
+
+    @property
+    def summary(self) -> str:
+        """First line of its help."""
+        return (self.call.__doc__ or "").splitlines()[0]
+
+
+COMMANDS = (
+    Command(("demo",), demo),
+    Command(("train",), train, takes_method=True),
+    Command(("compare",), compare),
+    Command(("data", "list"), data_list),
+    Command(("data", "fetch"), data_fetch),
+    Command(("data", "check"), data_check),
+    Command(("runs", "list"), runs_list),
+    Command(("runs", "show"), runs_show),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs a command. Exit codes: 0 done, 1 the training failed, 2 wrong input, 130 interrupted."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        _run(args)
+    except KeyboardInterrupt:
+        _fail("interrupted; what was finished is kept, the same command goes on from there.", 130)
+    except (TrainingDiverged, StoreError) as error:
+        _fail(str(error), 1 if isinstance(error, TrainingDiverged) else 2)
+    except (ValueError, TypeError, OSError) as error:
+        if os.environ.get("TOASTLAB_DEBUG"):
+            raise
+        _fail(str(error), 2)
+
+
+def _run(args: list[str]) -> None:
+    if not args or args[0] in ("-h", "--help", "help"):
+        return _overview()
+    if args[0] == "--version":
+        from importlib.metadata import version
+
+        return console().print(f"toastlab {version('toastlab')}")
+    words = one_of("command", args[0], {c.words[0] for c in COMMANDS})
+    found = [c for c in COMMANDS if c.words[0] == words]
+    if len(found[0].words) > 1:
+        known = {c.words[1] for c in found}
+        if len(args) < 2 or args[1] in ("-h", "--help"):
+            return _overview(words)
+        second = one_of(f"command after {words!r}", args[1], known)
+        found = [c for c in found if c.words[1] == second]
+    command = found[0]
+    rest = args[len(command.words) :]
+    words = list(command.words)
+    signature = inspect.signature(command.call)
+    if command.takes_method:
+        if not rest or rest[0] in ("-h", "--help"):
+            return _methods()
+        words.append(one_of("method", rest.pop(0), CONFIGS))
+        method = signature.parameters["method"]
+        kind = Annotated[CONFIGS[words[-1]], arg(name="")]
+        rows = {**signature.parameters, "method": method.replace(annotation=kind)}
+        signature = signature.replace(parameters=list(rows.values()))
+    _parse(command.call, signature, "toastlab " + " ".join(words), rest)()
+
+
+def _parse(
+    call: Callable[..., None], signature: inspect.Signature, prog: str, args: list[str]
+) -> Callable[[], None]:
+    """The command with its options, ready to run. tyro's complaints become one line."""
+
+    def keep(**options: Any) -> dict[str, Any]:
+        return options
+
+    keep.__doc__ = call.__doc__
+    keep.__signature__ = signature  # type: ignore[attr-defined]
+    keep.__annotations__ = {n: p.annotation for n, p in signature.parameters.items()}
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            options = tyro.cli(keep, args=args, prog=prog)
+    except SystemExit as stop:
+        if stop.code:
+            raise ValueError(f"{_one_line(said.getvalue())} See {prog} --help.") from None
+        raise
+    return lambda: call(**options)
+
+
+def _methods() -> None:
+    """What `toastlab train` says without a method."""
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    for name, config in CONFIGS.items():
+        table.add_row(f"toastlab train {name}", (config.__doc__ or "").splitlines()[0])
+    screen = console()
+    screen.print((train.__doc__ or "").splitlines()[0] + "\n")
+    screen.print(table)
+    screen.print("\nOptions: toastlab train toast --help. Networks:")
+    models = Table(box=None, show_header=False, padding=(0, 2))
+    for name, (what, smallest, _) in MODELS.items():
+        models.add_row(name, what, f"from {smallest} pixels")
+    screen.print(models)
+
+
+def _one_line(text: str) -> str:
+    """tyro's boxed message without the box, and without the advice to read the help."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    plain = " ".join(re.sub(r"[─│╭╮╰╯╶╴]+", " ", plain).split())
+    plain = re.sub(r"^(Parsing|Value) error\s*|Error parsing \S+:\s*", "", plain)
+    plain = re.split(r"\s*For full helptext|\s*Full helptext", plain)[0].strip()
+    return plain.rstrip(".") + "."
+
+
+def _overview(group: str = "") -> None:
+    screen = console()
+    if not group:
+        screen.print(
+            "toastlab: self-knowledge distillation you can see, built around TOAST "
+            "(Yin et al., 2024).\n\nStart with: toastlab demo\n"
+        )
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    for command in COMMANDS:
+        if not group or command.words[0] == group:
+            table.add_row("toastlab " + " ".join(command.words), command.summary)
+    screen.print(table)
+    screen.print("\nEach command explains itself: toastlab train toast --help")
+
+
+def _progress() -> Progress:
+    columns = (BarColumn(), MofNCompleteColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    return Progress(
+        *columns,
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+        console=Console(stderr=True),
+    )
+
+
+def _show(run: Run) -> None:
+    screen, last, c = console(), run.last, run.config
+    table = Table("split", "top-1 %", "top-5 %", "NLL", "ECE %", "Brier", "AURC")
+    for split in ("val", "test"):
+        one, five, ece = (f"{100 * last[f'{split}_{m}']:.1f}" for m in ("top1", "top5", "ece"))
+        nll, brier, aurc = (f"{last[f'{split}_{m}']:.3f}" for m in ("nll", "brier", "aurc"))
+        table.add_row(split, one, five, nll, ece, brier, aurc)
+    screen.print(f"{c.method}\n{c.data}\n{c.model}, {c.epochs} epochs, seed {c.seed}")
+    screen.print(table)
+    screen.print(", ".join(f"{k} {v}" for k, v in run.facts.items()))
+    screen.print(f"Run {run.key} in {run.folder}")
+
+
+def _table(title: str, rows: Any) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for i, column in enumerate(rows.columns):
+        table.add_column(str(column), justify="left" if i == 0 else "right", no_wrap=True)
+    for row in rows.itertuples(index=False):
+        table.add_row(*(str(v) for v in row))
+    return table
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"toastlab: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(code)

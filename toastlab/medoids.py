@@ -218,6 +218,30 @@ def class_means(logits: Tensor, labels: Tensor, chosen: Tensor, *, softmax: bool
     return total.index_add_(0, labels, rows) / count.clamp(min=1)[:, None]
 
 
+def describe_medoids(
+    medoids: Medoids, logits: Tensor, labels: Tensor, chosen: Tensor, soft: Tensor
+) -> dict[str, float]:
+    """What anyone should know before believing in medoids; means over the classes that have one.
+
+    Args:
+        medoids: of these logits [N, K] and labels [N]; chosen: [N] bool, their candidates.
+        soft: [K, K] soft targets in use.
+
+    Returns:
+        medoid_to_mean: |m_c - mean_c| over the mean of |z_i - mean_c|; 0 means that the class mean
+        would do as well. target_entropy: of q_c in nats, from 0 (hard: nothing is softened) to
+        log K (uniform: label smoothing).
+    """
+    means = class_means(logits, labels, chosen)
+    off = torch.linalg.vector_norm(logits.float() - means[labels], dim=1)[:, None]
+    radius = class_means(off.expand(-1, logits.shape[1]), labels, chosen)[:, 0]
+    distance = torch.linalg.vector_norm(medoids.logits.float() - means, dim=1)
+    exists = medoids.exists & (radius > 0)
+    ratio = torch.where(exists, distance / radius.clamp(min=1e-12), 0).sum() / exists.sum()
+    entropy = -torch.special.xlogy(soft, soft).sum(1).mean()
+    return {"medoid_to_mean": float(ratio), "target_entropy": float(entropy)}
+
+
 def soft_targets(medoid_logits: Tensor, exists: Tensor, temperature: float = 1.0) -> Tensor:
     """q_c = softmax(m_c / T_m); a class without medoid keeps its hard target.
 

@@ -36,7 +36,7 @@ NAMES = {
     "carried_share": "carried images",
 }
 PERCENT = ("top1", "top5", "ece", "carried_share")
-MOST_POINTS = 4000
+MOST_POINTS = 6000
 MOST_CLASSES = 20
 
 
@@ -287,7 +287,7 @@ def data_map(frame: pd.DataFrame) -> Figure:
             xlabel="variability of the true-class probability over epochs",
             ylabel="confidence: its mean over epochs",
         )
-        note = f", every {step}th of {len(known):,} samples" if step > 1 else ""
+        note = f" (1 in {step} of {len(known):,} samples)" if step > 1 else ""
         axis.set_title(f"Data map: easy above, ambiguous right, hard below{note}")
         bar = figure.colorbar(points, ax=axis, shrink=0.85)
         bar.set_label("correctness: share of epochs classified right")
@@ -367,19 +367,21 @@ def reliability(entries: Mapping[str, Bins]) -> Figure:
             axis, below = grid[0, i], grid[1, i]
             width = 1 / len(bins.count)
             centre = (np.arange(len(bins.count)) + 0.5) * width
-            axis.bar(centre, np.nan_to_num(bins.accuracy), width * 0.94, color=PALETTE[0])
-            gap = np.nan_to_num(bins.confidence - bins.accuracy)
-            axis.bar(
-                centre,
-                gap,
-                width * 0.94,
-                bottom=np.nan_to_num(bins.accuracy),
-                color=FLAG,
-                alpha=0.4,
-                hatch="//",
-                edgecolor=FLAG,
-                linewidth=0,
-            )
+            accuracy, confidence = np.nan_to_num(bins.accuracy), np.nan_to_num(bins.confidence)
+            solid, top = np.minimum(accuracy, confidence), np.maximum(accuracy, confidence)
+            axis.bar(centre, solid, width * 0.94, color="#c9c9c9")
+            for over, colour, hatch in ((True, FLAG, "//"), (False, PALETTE[0], "..")):
+                gap = np.where((confidence > accuracy) == over, top - solid, 0)
+                axis.bar(
+                    centre,
+                    gap,
+                    width * 0.94,
+                    bottom=solid,
+                    color=(*colour, 0.35),
+                    hatch=hatch,
+                    edgecolor=colour,
+                    linewidth=0,
+                )
             axis.plot([0, 1], [0, 1], color="#444444", linewidth=1, linestyle="--")
             axis.set(xlim=(0, 1), ylim=(0, 1))
             axis.set_title(f"{name}\nECE {100 * bins.ece:.1f} %", fontsize=10)
@@ -389,7 +391,7 @@ def reliability(entries: Mapping[str, Bins]) -> Figure:
         grid[0, 0].set_ylabel("accuracy")
         grid[1, 0].set_ylabel("share")
         figure.suptitle(
-            "Reliability: bars on the line are honest; hatched: gap to the confidence",
+            "Reliability: the gap to the line is over-confidence (//) or under-confidence (..)",
             fontsize=11,
             fontweight="bold",
         )

@@ -48,7 +48,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         table: as of `compare.tidy`, `BASELINE` among its methods.
 
     Returns:
-        setting, method, one text column per measure, "difference" in top-1 points, "verdict".
+        setting, method, one text column per measure, "top-1 difference" in points, "verdict".
     """
     gaps = differences(table, "test_top1").set_index(["setting", "method"])
     rows = []
@@ -59,11 +59,11 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
             spread = f" ± {group[column].std() * factor:.{digits}f}" if len(group) > 1 else ""
             row[heading] = f"{mean:.{digits}f}{spread}"
         row["train s"] = f"{group['seconds'].mean():.1f}"
-        row["difference"], row["verdict"] = "", ""
+        row["top-1 difference"], row["verdict"] = "", ""
         if method != BASELINE:
             mean, low, high = (float(gaps.loc[(setting, method), k]) for k in ("mean", "low", "high"))
             around = f" [{100 * low:+.1f}, {100 * high:+.1f}]" if not np.isnan(low) else ""
-            row["difference"] = f"{100 * mean:+.1f}{around}"
+            row["top-1 difference"] = f"{100 * mean:+.1f}{around}"
             row["verdict"] = verdict(mean, low, high)
         rows.append(row)
     return pd.DataFrame(rows)
@@ -100,7 +100,7 @@ def write(path: Path, done: Done, table: pd.DataFrame, command: str) -> Path:
         "<meta name='viewport' content='width=device-width'>",
         f"<title>toastlab: TOAST against cross-entropy</title><style>{STYLE}</style></head><body>",
         "<h1>TOAST against cross-entropy</h1>",
-        f"<p>{html.escape(_dataset(first).note)} Network {html.escape(first.config.model)}, "
+        f"<p>Network {html.escape(first.config.model)}, "
         f"{first.config.epochs} epochs, batch {first.config.batch_size}, the same number of images "
         f"through the network for every method, {seeds} seed{'s' if seeds > 1 else ''}, last epoch "
         "on the test split.</p>",
@@ -114,7 +114,8 @@ def write(path: Path, done: Done, table: pd.DataFrame, command: str) -> Path:
     rows = summary(table)
     for setting in settings:
         part = rows[rows.setting == setting].drop(columns="setting")
-        parts.append(f"<h3>{html.escape(setting)}</h3>{_table(part)}")
+        note = _dataset(next(run for job, run in done if job.setting == setting)).note
+        parts.append(f"<h3>{html.escape(setting)}</h3><p>{html.escape(note)}</p>{_table(part)}")
     parts.append(
         "<p class='small'>± is the standard deviation over seeds; the difference is paired over "
         "seeds, in top-1 points, with a 95 % t interval. “Within seed noise”: the interval holds 0."
@@ -184,6 +185,10 @@ def _inside(run: Run, setting: str) -> list[str]:
         "epoch. Each class's medoid is a real training image; its logits make the soft target of "
         "the whole class.</p>",
         _figure(plots.medoid_gallery(*gallery), plots.describe_medoid_gallery(*gallery)),
+        f"<p>What to doubt: the medoids lie {run.last['medoid_to_mean']:.2f} of a class radius from "
+        "the class means (0: the mean would do as well), and the soft targets' entropy is "
+        f"{run.last['target_entropy']:.2f} nats (0: hard; {np.log(data.num_classes):.2f}: uniform, "
+        "which is label smoothing).</p>",
     ]
     if run.dynamics is None:
         return parts
@@ -217,9 +222,11 @@ def _table(rows: pd.DataFrame) -> str:
     head = "".join(f"<th>{html.escape(str(c))}</th>" for c in rows.columns)
     body = []
     for row in rows.itertuples(index=False):
-        word = row[-1] if row[-1] in ("better", "worse") else ""
-        cells = "".join(f"<td>{html.escape(str(v))}</td>" for v in row)
-        body.append(f"<tr class='{word}'>{cells}</tr>" if word else f"<tr>{cells}</tr>")
+        *values, gap, word = (html.escape(str(v)) for v in row)
+        cells = "".join(f"<td>{v}</td>" for v in values)
+        body.append(
+            f"<tr>{cells}<td class='{word}'>{gap}</td><td class='{word}'>{word}</td></tr>"
+        )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
 
 

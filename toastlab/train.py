@@ -203,6 +203,7 @@ class _Run:
         row |= {"carried_share": float(carried) / images_seen, "images": images_seen}
         row["train_seconds"] = time.perf_counter() - started
         self._check_finite(row, checkpoint)
+        row |= self.method.report()
         for name, split in (("val", self.dataset.val), ("test", self.dataset.test)):
             logits, labels = self.predict(split)
             row |= {f"{name}_{k}": v for k, v in evaluate(logits, labels).items()}

@@ -122,6 +122,10 @@ class Method:
     def end_epoch(self) -> None:
         """Called once after the last batch of an epoch."""
 
+    def report(self) -> dict[str, float]:
+        """Numbers about the epoch that just ended, for its row of metrics."""
+        return {}
+
     def state(self) -> dict[str, Tensor]:
         """Tensors that the next epoch depends on, for a checkpoint."""
         state = {f"bank.{k}": v for k, v in self.bank.state().items()}

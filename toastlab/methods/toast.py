@@ -42,6 +42,7 @@ from toastlab.medoids import (
     class_means,
     class_medoids,
     class_targets,
+    describe_medoids,
     soft_targets,
 )
 from toastlab.methods.base import Method, MethodConfig, mixed_rows
@@ -275,6 +276,13 @@ class Toast(Method):
             logits = mean.clamp(min=torch.finfo(mean.dtype).tiny).log() if softmax else mean
             temperature = 1.0 if softmax else cfg.medoid_temperature
             self._set_soft(soft_targets(logits, exists, temperature))
+
+    @torch.no_grad()
+    def report(self) -> dict[str, float]:
+        """How far the medoids lie from the class means, and how soft the targets are."""
+        bank = self.bank
+        chosen = candidates(bank.logits, self.labels, self.config.scope) & bank.seen
+        return describe_medoids(self.medoids, bank.logits, self.labels, chosen, self.soft)
 
     def _set_soft(self, soft: Tensor) -> None:
         self.soft = soft

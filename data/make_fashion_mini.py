@@ -21,11 +21,12 @@ import numpy as np
 from toastlab.sources import read_idx, write_idx
 
 PER_CLASS = {"train": 600, "val": 200, "test": 200}
-SOURCE_SHA256 = {  # of the unpacked contents: packers differ
-    "train-images-idx3-ubyte.gz": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-    "train-labels-idx1-ubyte.gz": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-    "t10k-images-idx3-ubyte.gz": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-    "t10k-labels-idx1-ubyte.gz": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+# SHA-256 of the unpacked contents (packers differ), of {name}-ubyte.gz
+SOURCE_SHA256 = {
+    "train-images-idx3": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "train-labels-idx1": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "t10k-images-idx3": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "t10k-labels-idx1": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
 
 
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "fashion-mini")
     args = parser.parse_args()
     for name, expected in SOURCE_SHA256.items():
-        file = args.source / name
+        file = args.source / f"{name}-ubyte.gz"
         if not file.is_file() or sha256(gzip.decompress(file.read_bytes())) != expected:
             parser.error(f"{file} is missing or is not the file that Fashion-MNIST publishes")
     args.out.mkdir(parents=True, exist_ok=True)

@@ -46,7 +46,7 @@ def brute_force(logits: Tensor, labels: Tensor, distance: str, scope: str) -> li
                 elif distance == "manhattan":
                     total += float(np.abs(a - b).sum())
                 else:
-                    norm = np.linalg.norm(a) * np.linalg.norm(b)
+                    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
                     total += 1.0 - (float(a @ b) / norm if norm else 0.0)
             if total < best_sum - 1e-9 * max(1.0, abs(best_sum) if np.isfinite(best_sum) else 1.0):
                 best, best_sum = i, total
@@ -64,9 +64,7 @@ def bank(n: int, k: int, seed: int, spread: float = 1.0) -> tuple[Tensor, Tensor
 
 @pytest.mark.parametrize("distance", DISTANCES)
 @pytest.mark.parametrize("scope", ["correct", "all"])
-@given(
-    n=st.integers(0, 40), k=st.integers(1, 6), seed=st.integers(0, 10**6), grid=st.booleans()
-)
+@given(n=st.integers(0, 40), k=st.integers(1, 6), seed=st.integers(0, 10**6), grid=st.booleans())
 @settings(max_examples=25, deadline=None)
 def test_equals_brute_force(
     distance: str, scope: str, n: int, k: int, seed: int, grid: bool

@@ -1,4 +1,4 @@
-"""The command line. tyro makes the options of the config dataclasses; a wrong value gets one line."""
+"""The command line: tyro makes the options of the dataclasses; a wrong value gets one line."""
 
 import contextlib
 import inspect
@@ -38,7 +38,9 @@ from toastlab.train import TrainConfig
 
 NOISY = "20 % of the training labels flipped"
 CLEAN = "clean labels"
+ARM_OF = {name.lower().replace(" ", "-"): name for name in ARMS}  # as one types it -> as shown
 DEMO_ARMS = (BASELINE, "TOAST stage 1", "TOAST stage 2", "TOAST")
+
 
 def console() -> Console:
     """Where results go; made when needed, so that it writes to the stdout of that moment."""
@@ -59,7 +61,7 @@ def demo(
     20 % flipped labels and with clean ones, at the same number of images through the network.
 
     Args:
-        out: Folder for the report, the table as CSV and the runs. Runs found there are not repeated.
+        out: Folder for report, table (CSV) and runs. Runs found there are not repeated.
         seeds: How many seeds, 1 or more; the findings need 2 at least.
         epochs: Epochs of each run.
         model: Network: mlp takes about 2 minutes in all on two cores, resnet-small longer.
@@ -73,14 +75,9 @@ def demo(
     _compare(jobs, Path(out), Path(out) / "runs", device, workers, command)
 
 
-def _slug(name: str) -> str:
-    """What one types for the name of an arm."""
-    return name.lower().replace(" ", "-")
-
-
 def compare(
     data: DataConfig,
-    arms: tuple[str, ...] = tuple(_slug(name) for name in ARMS),
+    arms: tuple[str, ...] = tuple(ARM_OF),
     seeds: int = 3,
     model: str = "mlp",
     epochs: int = 30,
@@ -104,8 +101,7 @@ def compare(
         device: auto, cuda, cuda:1, mps or cpu.
         workers: Runs side by side; 0 chooses by cores.
     """
-    known = {_slug(name): name for name in ARMS}
-    chosen = [known[one_of("method", arm, known)] for arm in arms]
+    chosen = [ARM_OF[one_of("method", arm, ARM_OF)] for arm in arms]
     one_of("model", model, MODELS)
     names = list(dict.fromkeys([BASELINE, *chosen]))
     base = TrainConfig(data=data, model=model, epochs=epochs, batch_size=batch_size)
@@ -292,13 +288,13 @@ def _run(args: list[str]) -> None:
         from importlib.metadata import version
 
         return console().print(f"toastlab {version('toastlab')}")
-    words = one_of("command", args[0], {c.words[0] for c in COMMANDS})
-    found = [c for c in COMMANDS if c.words[0] == words]
+    first = one_of("command", args[0], {c.words[0] for c in COMMANDS})
+    found = [c for c in COMMANDS if c.words[0] == first]
     if len(found[0].words) > 1:
         known = {c.words[1] for c in found}
         if len(args) < 2 or args[1] in ("-h", "--help"):
-            return _overview(words)
-        second = one_of(f"command after {words!r}", args[1], known)
+            return _overview(first)
+        second = one_of(f"command after {first!r}", args[1], known)
         found = [c for c in found if c.words[1] == second]
     command = found[0]
     rest = args[len(command.words) :]
@@ -309,8 +305,9 @@ def _run(args: list[str]) -> None:
             return _methods()
         words.append(one_of("method", rest.pop(0), CONFIGS))
         method = signature.parameters["method"]
-        kind = Annotated[CONFIGS[words[-1]], arg(name="")]
-        rows = {**signature.parameters, "method": method.replace(annotation=kind)}
+        kind: Any = CONFIGS[words[-1]]
+        method = method.replace(annotation=Annotated[kind, arg(name="")])
+        rows = {**signature.parameters, "method": method}
         signature = signature.replace(parameters=list(rows.values()))
     _parse(command.call, signature, "toastlab " + " ".join(words), rest)()
 

@@ -133,7 +133,9 @@ def differences(table: pd.DataFrame, metric: str, baseline: str = BASELINE) -> p
             continue
         pair = group.set_index("seed")[metric] - base.set_index("seed")[metric]
         if base.empty or pair.isna().any():
-            raise DataError(f"{baseline!r} has not run with the seeds of {method!r} on {setting!r}.")
+            raise DataError(
+                f"{baseline!r} has not run with the seeds of {method!r} on {setting!r}."
+            )
         mean, low, high = interval(pair.tolist())
         rows.append((setting, method, mean, low, high, len(pair)))
     return pd.DataFrame(rows, columns=["setting", "method", "mean", "low", "high", "seeds"])

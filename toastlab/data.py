@@ -31,7 +31,9 @@ class DataConfig:
     name: str = "fashion-mini"  # `toastlab data list` shows the names
     path: str = ""  # folder on disk; empty: the usual place. Needed for idx, folder, tiny-imagenet
     per_class: int = 0  # training images per class, stratified; 0: all of them
-    noise: str = "symmetric"  # how labels are flipped: symmetric (to any other), pairwise (c to c+1)
+    noise: str = (
+        "symmetric"  # how labels are flipped: symmetric (to any other), pairwise (c to c+1)
+    )
     noise_rate: float = 0.0  # share of training labels flipped, in [0, 1); 0: clean
     noise_seed: int = 0
     val_share: float = 0.1  # of the training images, held out if the source has no validation split

@@ -45,9 +45,9 @@ def choose(name: str = "auto") -> torch.device:
 
 @contextmanager
 def reproducible(seed: int, threads: int, device: torch.device) -> Iterator[None]:
-    """Runs a block with deterministic algorithms, so many CPU threads and a seeded global generator.
+    """Runs a block with deterministic algorithms, `threads` CPU threads and the global seed.
 
-    The seed serves what draws from the global generator (dropout). All of it is put back afterwards.
+    The seed serves what draws from the global generator (dropout). All is put back afterwards.
     """
     before = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()

@@ -75,7 +75,9 @@ def correctness(correct: np.ndarray, known: np.ndarray | None = None) -> Floats:
     return np.asarray((correct & known).sum(0) / count)
 
 
-def forgetting(correct: np.ndarray, known: np.ndarray | None = None) -> tuple[NDArray[np.int64], Bools]:
+def forgetting(
+    correct: np.ndarray, known: np.ndarray | None = None
+) -> tuple[NDArray[np.int64], Bools]:
     """Forgetting events and never-learnt samples (Toneva et al., 2019).
 
     Args:
@@ -116,7 +118,7 @@ def jaccard(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Rank correlation of two scores [N], over the samples that have both; NaN if one is constant."""
+    """Rank correlation of two scores [N] over the samples that have both; NaN if one is flat."""
     known = ~(np.isnan(a) | np.isnan(b))
     if known.sum() < 2 or np.ptp(a[known]) == 0 or np.ptp(b[known]) == 0:
         return float("nan")

@@ -56,7 +56,8 @@ def in_range(
     below = value < high if open_high else value <= high
     if above and below:
         return
-    left, right = "(" if open_low or low == float("-inf") else "[", (
-        ")" if open_high or high == float("inf") else "]"
+    left, right = (
+        "(" if open_low or low == float("-inf") else "[",
+        (")" if open_high or high == float("inf") else "]"),
     )
     raise ValueError(f"{what} is {value!r}, but must lie in {left}{low:g}, {high:g}{right}.")

@@ -39,7 +39,7 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def past_kl(logits: Tensor, past: Tensor, temperature: float = 1.0) -> Tensor:
-    """T_p^2 KL( p(z_past; T_p) || p(z; T_p) ), one value per sample; gradient only through `logits`.
+    """T_p^2 KL( p(z_past; T_p) || p(z; T_p) ) per sample; gradient only through `logits`.
 
     The T_p^2 keeps the size of the gradient independent of T_p (Hinton et al., 2015). The sum is
     over classes, not their mean: classes of probability zero change nothing.

@@ -68,7 +68,7 @@ def class_medoids(
     scope: str = "correct",
     seen: Tensor | None = None,
 ) -> Medoids:
-    """The exact medoid of each class: m_c = z_{i*}, i* = argmin_{i in S_c} sum_{j in S_c} d(z_i, z_j).
+    """The exact medoid of each class c: m_c = z_{i*}, i* = argmin_i sum_j d(z_i, z_j), i, j in S_c.
 
     Exact means: the sums that decide are taken over coordinate differences in float64 (float32
     where a device has no float64). Ties, to one part in 10^12, go to the lowest index.
@@ -110,7 +110,9 @@ def class_medoids(
             for members, rows in zip(order.split(sizes), logits[order].split(sizes), strict=True)
         ]
     )
-    rows = logits[index.clamp(min=0)] * (index >= 0)[:, None]
+    rows = torch.zeros(num_classes, num_classes, dtype=logits.dtype, device=logits.device)
+    if len(order):
+        rows = logits[index.clamp(min=0)].masked_fill((index < 0)[:, None], 0)
     return Medoids(index, rows)
 
 
@@ -144,7 +146,7 @@ def _medoid_of(z: Tensor, distance: str) -> Tensor:
     """Position [] of the medoid among the rows of z [n, K], all of one class."""
     exact = torch.float32 if z.device.type == "mps" else torch.float64
     if distance == "cosine":
-        # sum_j (1 - u_i . u_j) = n - u_i . sum_j u_j: the member most aligned with the mean direction.
+        # sum_j (1 - u_i . u_j) = n - u_i . sum_j u_j: most aligned with the mean direction.
         u = F.normalize(z.to(exact), dim=1, eps=torch.finfo(exact).tiny)
         return _first_smallest(len(u) - u @ u.sum(0), floor=float(len(u)))
     if distance == "squared-euclidean":

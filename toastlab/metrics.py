@@ -30,7 +30,7 @@ class Bins:
 
     @property
     def ece(self) -> float:
-        """Expected calibration error (Naeini et al., 2015): sum of share x |accuracy - confidence|."""
+        """Expected calibration error (Naeini et al., 2015): sum of share x |acc. - confidence|."""
         gap = np.nan_to_num(np.abs(self.accuracy - self.confidence))
         return float((self.count * gap).sum() / max(1, self.count.sum()))
 
@@ -55,7 +55,13 @@ def evaluate(logits: Tensor, labels: Tensor) -> dict[str, float]:
         multiclass_accuracy(p, labels, k, "micro", top_k=t, validate_args=False)
         for t in (1, min(5, k))
     )
-    values = [one, five, F.cross_entropy(z, labels), (p - hard).square().sum(1).mean(), _aurc(p, labels)]
+    values = [
+        one,
+        five,
+        F.cross_entropy(z, labels),
+        (p - hard).square().sum(1).mean(),
+        _aurc(p, labels),
+    ]
     top1, top5, nll, brier, aurc = torch.stack([v.double() for v in values]).tolist()
     ece = reliability_bins(logits, labels).ece
     return {"top1": top1, "top5": top5, "nll": nll, "ece": ece, "brier": brier, "aurc": aurc}
@@ -100,4 +106,6 @@ def _check(logits: Tensor, labels: Tensor) -> None:
         raise ValueError("the logits to be measured are NaN or infinite; the network has diverged.")
     low, high = (int(v) for v in labels.aminmax())
     if low < 0 or high >= logits.shape[1]:
-        raise ValueError(f"labels run from {low} to {high}, but must lie in 0..{logits.shape[1] - 1}.")
+        raise ValueError(
+            f"labels run from {low} to {high}, but must lie in 0..{logits.shape[1] - 1}."
+        )

@@ -1,4 +1,4 @@
-"""Networks for small images: two that train in seconds for teaching, five of torchvision's families.
+"""Networks for small images: two for teaching that train in seconds, five torchvision families.
 
 torchvision's networks are made for 224 pixels; here their stem keeps the resolution (3 x 3, stride
 1, no pooling), as is usual for 28 to 64 pixels. Weights are always drawn, never downloaded.

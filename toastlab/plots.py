@@ -204,7 +204,12 @@ def medoid_gallery(
             else:
                 picture.set(xticks=[], yticks=[])
                 picture.text(
-                    0.5, 0.5, "no medoid\nyet", ha="center", va="center", transform=picture.transAxes
+                    0.5,
+                    0.5,
+                    "no medoid\nyet",
+                    ha="center",
+                    va="center",
+                    transform=picture.transAxes,
                 )
             order = np.argsort(-soft_targets[c], kind="stable")[:top]
             values = soft_targets[c][order]
@@ -243,8 +248,8 @@ def describe_medoid_gallery(
     c, k = np.unravel_index(int(off.argmax()), off.shape)
     return (
         f"{int(exists.sum())} of {len(classes)} classes have a medoid. The largest share given to "
-        f"another class is {off[c, k]:.2f}, from {classes[c]} to {classes[k]}; on average a class "
-        f"keeps {float(np.diag(soft_targets).mean()):.2f}."
+        f"another class is {off[c, k]:.2f}, from {classes[int(c)]} to {classes[int(k)]}; on "
+        f"average a class keeps {float(np.diag(soft_targets).mean()):.2f}."
     )
 
 

@@ -50,7 +50,10 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         setting, method, one text column per measure, "top-1 difference" in points, "verdict".
     """
-    gaps = differences(table, "test_top1").set_index(["setting", "method"])
+    gaps = {
+        (row["setting"], row["method"]): (row["mean"], row["low"], row["high"])
+        for row in differences(table, "test_top1").to_dict("records")
+    }
     rows = []
     for (setting, method), group in table.groupby(["setting", "method"], sort=False):
         row = {"setting": str(setting), "method": str(method)}
@@ -61,7 +64,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         row["train s"] = f"{group['seconds'].mean():.1f}"
         row["top-1 difference"], row["verdict"] = "", ""
         if method != BASELINE:
-            mean, low, high = (float(gaps.loc[(setting, method), k]) for k in ("mean", "low", "high"))
+            mean, low, high = gaps[(str(setting), str(method))]
             around = f" [{100 * low:+.1f}, {100 * high:+.1f}]" if not np.isnan(low) else ""
             row["top-1 difference"] = f"{100 * mean:+.1f}{around}"
             row["verdict"] = verdict(mean, low, high)
@@ -137,9 +140,7 @@ def write(path: Path, done: Done, table: pd.DataFrame, command: str) -> Path:
             if job.setting == setting:
                 frames.setdefault(job.arm, []).append(run.metrics)
         parts.append(f"<h3>{html.escape(setting)}</h3>")
-        parts.append(
-            _figure(plots.learning_curves(frames), plots.describe_learning_curves(frames))
-        )
+        parts.append(_figure(plots.learning_curves(frames), plots.describe_learning_curves(frames)))
     shown = _find(done, settings[0], "TOAST")
     if shown is not None:
         parts += _inside(shown, settings[0])
@@ -185,8 +186,8 @@ def _inside(run: Run, setting: str) -> list[str]:
         "epoch. Each class's medoid is a real training image; its logits make the soft target of "
         "the whole class.</p>",
         _figure(plots.medoid_gallery(*gallery), plots.describe_medoid_gallery(*gallery)),
-        f"<p>What to doubt: the medoids lie {run.last['medoid_to_mean']:.2f} of a class radius from "
-        "the class means (0: the mean would do as well), and the soft targets' entropy is "
+        f"<p>What to doubt: the medoids lie {run.last['medoid_to_mean']:.2f} of a class radius "
+        "from the class means (0: the mean would do as well), and the soft targets' entropy is "
         f"{run.last['target_entropy']:.2f} nats (0: hard; {np.log(data.num_classes):.2f}: uniform, "
         "which is label smoothing).</p>",
     ]
@@ -204,16 +205,17 @@ def _inside(run: Run, setting: str) -> list[str]:
         _figure(plots.data_map(frame), plots.describe_data_map(frame)),
         _figure(plots.sample_gallery(*shown), plots.describe_sample_gallery(*shown)),
     ]
-    if frame.flipped.any():
+    flipped = frame.flipped.to_numpy()
+    if flipped.any():
         scores = {"low confidence": -frame.confidence, "times carried": frame.carried}
         found = ", ".join(
-            f"{name} {100 * precision_at_flipped(s.to_numpy(float), frame.flipped.to_numpy()):.0f} %"
+            f"{name} {100 * precision_at_flipped(s.to_numpy(float), flipped):.0f} %"
             for name, s in scores.items()
         )
         parts.append(
-            f"<p>Under-trained is not the same as useful: of the top {int(frame.flipped.sum())} "
+            f"<p>Under-trained is not the same as useful: of the top {int(flipped.sum())} "
             f"samples by each measure, this share has a label flipped on purpose: {found} (chance: "
-            f"{100 * frame.flipped.mean():.0f} %).</p>"
+            f"{100 * flipped.mean():.0f} %).</p>"
         )
     return parts
 
@@ -224,9 +226,7 @@ def _table(rows: pd.DataFrame) -> str:
     for row in rows.itertuples(index=False):
         *values, gap, word = (html.escape(str(v)) for v in row)
         cells = "".join(f"<td>{v}</td>" for v in values)
-        body.append(
-            f"<tr>{cells}<td class='{word}'>{gap}</td><td class='{word}'>{word}</td></tr>"
-        )
+        body.append(f"<tr>{cells}<td class='{word}'>{gap}</td><td class='{word}'>{word}</td></tr>")
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
 
 

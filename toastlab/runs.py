@@ -64,10 +64,11 @@ def from_json(plain: dict[str, Any]) -> TrainConfig:
 
 def run_key(config: TrainConfig, fingerprint: str) -> str:
     """16 hex digits that name a run: its settings, its data's contents, the format."""
-    content = {"config": to_json(config), "data": fingerprint, "format": FORMAT}
+    settings = to_json(config)
     # Where the data lie and who decodes them does not change what they are.
     for unimportant in ("path", "workers"):
-        content["config"]["data"].pop(unimportant)
+        settings["data"].pop(unimportant)
+    content = {"config": settings, "data": fingerprint, "format": FORMAT}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -106,14 +107,16 @@ class Run:
     def group(self, name: str) -> dict[str, np.ndarray]:
         """Arrays of "predictions", "medoids" or "dynamics", as in `Result`."""
         return {
-            k.removeprefix(f"{name}."): v for k, v in self.arrays.items() if k.startswith(f"{name}.")
+            k.removeprefix(f"{name}."): v
+            for k, v in self.arrays.items()
+            if k.startswith(f"{name}.")
         }
 
     @cached_property
     def dynamics(self) -> Dynamics | None:
         """Per-sample history, if it was recorded."""
         found = self.group("dynamics")
-        return Dynamics(**{"logits": None, **found}) if found else None
+        return Dynamics(**found) if found else None
 
     @property
     def last(self) -> dict[str, float]:

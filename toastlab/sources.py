@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -151,8 +152,8 @@ def fetch(name: str, root: Path | None = None) -> Path:
         source.fetch(place)
     except (OSError, RuntimeError, EOFError) as error:
         raise DataError(
-            f"could not fetch {name!r} into {place}: {error}. Check the connection and the disk and "
-            "try again; a machine without network can copy that folder from another one."
+            f"could not fetch {name!r} into {place}: {error}. Check connection and disk and try "
+            "again; a machine without network can copy that folder from another one."
         ) from error
     return place
 
@@ -312,7 +313,7 @@ def _torchvision(name: str, kind: type) -> Callable[[Path | None], Raw]:
     return reader
 
 
-def _check_fashion(kind: type, root: Path) -> None:
+def _check_fashion(kind: Any, root: Path) -> None:
     """torchvision checks CIFAR's files when it opens them, but not Fashion-MNIST's."""
     if kind is not tv.FashionMNIST:
         return

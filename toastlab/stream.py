@@ -66,7 +66,9 @@ class Stream:
             )
         self.split, self.labels, self.batch_size = split, split.labels, batch_size
         self.generator: torch.Generator | None = None
-        if not isinstance(self.labels, FakeTensor):  # a fake device has no random numbers of its own
+        if not isinstance(
+            self.labels, FakeTensor
+        ):  # a fake device has no random numbers of its own
             self.generator = torch.Generator(self.labels.device).manual_seed(seed)
         self.order = torch.cat([self._permutation(), self._permutation()])  # [2N]
         self.pointer = torch.zeros((), dtype=torch.int64, device=self.labels.device)

@@ -176,8 +176,9 @@ class _Run:
         self, epoch: int, should_stop: Callable[[], bool] | None, checkpoint: Path | None
     ) -> dict[str, float] | None:
         """One epoch: train, evaluate, record. Returns its row of metrics, or None if stopped."""
-        started, sums, carried = time.perf_counter(), {}, torch.zeros((), device=self.device)
-        rate = self.schedule.get_last_lr()[0]
+        started, carried = time.perf_counter(), torch.zeros((), device=self.device)
+        sums: dict[str, Tensor] = {}
+        rate = float(self.schedule.get_last_lr()[0])
         if self.mixing is not None:
             self.mixing.start_epoch()
         self.model.train()
@@ -195,10 +196,10 @@ class _Run:
             self.schedule.step()
             self.method.observe(logits, batch)
             for name, value in {"loss": loss.total.detach(), **loss.parts}.items():
-                sums[name] = sums.get(name, 0.0) + value
+                sums[name] = sums[name] + value if name in sums else value
             carried += batch.carried.sum()
         images_seen = self.steps * self.method.places
-        row = {"epoch": epoch + 1, "learning_rate": rate}
+        row: dict[str, float] = {"epoch": epoch + 1, "learning_rate": rate}
         row |= {name: float(total) / self.steps for name, total in sums.items()}
         row |= {"carried_share": float(carried) / images_seen, "images": images_seen}
         row["train_seconds"] = time.perf_counter() - started

@@ -184,7 +184,7 @@ class Toast(Method):
         return batch
 
     def _remember(self, batch: Batch) -> Batch:
-        """Source "memory" [R, option]: the half of the batch most in need, judged by its last visit."""
+        """Source "memory" [R]: the half of the batch most in need, judged by its last visit."""
         batch.past = self.bank.logits[batch.index]
         seen = self.bank.seen[batch.index]
         marked, urgency = self._under_trained(batch.past, batch.labels, seen)
@@ -290,6 +290,8 @@ class Toast(Method):
 
     def state(self) -> dict[str, Tensor]:
         """The tensors of `Method`, the medoids, the carry."""
-        carry = {f"carry.{k}": getattr(self.carry, k) for k in ("index", "logits", "visits", "count")}
+        carry = {
+            f"carry.{k}": getattr(self.carry, k) for k in ("index", "logits", "visits", "count")
+        }
         medoids = {"medoids.index": self.medoids.index, "medoids.logits": self.medoids.logits}
         return super().state() | carry | medoids | {"soft": self.soft, "epoch": self.epoch}

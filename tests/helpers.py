@@ -28,7 +28,7 @@ class Watch(TorchDispatchMode):
     """Notes every operation that would make a device wait or give a shape that depends on data."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.waits: list[str] = []
         self.shapes: list[tuple[str, tuple[int, ...]]] = []
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import pairwise_distances
 from torch import Tensor
 
+from toastlab.distances import DISTANCES
 from toastlab.medoids import (
-    DISTANCES,
     candidates,
     class_means,
     class_medoids,
@@ -210,6 +210,33 @@ def test_class_means(softmax: bool) -> None:
         members = [rows[i] for i in range(60) if labels[i] == c and logits[i].argmax() == c]
         torch.testing.assert_close(means[c], torch.stack(members).mean(0))
     assert means[2].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("kind", ["normal", "heavy tails", "two clouds", "few directions", "alike"])
+@pytest.mark.parametrize("size", [40, 700])
+def test_bounds_never_rule_out_the_medoid(kind: str, size: int) -> None:
+    """Whatever shape a class has: pruning by bounds gives the member that all pairs give."""
+    g = torch.Generator().manual_seed(size)
+    z = torch.randn(size, 12, generator=g)
+    scale = torch.randn(size, 1, generator=g)
+    if kind == "heavy tails":
+        z = z * (2 * scale).exp()
+    elif kind == "two clouds":
+        z = z + 9 * (scale > 0)
+    elif kind == "few directions":
+        z = z[:, :2] @ torch.randn(2, 12, generator=g) + 1000
+    elif kind == "alike":
+        z = z[:1].expand(size, -1)
+    labels = torch.zeros(size, dtype=torch.long)
+    pairs = torch.cdist(z.double(), z.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    expected = 0 if kind == "alike" else int(pairs.sum(1).argmin())
+    assert int(class_medoids(z, labels, scope="all").index[0]) == expected
+
+
+def test_threads_are_left_as_they_were() -> None:
+    before = torch.get_num_threads()
+    class_medoids(*bank(60, 3, seed=0), scope="all")
+    assert torch.get_num_threads() == before
 
 
 @pytest.mark.bar

@@ -138,8 +138,8 @@ def test_dlb_layout() -> None:
         assert len(carried) == 8
         assert set(carried.tolist()) <= set(fresh.tolist())
     for before, after in zip(loop.batches[1:], loop.batches[2:], strict=False):
-        carried = after.index[after.carried].tolist()
-        assert sorted(carried) == sorted(before.index[~before.carried].tolist())
+        again = after.index[after.carried].tolist()
+        assert sorted(again) == sorted(before.index[~before.carried].tolist())
 
 
 def test_online_label_smoothing_prototype() -> None:

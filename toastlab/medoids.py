@@ -10,19 +10,14 @@ from dataclasses import dataclass
 from math import isfinite
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch._subclasses import FakeTensor
 
+from toastlab.distances import DISTANCES, medoid_rows
 from toastlab.errors import in_range, one_of
 
-DISTANCES = ("euclidean", "squared-euclidean", "cosine", "manhattan")
 SCOPES = ("correct", "all")
 PROTOTYPES = ("medoid", "mean", "mean-softmax", "uniform")
-
-# Memory for one block of pairwise distances, in bytes: small enough to stay in a CPU's cache,
-# which is what the speed of the pairwise pass depends on.
-BLOCK_BYTES = 2**19
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,17 +96,13 @@ def class_medoids(
     key = torch.where(chosen, labels, num_classes)
     order = torch.argsort(key, stable=True)
     sizes = torch.bincount(key, minlength=num_classes + 1).tolist()[:num_classes]
-
-    order = order[: sum(sizes)]
-    nobody = torch.tensor(-1, device=logits.device)
-    index = torch.stack(
-        [
-            members[_medoid_of(rows, distance)] if len(members) else nobody
-            for members, rows in zip(order.split(sizes), logits[order].split(sizes), strict=True)
-        ]
-    )
+    members = order[: sum(sizes)].split(sizes)
+    index = torch.full((num_classes,), -1, device=logits.device)
+    filled = [c for c, size in enumerate(sizes) if size]
+    if filled:
+        index[filled] = medoid_rows(logits, [members[c] for c in filled], distance)
     rows = torch.zeros(num_classes, num_classes, dtype=logits.dtype, device=logits.device)
-    if len(order):
+    if len(logits):
         rows = logits[index.clamp(min=0)].masked_fill((index < 0)[:, None], 0)
     return Medoids(index, rows)
 
@@ -140,66 +131,6 @@ def check_labels(labels: Tensor, num_classes: int) -> None:
                 f"labels run from {low} to {high}, but there are {num_classes} classes; labels "
                 f"must lie in 0..{num_classes - 1}."
             )
-
-
-def _medoid_of(z: Tensor, distance: str) -> Tensor:
-    """Position [] of the medoid among the rows of z [n, K], all of one class."""
-    exact = torch.float32 if z.device.type == "mps" else torch.float64
-    if distance == "cosine":
-        # sum_j (1 - u_i . u_j) = n - u_i . sum_j u_j: most aligned with the mean direction.
-        u = F.normalize(z.to(exact), dim=1, eps=torch.finfo(exact).tiny)
-        return _first_smallest(len(u) - u @ u.sum(0), floor=float(len(u)))
-    if distance == "squared-euclidean":
-        # sum_j |z_i - z_j|^2 = n |z_i - mean|^2 + a constant: the member nearest to the mean.
-        x = z.to(exact)
-        return _first_smallest((x - x.mean(0)).square().sum(1))
-    # All pairs, in two passes: quick sums by matrix products leave the few rows that rounding
-    # cannot tell apart from the smallest; those are summed again exactly.
-    p = 2.0 if distance == "euclidean" else 1.0
-    x = z.float() - z.float().mean(0)  # distances do not move; rounding shrinks
-    sums, error = _quick_sums(x, p)
-    near = torch.nonzero(sums <= sums.min() + 2 * error)[:, 0]
-    if len(near) == 1:
-        return near[0]
-    x = z.to(exact)
-    step = max(1, BLOCK_BYTES // (8 * len(x)))
-    exact_sums = [
-        torch.cdist(rows, x, p=p, compute_mode="donot_use_mm_for_euclid_dist").sum(1)
-        for rows in x[near].split(step)
-    ]
-    return near[_first_smallest(torch.cat(exact_sums))]
-
-
-def _quick_sums(x: Tensor, p: float) -> tuple[Tensor, Tensor]:
-    """Sums of distances [n] of each row of x [n, K] to all rows, and a bound [] on their error."""
-    n, k = x.shape
-    eps = torch.finfo(x.dtype).eps
-    step = max(1, BLOCK_BYTES // (4 * n))
-    if p == 1:
-        sums = torch.cat([torch.cdist(rows, x, p=1).sum(1) for rows in x.split(step)])
-        return sums, (n + k) * eps * sums.max()
-    squares = x.square().sum(1)
-    # |a - b|^2 = |a|^2 + |b|^2 - 2 a.b, by matrix products in blocks; d(a, b) = d(b, a) saves half.
-    sums = x.new_zeros(n)
-    for i in range(0, n, step):
-        rows = slice(i, i + step)
-        block = torch.addmm(squares[i:], x[rows], x[i:].T, alpha=-2)
-        block.add_(squares[rows, None]).clamp_(min=0).sqrt_()
-        sums[rows] += block.sum(1)
-        sums[i + step :] += block[:, step:].sum(0)
-    # Each squared distance is off by at most ~ eps K R^2, so each distance by the root of that.
-    worst = (4 * k * eps * squares.max()).sqrt()
-    return sums, n * worst + n * eps * sums.max()
-
-
-def _first_smallest(values: Tensor, floor: float = 0.0) -> Tensor:
-    """Lowest position [] among the values [n] that equal the smallest up to rounding.
-
-    `floor` is the size of the terms that cancelled in `values`, where there are such.
-    """
-    rtol = 1e-12 if values.dtype == torch.float64 else 1e-5
-    low = values.min()
-    return (values <= low + rtol * low.abs().clamp(min=floor)).int().argmax()
 
 
 def class_means(logits: Tensor, labels: Tensor, chosen: Tensor, *, softmax: bool = False) -> Tensor:

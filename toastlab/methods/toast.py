@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from toastlab.carry import CRITERIA, Carry, select, under_trained
+from toastlab.distances import DISTANCES
 from toastlab.errors import in_range, one_of
 from toastlab.losses import (
     Loss,
@@ -34,7 +35,6 @@ from toastlab.losses import (
     soft_cross_entropy,
 )
 from toastlab.medoids import (
-    DISTANCES,
     PROTOTYPES,
     SCOPES,
     Medoids,

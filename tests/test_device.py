@@ -1,0 +1,142 @@
+"""One code path: proved clean of device waits without a device, run on one where one is."""
+
+import pytest
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from tests.helpers import Watch, tiny
+from toastlab import device as devices
+from toastlab.augment import Augment, AugmentConfig
+from toastlab.data import Split
+from toastlab.errors import DeviceError
+from toastlab.methods import CrossEntropyConfig, LabelSmoothingConfig, MethodConfig, ToastConfig
+from toastlab.stream import Stream
+from toastlab.train import TrainConfig, train
+
+METHODS = {
+    "cross-entropy": CrossEntropyConfig(),
+    "label smoothing": LabelSmoothingConfig(),
+    "toast": ToastConfig(),
+    "target form": ToastConfig(combination="target", past_weight=0.5),
+    "extra": ToastConfig(layout="extra"),
+    "memory": ToastConfig(source="memory"),
+    "stored mix": ToastConfig(mixed_carry="stored"),
+    "until trained": ToastConfig(max_visits=3),
+    **{c: ToastConfig(criterion=c) for c in ("probability", "quantile", "random", "all")},
+    "medoid distance": ToastConfig(criterion="medoid-distance"),
+}
+AUGMENT = AugmentConfig(crop=2, flip=True, cutout=3)
+
+
+def network() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 4))
+
+
+@pytest.mark.parametrize("config", METHODS.values(), ids=METHODS.keys())
+def test_step_on_a_fake_gpu(config: MethodConfig) -> None:
+    """Two whole steps, backward aside, where any mix of devices or data-dependent shape raises."""
+    with FakeTensorMode():
+        labels = torch.zeros(32, dtype=torch.int64, device="cuda")
+        images = torch.zeros(32, 1, 8, 8, dtype=torch.uint8, device="cuda")
+        method = config.build(labels, 4, 8, None)
+        stream = Stream(Split(images, labels, labels), 8)
+        augment = Augment(AUGMENT, (0.5,), (0.2,))
+        with torch.device("cuda"):
+            model = network()
+        stream.start_epoch()
+        for _ in range(2):
+            batch = method.next_batch(stream)
+            logits = model(augment.train(batch.images))
+            loss = method.loss(logits, batch)
+            method.observe(logits, batch)
+            assert loss.total.device.type == logits.device.type == "cuda"
+            assert len(batch.index) == method.places
+
+
+@pytest.mark.parametrize("config", METHODS.values(), ids=METHODS.keys())
+def test_step_waits_for_nothing_and_has_static_shapes(config: MethodConfig) -> None:
+    """Forward, backward, optimiser and all, on the CPU: no scalar read, no data-dependent shape."""
+    data = tiny()
+    g = torch.Generator().manual_seed(0)
+    method = config.build(data.train.labels, 4, 16, g)
+    stream = Stream(data.train, 16)
+    augment, model = Augment(AUGMENT, (0.5,), (0.2,)), network()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    stream.start_epoch()
+    seen = []
+    for step in range(4):
+        if step == 2:
+            method.end_epoch()  # medoids: once an epoch, and allowed to wait
+        with Watch() as watch:
+            batch = method.next_batch(stream)
+            logits = model(augment.train(batch.images, g))
+            loss = method.loss(logits, batch)
+            optimizer.zero_grad(set_to_none=True)
+            loss.total.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            method.observe(logits, batch)
+        assert watch.waits == []
+        seen.append(watch.shapes)
+    assert len(seen[3]) > 50
+    assert seen[2] == seen[3], "the same operations with the same shapes at every step"
+
+
+def test_the_watch_sees_what_it_is_for() -> None:
+    x = torch.arange(4.0)
+    with Watch() as watch:
+        x[x > 1]
+        x.sum().item()
+        x.nonzero()
+    assert len(watch.waits) >= 3
+
+
+def test_choice_of_device() -> None:
+    best = devices.choose()
+    assert best.type == ("cuda" if torch.cuda.is_available() else best.type)
+    assert devices.choose("cpu").type == "cpu"
+    with pytest.raises(DeviceError, match="no device 'tpu'"):
+        devices.choose("tpu")
+    absent = "cuda:99"
+    with pytest.raises(DeviceError, match="cuda:99"):
+        devices.choose(absent)
+
+
+def test_reproducible_puts_everything_back() -> None:
+    before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
+    state = torch.get_rng_state()
+    with devices.reproducible(7, 1, torch.device("cpu")):
+        assert torch.get_num_threads() == 1
+        assert torch.are_deterministic_algorithms_enabled()
+        first = torch.rand(1)
+    assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
+    assert torch.equal(torch.get_rng_state(), state)
+    with devices.reproducible(7, 1, torch.device("cpu")):
+        assert torch.equal(torch.rand(1), first)
+
+
+def test_facts() -> None:
+    facts = devices.facts(torch.device("cpu"))
+    assert facts["torch"] == torch.__version__.split("+")[0] or facts["torch"] in torch.__version__
+    assert all(isinstance(v, str) and v for v in facts.values())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(devices.choose().type == "cpu", reason="no CUDA or MPS device here")
+def test_a_run_on_a_gpu_agrees_with_the_cpu() -> None:
+    config = TrainConfig(model="mlp", epochs=2, batch_size=16)
+    runs = []
+    for device in ("cpu", devices.choose().type):
+        data = tiny()
+        parts = {
+            name: Split(*(t.to(device) for t in (s.images, s.labels, s.clean_labels)))
+            for name, s in (("train", data.train), ("val", data.val), ("test", data.test))
+            if isinstance(s, Split)
+        }
+        dataset = type(data)(
+            data.name, data.classes, **parts, fingerprint=data.fingerprint, note=data.note
+        )
+        result = train(config, dataset=dataset, device=device)
+        assert result is not None
+        runs.append(result.metrics)
+    assert float((runs[0].test_top1 - runs[1].test_top1).abs().max()) <= 0.2

@@ -1,0 +1,100 @@
+"""Each measure against a slow reading of its definition."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from toastlab.metrics import METRICS, evaluate, reliability_bins
+
+
+def slow(logits: Tensor, labels: Tensor, bins: int = 15) -> dict[str, float]:
+    n, k = logits.shape
+    top1 = top5 = nll = brier = 0.0
+    confidence, right = [], []
+    for i in range(n):
+        z = [float(v) for v in logits[i]]
+        top = max(z)
+        e = [math.exp(v - top) for v in z]
+        p = [v / sum(e) for v in e]
+        y = int(labels[i])
+        order = sorted(range(k), key=lambda c: -z[c])
+        top1 += order[0] == y
+        top5 += y in order[:5]
+        nll += math.log(sum(e)) - (z[y] - top)
+        brier += sum((p[c] - (c == y)) ** 2 for c in range(k))
+        confidence.append(max(p))
+        right.append(order[0] == y)
+    rank = sorted(range(n), key=lambda i: -confidence[i])
+    wrong, area = 0, 0.0
+    for count, i in enumerate(rank, 1):
+        wrong += not right[i]
+        area += wrong / count / n
+    ece = 0.0
+    for b in range(bins):
+        inside = [
+            i
+            for i in range(n)
+            if np.float32(b / bins) < np.float32(confidence[i]) <= np.float32((b + 1) / bins)
+        ]
+        if inside:
+            accuracy = sum(right[i] for i in inside) / len(inside)
+            mean = sum(confidence[i] for i in inside) / len(inside)
+            ece += len(inside) / n * abs(accuracy - mean)
+    found = {"top1": top1 / n, "top5": top5 / n, "nll": nll / n, "brier": brier / n}
+    return found | {"ece": ece, "aurc": area}
+
+
+@given(n=st.integers(1, 60), k=st.integers(2, 8), seed=st.integers(0, 10**6))
+@settings(max_examples=40, deadline=None)
+def test_against_slow_definitions(n: int, k: int, seed: int) -> None:
+    g = torch.Generator().manual_seed(seed)
+    logits = torch.randn(n, k, generator=g) * 3
+    labels = torch.randint(0, k, (n,), generator=g)
+    found = evaluate(logits, labels)
+    assert set(found) == set(METRICS)
+    for name, value in slow(logits, labels).items():
+        assert found[name] == pytest.approx(value, abs=1e-5), name
+
+
+def test_ece_agrees_with_torchmetrics_off_the_edges() -> None:
+    g = torch.Generator().manual_seed(0)
+    logits = torch.randn(500, 10, generator=g) * 2
+    labels = torch.randint(0, 10, (500,), generator=g)
+    theirs = multiclass_calibration_error(logits.softmax(1), labels, 10, 15, "l1")
+    assert reliability_bins(logits, labels).ece == pytest.approx(float(theirs), abs=1e-6)
+
+
+def test_bins_are_open_below_and_closed_above() -> None:
+    """Confidences that lie exactly on an edge belong to the bin below it; so does 1."""
+    logits = torch.tensor([[0.0, 0.0], [50.0, -50.0], [0.1, 0.0]])
+    bins = reliability_bins(logits, torch.tensor([0, 0, 1]), bins=2)
+    assert bins.count.tolist() == [1, 2]
+    assert bins.confidence[0] == 0.5
+    assert bins.accuracy.tolist() == [1.0, 0.5]
+    empty = reliability_bins(logits, torch.tensor([0, 0, 1]), bins=15)
+    assert empty.count.sum() == 3
+    assert np.isnan(empty.accuracy[0])
+    assert np.isfinite(empty.ece)
+
+
+def test_extreme_logits() -> None:
+    logits = torch.tensor([[1e4, 0.0, -1e4], [1e4, 0.0, -1e4]])
+    found = evaluate(logits, torch.tensor([0, 2]))
+    assert found["nll"] == pytest.approx(1e4)
+    assert found["top1"] == 0.5
+    assert found["brier"] == pytest.approx(1.0)
+
+
+def test_bad_input() -> None:
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        evaluate(torch.tensor([[torch.nan, 0.0]]), torch.tensor([0]))
+    with pytest.raises(ValueError, match=r"must lie in 0\.\.1"):
+        evaluate(torch.zeros(2, 2), torch.tensor([0, 2]))
+    with pytest.raises(ValueError, match="cannot measure"):
+        evaluate(torch.zeros(0, 2), torch.zeros(0).long())

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from toastlab.data import DataConfig, DiskSplit, Split, flip_labels, from_tensors, load
+from toastlab.data import DataConfig, DiskSplit, Split, from_tensors, load
 from toastlab.errors import DataError
+from toastlab.noise import flip_labels
 
 
 @pytest.fixture(scope="module")

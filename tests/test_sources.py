@@ -19,6 +19,7 @@ from PIL import Image
 from toastlab import sources
 from toastlab.data import DataConfig, load
 from toastlab.errors import DataError
+from toastlab.idx import read_idx, write_idx
 
 ROOT = Path(__file__).parents[1]
 
@@ -103,7 +104,7 @@ def test_idx_round_trip(tmp_path: Path, packed: bool) -> None:
         ):
             file = tmp_path / f"{prefix}-{stem}-ubyte"
             if packed:
-                sources.write_idx(file.with_name(file.name + ".gz"), array)
+                write_idx(file.with_name(file.name + ".gz"), array)
             else:
                 file.write_bytes(idx(array))
     raw = sources.read("idx", str(tmp_path))
@@ -127,17 +128,17 @@ def test_broken_idx(tmp_path: Path, content: bytes, message: str) -> None:
     file = tmp_path / "a-idx"
     file.write_bytes(content)
     with pytest.raises(DataError, match=message):
-        sources.read_idx(file, 3)
+        read_idx(file, 3)
     packed = tmp_path / "a-idx.gz"
     packed.write_bytes(gzip.compress(content))
     with pytest.raises(DataError, match=message):
-        sources.read_idx(packed, 3)
+        read_idx(packed, 3)
     packed.write_bytes(gzip.compress(idx(np.zeros((2, 3, 3), np.uint8)))[:-6])
     with pytest.raises(DataError, match="cannot read"):
-        sources.read_idx(packed, 3)
+        read_idx(packed, 3)
     packed.write_bytes(b"not gzip")
     with pytest.raises(DataError, match="cannot read"):
-        sources.read_idx(packed, 3)
+        read_idx(packed, 3)
 
 
 # --- torchvision ----------------------------------------------------------------------------------

@@ -1,27 +1,13 @@
 """The command line: tyro makes the options of the dataclasses; a wrong value gets one line."""
 
-import contextlib
 import inspect
-import io
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from tyro.conf import Positional, arg
 
@@ -34,17 +20,13 @@ from toastlab.methods import CONFIGS, MethodConfig
 from toastlab.models import MODELS
 from toastlab.report import findings, summary, write
 from toastlab.runs import Run, RunStore
+from toastlab.terminal import comparison_table, console, fail, parse, progress, show_run
 from toastlab.train import TrainConfig
 
 NOISY = "20 % of the training labels flipped"
 CLEAN = "clean labels"
 ARM_OF = {name.lower().replace(" ", "-"): name for name in ARMS}  # as one types it -> as shown
 DEMO_ARMS = (BASELINE, "TOAST stage 1", "TOAST stage 2", "TOAST")
-
-
-def console() -> Console:
-    """Where results go; made when needed, so that it writes to the stdout of that moment."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
 def demo(
@@ -118,13 +100,14 @@ def _compare(
     RunStore(store).check_writable()
     RunStore(out).check_writable()
     done: list[tuple[Job, Run]] = []
-    with _progress() as progress:
-        task = progress.add_task(f"{len(jobs)} runs", total=len(jobs))
+    with progress() as bar:
+        task = bar.add_task(f"{len(jobs)} runs", total=len(jobs))
         for job, run in run_all(jobs, store, device=device, workers=workers):
             done.append((job, run))
-            text = f"{job.arm}, seed {job.config.seed}: top-1 {100 * run.last['test_top1']:.1f} %"
-            progress.update(task, advance=1, description=text)
-        progress.update(task, description=f"{len(jobs)} runs done")
+            score = f"top-1 {100 * run.last['test_top1']:.1f} %"
+            text = f"{len(done)} of {len(jobs)}: {job.arm}, seed {job.config.seed}: {score}"
+            bar.update(task, advance=1, description=text)
+        bar.update(task, description=f"{len(jobs)} runs done")
     place = {job: i for i, job in enumerate(jobs)}
     done.sort(key=lambda pair: place[pair[0]])  # they come in as they end; seeds were outermost
     table = tidy(done)
@@ -132,7 +115,7 @@ def _compare(
     page = write(out / "report.html", done, table, command)
     rows, screen = summary(table), console()
     for setting, part in rows.groupby("setting", sort=False):
-        screen.print(_table(str(setting), part.drop(columns="setting")))
+        screen.print(comparison_table(str(setting), part.drop(columns="setting")))
     screen.print("Difference: top-1 points to cross-entropy, paired over seeds, 95 % t interval.")
     for sentence in findings(table):
         screen.print(f"- {sentence}")
@@ -161,17 +144,25 @@ def train(
     known = runs.find(config, dataset.fingerprint)
     if known is not None:
         screen.print(f"This run is in the store already: {known.folder}")
-        return _show(known)
-    with _progress() as progress:
-        task = progress.add_task("training", total=config.epochs)
+        return show_run(known)
+    with progress() as bar:
+        task = bar.add_task("starting", total=None)
+
+        def on_step(step: int, steps: int) -> None:
+            bar.update(task, completed=step, total=steps)
 
         def on_epoch(row: dict[str, float]) -> None:
-            text = f"loss {row['loss']:.3f}, validation top-1 {100 * row['val_top1']:.1f} %"
-            progress.update(task, completed=row["epoch"], description=text)
+            rate = row["images"] / row["train_seconds"]
+            bar.update(
+                task,
+                description=f"epoch {row['epoch']:.0f}: loss {row['loss']:.3f}, val top-1 "
+                f"{100 * row['val_top1']:.1f} %, {rate:,.0f} images/s",
+            )
 
-        run = runs.get(config, dataset=dataset, device=device, on_epoch=on_epoch)
+        run = runs.get(config, dataset=dataset, device=device, on_epoch=on_epoch, on_step=on_step)
+        bar.update(task, completed=bar.tasks[task].total)
     assert run is not None
-    _show(run)
+    show_run(run)
 
 
 def data_list() -> None:
@@ -237,7 +228,7 @@ def runs_show(key: Positional[str], store: str = "runs") -> None:
         key: Its name, or how the name begins.
         store: Folder of runs.
     """
-    _show(RunStore(store).open(key))
+    show_run(RunStore(store).open(key))
 
 
 @dataclass(frozen=True)
@@ -272,13 +263,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         _run(args)
     except KeyboardInterrupt:
-        _fail("interrupted; what was finished is kept, the same command goes on from there.", 130)
+        fail("interrupted; what was finished is kept, the same command goes on from there.", 130)
     except (TrainingDiverged, StoreError) as error:
-        _fail(str(error), 1 if isinstance(error, TrainingDiverged) else 2)
+        fail(str(error), 1 if isinstance(error, TrainingDiverged) else 2)
     except (ValueError, TypeError, OSError) as error:
         if os.environ.get("TOASTLAB_DEBUG"):
             raise
-        _fail(str(error), 2)
+        fail(str(error), 2)
 
 
 def _run(args: list[str]) -> None:
@@ -309,29 +300,7 @@ def _run(args: list[str]) -> None:
         method = method.replace(annotation=Annotated[kind, arg(name="")])
         rows = {**signature.parameters, "method": method}
         signature = signature.replace(parameters=list(rows.values()))
-    _parse(command.call, signature, "toastlab " + " ".join(words), rest)()
-
-
-def _parse(
-    call: Callable[..., None], signature: inspect.Signature, prog: str, args: list[str]
-) -> Callable[[], None]:
-    """The command with its options, ready to run. tyro's complaints become one line."""
-
-    def keep(**options: Any) -> dict[str, Any]:
-        return options
-
-    keep.__doc__ = call.__doc__
-    keep.__signature__ = signature  # type: ignore[attr-defined]
-    keep.__annotations__ = {n: p.annotation for n, p in signature.parameters.items()}
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            options = tyro.cli(keep, args=args, prog=prog)
-    except SystemExit as stop:
-        if stop.code:
-            raise ValueError(f"{_one_line(said.getvalue())} See {prog} --help.") from None
-        raise
-    return lambda: call(**options)
+    parse(command.call, signature, "toastlab " + " ".join(words), rest)()
 
 
 def _methods() -> None:
@@ -349,15 +318,6 @@ def _methods() -> None:
     screen.print(models)
 
 
-def _one_line(text: str) -> str:
-    """tyro's boxed message without the box, and without the advice to read the help."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    plain = " ".join(re.sub(r"[─│╭╮╰╯╶╴]+", " ", plain).split())
-    plain = re.sub(r"^(Parsing|Value) error\s*|Error parsing \S+:\s*", "", plain)
-    plain = re.split(r"\s*For full helptext|\s*Full helptext", plain)[0].strip()
-    return plain.rstrip(".") + "."
-
-
 def _overview(group: str = "") -> None:
     screen = console()
     if not group:
@@ -371,40 +331,3 @@ def _overview(group: str = "") -> None:
             table.add_row("toastlab " + " ".join(command.words), command.summary)
     screen.print(table)
     screen.print("\nEach command explains itself: toastlab train toast --help")
-
-
-def _progress() -> Progress:
-    columns = (BarColumn(), MofNCompleteColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    return Progress(
-        *columns,
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-        console=Console(stderr=True),
-    )
-
-
-def _show(run: Run) -> None:
-    screen, last, c = console(), run.last, run.config
-    table = Table("split", "top-1 %", "top-5 %", "NLL", "ECE %", "Brier", "AURC")
-    for split in ("val", "test"):
-        one, five, ece = (f"{100 * last[f'{split}_{m}']:.1f}" for m in ("top1", "top5", "ece"))
-        nll, brier, aurc = (f"{last[f'{split}_{m}']:.3f}" for m in ("nll", "brier", "aurc"))
-        table.add_row(split, one, five, nll, ece, brier, aurc)
-    screen.print(f"{c.method}\n{c.data}\n{c.model}, {c.epochs} epochs, seed {c.seed}")
-    screen.print(table)
-    screen.print(", ".join(f"{k} {v}" for k, v in run.facts.items()))
-    screen.print(f"Run {run.key} in {run.folder}")
-
-
-def _table(title: str, rows: Any) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for i, column in enumerate(rows.columns):
-        table.add_column(str(column), justify="left" if i == 0 else "right", no_wrap=True)
-    for row in rows.itertuples(index=False):
-        table.add_row(*(str(v) for v in row))
-    return table
-
-
-def _fail(message: str, code: int) -> None:
-    print(f"toastlab: {' '.join(message.split())}", file=sys.stderr)
-    raise SystemExit(code)

@@ -19,7 +19,9 @@ from torchvision.transforms.v2 import functional as F
 
 from toastlab import sources
 from toastlab.errors import DataError, in_range, one_of
-from toastlab.sources import Raw, RawSplit, decode
+from toastlab.image_files import decode
+from toastlab.noise import NOISES, flip_labels
+from toastlab.raw import Raw, RawSplit
 
 RESIDENT_LIMIT = 2 * 2**30  # bytes of pixels above which a folder should be streamed
 
@@ -31,9 +33,7 @@ class DataConfig:
     name: str = "fashion-mini"  # `toastlab data list` shows the names
     path: str = ""  # folder on disk; empty: the usual place. Needed for idx, folder, tiny-imagenet
     per_class: int = 0  # training images per class, stratified; 0: all of them
-    noise: str = (
-        "symmetric"  # how labels are flipped: symmetric (to any other), pairwise (c to c+1)
-    )
+    noise: str = "symmetric"  # flipped labels go to any other class; pairwise: from c to c + 1
     noise_rate: float = 0.0  # share of training labels flipped, in [0, 1); 0: clean
     noise_seed: int = 0
     val_share: float = 0.1  # of the training images, held out if the source has no validation split
@@ -45,7 +45,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         one_of("data set", self.name, sources.SOURCES)
-        one_of("label noise", self.noise, ("symmetric", "pairwise"))
+        one_of("label noise", self.noise, NOISES)
         one_of("channels", self.channels, ("keep", "grey", "rgb"))
         in_range("noise rate", self.noise_rate, 0, 1, open_high=True)
         in_range("val share", self.val_share, 0, 1, open_low=True, open_high=True)
@@ -267,30 +267,6 @@ def from_tensors(
         index = torch.from_numpy(rows).to(truth.device)
         splits[part] = Split(whole.images[index], truth[index], truth[index])
     return _finish(name, classes, splits, f"{len(truth)} images of your own, split {seed}.")
-
-
-def flip_labels(labels: Tensor, num_classes: int, kind: str, rate: float, seed: int) -> Tensor:
-    """Flips round(rate * n_c) labels of each class c, chosen at random.
-
-    Args:
-        labels: [N] int64.
-        kind: "symmetric": to one of the other classes, evenly; "pairwise": from c to c + 1 mod K.
-        rate: share flipped, in [0, 1); no flipped label keeps its class.
-
-    Returns:
-        [N] int64, on the labels' device.
-    """
-    one_of("label noise", kind, ("symmetric", "pairwise"))
-    in_range("noise rate", rate, 0, 1, open_high=True)
-    random = np.random.default_rng(seed)
-    clean = labels.cpu().numpy()
-    noisy = clean.copy()
-    for c in range(num_classes):
-        members = np.flatnonzero(clean == c)
-        chosen = random.permutation(members)[: round(rate * len(members))]
-        step = 1 if kind == "pairwise" else random.integers(1, num_classes, len(chosen))
-        noisy[chosen] = (c + step) % num_classes
-    return torch.from_numpy(noisy).to(labels.device)
 
 
 def _three_splits(raw: Raw, config: DataConfig) -> Raw:

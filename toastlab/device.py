@@ -43,6 +43,16 @@ def choose(name: str = "auto") -> torch.device:
     return device
 
 
+def uses_bf16(precision: str, device: torch.device) -> bool:
+    """Whether "auto", "float32" or "bf16" means bf16 autocast there.
+
+    On a CPU "auto" does not: without special instructions bf16 is several times slower.
+    """
+    if precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return precision == "bf16"
+
+
 @contextmanager
 def reproducible(seed: int, threads: int, device: torch.device) -> Iterator[None]:
     """Runs a block with deterministic algorithms, `threads` CPU threads and the global seed.

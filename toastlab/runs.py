@@ -170,6 +170,7 @@ class RunStore:
         model: nn.Module | None = None,
         device: str = "auto",
         on_epoch: Callable[[dict[str, float]], None] | None = None,
+        on_step: Callable[[int, int], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> Run | None:
         """The run, from the store or trained now; arguments and errors as of `train`.
@@ -194,6 +195,7 @@ class RunStore:
             device=device,
             checkpoint=partial / "checkpoint.pt",
             on_epoch=on_epoch,
+            on_step=on_step,
             should_stop=should_stop,
         )
         if result is None:

@@ -5,6 +5,7 @@ results once per epoch.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, MultiStepLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from tyro.conf import Suppress
 
 from toastlab import device as devices
@@ -50,6 +51,10 @@ class TrainConfig:
     momentum: float = 0.9  # in [0, 1), for sgd
     weight_decay: float = 5e-4  # >= 0
     schedule: str = "cosine"  # cosine to 0, step (a tenth at 50 % and at 75 %), constant
+    warmup_epochs: float = 0.0  # epochs of linear rise to the learning rate, 0 up to `epochs`
+    precision: str = "auto"  # float32, bf16 (autocast); auto: bf16 on a GPU that has it
+    channels_last: bool = True  # convolutions with channels innermost: faster on CPU and GPU
+    compile: bool = False  # torch.compile the network: pays for long runs only
     seed: int = 0  # of weights, order, augmentation, dropout, lots
     record: str = "auto"  # dynamics: logits, summary (probability, correctness), none; auto by size
     threads: int = 1  # CPU threads; part of the run, since sums round differently with another
@@ -64,6 +69,8 @@ class TrainConfig:
         one_of("optimizer", self.optimizer, ("sgd", "adamw"))
         one_of("schedule", self.schedule, ("cosine", "step", "constant"))
         one_of("record", self.record, RECORDS)
+        one_of("precision", self.precision, ("auto", "float32", "bf16"))
+        in_range("warmup epochs", self.warmup_epochs, 0, self.epochs)
         in_range("learning rate", self.learning_rate, 0, open_low=True, open_high=True)
         in_range("momentum", self.momentum, 0, 1, open_high=True)
         in_range("weight decay", self.weight_decay, 0, open_high=True)
@@ -105,6 +112,7 @@ def train(
     device: str = "auto",
     checkpoint: Path | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Result | None:
     """Trains one network.
@@ -116,6 +124,7 @@ def train(
         device: "auto", "cuda", "cuda:1", "mps", "cpu".
         checkpoint: file written after every epoch, and resumed from if it is there.
         on_epoch: called after every epoch with its row of metrics.
+        on_step: called before every step with its number and how many the run has, from 0 on.
         should_stop: asked before every step; True ends the run and `train` returns None.
 
     Raises:
@@ -130,7 +139,7 @@ def train(
         run = _Run(config, dataset, model, place)
         first = run.resume(checkpoint)
         for epoch in range(first, config.epochs):
-            row = run.epoch(epoch, should_stop, checkpoint)
+            row = run.epoch(epoch, on_step, should_stop, checkpoint)
             if row is None:
                 return None
             if checkpoint is not None:
@@ -156,6 +165,10 @@ class _Run:
         if model is None:
             model = build(config.model, classes, dataset.channels, dataset.image_size, config.seed)
         self.model = model.to(device)
+        if config.channels_last:
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if config.compile:
+            self.model.compile()
         self.augment = Augment(config.augment, *_statistics(split))
         self.mixing: Mixing | None = None
         if config.augment.mix != "none":
@@ -172,8 +185,19 @@ class _Run:
     def _augment(self, images: Tensor) -> Tensor:
         return self.augment.train(images, self.generator)
 
+    def _logits(self, images: Tensor) -> Tensor:
+        """The network's answer [B, K] in the run's precision."""
+        bf16 = devices.uses_bf16(self.config.precision, self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+            logits: Tensor = self.model(images)
+        return logits
+
     def epoch(
-        self, epoch: int, should_stop: Callable[[], bool] | None, checkpoint: Path | None
+        self,
+        epoch: int,
+        on_step: Callable[[int, int], None] | None,
+        should_stop: Callable[[], bool] | None,
+        checkpoint: Path | None,
     ) -> dict[str, float] | None:
         """One epoch: train, evaluate, record. Returns its row of metrics, or None if stopped."""
         started, carried = time.perf_counter(), torch.zeros((), device=self.device)
@@ -182,13 +206,15 @@ class _Run:
         if self.mixing is not None:
             self.mixing.start_epoch()
         self.model.train()
-        for batch in self.method.batches(self.stream):
+        for step, batch in enumerate(self.method.batches(self.stream), epoch * self.steps):
             if should_stop is not None and should_stop():
                 return None
+            if on_step is not None:
+                on_step(step, self.steps * self.config.epochs)
             images = self._augment(batch.images)
             if self.mixing is not None:
                 images = self.mixing(images, batch, self.stream)
-            logits = self.model(images)
+            logits = self._logits(images)
             loss = self.method.loss(logits, batch)
             self.optimizer.zero_grad(set_to_none=True)
             loss.total.backward()  # type: ignore[no-untyped-call]
@@ -230,7 +256,7 @@ class _Run:
         self.model.eval()
         logits, labels = [], []
         for images, truth in split.batches(1024):
-            logits.append(self.model(self.augment.evaluate(images)).float())
+            logits.append(self._logits(self.augment.evaluate(images)).float())
             labels.append(truth)
         return torch.cat(logits), torch.cat(labels)
 
@@ -251,9 +277,19 @@ class _Run:
             dynamics=self.recorder.dynamics(self.dataset.train),
             medoids=medoids,
             predictions=predictions,
-            weights={k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()},
-            facts=devices.facts(self.device) | {"threads": str(self.config.threads)},
+            weights={
+                name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+                for name, tensor in self.model.state_dict().items()
+            },
+            facts=self._facts(),
         )
+
+    def _facts(self) -> dict[str, str]:
+        bf16 = devices.uses_bf16(self.config.precision, self.device)
+        return devices.facts(self.device) | {
+            "threads": str(self.config.threads),
+            "precision": "bf16 autocast" if bf16 else "float32",
+        }
 
     def save(self, path: Path, epoch: int) -> None:
         """Writes the state after `epoch` epochs aside and puts it in place in one go."""
@@ -332,9 +368,17 @@ def _optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def _schedule(config: TrainConfig, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
-    total = steps * config.epochs
-    if config.schedule == "cosine":
-        return CosineAnnealingLR(optimizer, total)
-    if config.schedule == "step":
-        return MultiStepLR(optimizer, [total // 2, total * 3 // 4])
-    return LambdaLR(optimizer, lambda step: 1.0)
+    """The factor on the learning rate, step by step, `steps` in an epoch."""
+    warm, total = steps * config.warmup_epochs, steps * config.epochs
+
+    def factor(step: int) -> float:
+        if step < warm:
+            return (step + 1) / (warm + 1)
+        done = (step - warm) / max(1, total - warm)
+        if config.schedule == "cosine":
+            return (1 + math.cos(math.pi * min(1, done))) / 2
+        if config.schedule == "step":
+            return float(0.1 ** ((done >= 0.5) + (done >= 0.75)))
+        return 1.0
+
+    return LambdaLR(optimizer, factor)

@@ -1,0 +1,145 @@
+"""Image files: one folder per class, Tiny-ImageNet's layout, and the decoding of a single file."""
+
+import os
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+from toastlab.errors import DataError
+from toastlab.raw import Raw, RawSplit
+
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+IGNORED = ("thumbs.db", "desktop.ini")  # files that systems leave behind; hidden ones go too
+MAX_PIXELS = 64 * 2**20  # of one image file; more is a decompression bomb
+
+
+def decode(path: Path, grey: bool) -> Tensor:
+    """One image file as uint8 [C, H, W], C = 1 if `grey` else 3.
+
+    Raises:
+        DataError: it is not an image, is truncated, or is a decompression bomb.
+    """
+    image = _open_image(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd EXIF blocks are no reason to speak up
+            converted = image.convert("L" if grey else "RGB")
+    except (OSError, ValueError, SyntaxError, struct.error, MemoryError) as error:
+        raise _not_an_image(path, str(error)) from error
+    finally:
+        image.close()
+    return torch.as_tensor(F.pil_to_tensor(converted))
+
+
+def _open_image(path: Path) -> Image.Image:
+    """Opens a file and reads its header only."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path)
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
+        raise _not_an_image(path, str(error)) from error
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise _not_an_image(path, f"{image.width} x {image.height} pixels is too large")
+    return image
+
+
+def _not_an_image(path: Path, why: str) -> DataError:
+    return DataError(
+        f"{path} is not a readable image ({why}); repair it, or move it out of the data set."
+    )
+
+
+def _class_folders(root: Path) -> list[Path]:
+    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _image_files(folder: Path) -> list[Path]:
+    """All image files below a class folder; anything else there is an error. Links to folders are
+    not followed, so that none can lead in a circle."""
+    found: list[Path] = []
+    for place, below, names in os.walk(folder, followlinks=False):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        for name in sorted(names):
+            if name.startswith(".") or name.lower() in IGNORED:
+                continue
+            path = Path(place) / name
+            if path.suffix.lower() not in IMAGE_ENDINGS:
+                raise _not_an_image(path, f"its ending is {path.suffix!r}")
+            found.append(path)
+    return found
+
+
+def _files(paths: list[Path], labels: list[int]) -> RawSplit:
+    """A split of files; reads every header, so that a bad file is found before training starts."""
+    sizes, grey = [], True
+    for path in paths:
+        with _open_image(path) as image:
+            sizes.append(image.size)
+            grey = grey and image.mode in ("1", "L", "I", "I;16", "F", "LA")
+    return RawSplit(np.asarray(labels, dtype=np.int64), paths=paths, sizes=sizes, grey=grey)
+
+
+def _tree(root: Path, classes: list[str]) -> RawSplit:
+    paths, labels = [], []
+    for label, name in enumerate(classes):
+        files = _image_files(root / name)
+        paths += files
+        labels += [label] * len(files)
+    if not paths:
+        raise DataError(f"there are no images in {root}; put them in one folder per class.")
+    return _files(paths, labels)
+
+
+def read_folder(path: Path) -> Raw:
+    """One folder per class, in train/, val/ and test/ or without them."""
+    parts = [p for p in ("train", "val", "test") if (path / p).is_dir()]
+    if "train" not in parts:
+        parts = []
+    roots = {p: path / p for p in parts} or {"train": path}
+    names = {p: [c.name for c in _class_folders(root)] for p, root in roots.items()}
+    classes = names["train"]
+    if len(classes) < 2:
+        raise DataError(f"{roots['train']} needs a folder per class, two at least.")
+    for part, found in names.items():
+        if found != classes:
+            odd = sorted(set(found) ^ set(classes))
+            raise DataError(f"the {part} split has other classes than train: {', '.join(odd[:5])}.")
+    splits = {part: _tree(root, classes) for part, root in roots.items()}
+    return Raw(splits, tuple(classes), f"Images of the folder {path.name!r}.")
+
+
+def read_tiny_imagenet(path: Path) -> Raw:
+    """Tiny-ImageNet's own layout. Its test split has no labels, so its validation is our test."""
+    try:
+        ids = (path / "wnids.txt").read_text(encoding="utf-8").split()
+        lines = (path / "words.txt").read_text(encoding="utf-8").splitlines()
+        notes = (path / "val" / "val_annotations.txt").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} does not have Tiny-ImageNet's layout: {error}.") from error
+    words = dict(line.split("\t", 1) for line in lines if "\t" in line)
+    label = {wnid: i for i, wnid in enumerate(ids)}
+    paths, labels = [], []
+    for wnid in ids:
+        files = _image_files(path / "train" / wnid / "images")
+        paths += files
+        labels += [label[wnid]] * len(files)
+    pairs = [line.split("\t")[:2] for line in notes]
+    unknown = [row for row in pairs if len(row) < 2 or row[1] not in label]
+    if unknown or not paths:
+        raise DataError(f"{path}: the annotations name classes that wnids.txt does not have.")
+    splits = {
+        "train": _files(paths, labels),
+        "test": _files(
+            [path / "val" / "images" / name for name, _ in pairs], [label[w] for _, w in pairs]
+        ),
+    }
+    classes = tuple(words.get(wnid, wnid).split(",")[0] for wnid in ids)
+    return Raw(splits, classes, "Tiny-ImageNet; its validation images are the test split.")

@@ -1,0 +1,43 @@
+"""Data to figures. Every plot has a `describe_*` beside it that says in words what it shows.
+
+Figures are made without pyplot: nothing global, nothing left open, the same in a notebook, a report
+and a background thread.
+"""
+
+from toastlab.plots.curves import (
+    describe_forest,
+    describe_learning_curves,
+    forest,
+    learning_curves,
+)
+from toastlab.plots.diagnostics import (
+    data_map,
+    describe_data_map,
+    describe_reliability,
+    reliability,
+)
+from toastlab.plots.galleries import (
+    describe_medoid_gallery,
+    describe_sample_gallery,
+    medoid_gallery,
+    sample_gallery,
+)
+from toastlab.plots.style import style, to_data_uri, to_png
+
+__all__ = [
+    "data_map",
+    "describe_data_map",
+    "describe_forest",
+    "describe_learning_curves",
+    "describe_medoid_gallery",
+    "describe_reliability",
+    "describe_sample_gallery",
+    "forest",
+    "learning_curves",
+    "medoid_gallery",
+    "reliability",
+    "sample_gallery",
+    "style",
+    "to_data_uri",
+    "to_png",
+]

@@ -1,0 +1,142 @@
+"""Metrics over epochs, and differences between methods with their intervals."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from toastlab.plots.style import DASHES, FLAG, MARKERS, PALETTE, new_figure, style
+
+NAMES = {
+    "top1": "top-1 accuracy",
+    "top5": "top-5 accuracy",
+    "nll": "NLL (nats)",
+    "ece": "ECE",
+    "brier": "Brier score",
+    "aurc": "AURC",
+    "loss": "training loss",
+    "carried_share": "carried images",
+}
+PERCENT = ("top1", "top5", "ece", "carried_share")
+
+
+def _measure(column: str) -> tuple[str, float]:
+    """Axis label and factor of a column such as "test_top1"."""
+    split, _, name = column.partition("_") if column[:4] in ("val_", "test") else ("", "", column)
+    factor = 100.0 if name in PERCENT else 1.0
+    label = NAMES.get(name, name) + (" (%)" if factor == 100 else "")
+    return f"{split} {label}".strip(), factor
+
+
+def _stack(frames: Sequence[pd.DataFrame], column: str) -> tuple[np.ndarray, np.ndarray]:
+    epochs = frames[0]["epoch"].to_numpy()
+    return epochs, np.stack([f[column].to_numpy(dtype=np.float64) for f in frames])
+
+
+def learning_curves(
+    frames: Mapping[str, Sequence[pd.DataFrame]], columns: Sequence[str] = ("test_top1", "test_nll")
+) -> Figure:
+    """Mean over seeds as a line, smallest to largest seed as a band, one panel per column.
+
+    Args:
+        frames: method -> one table of epochs per seed, as `Result.metrics`.
+        columns: such as "test_top1", "val_ece", "carried_share".
+    """
+    with style():
+        figure = new_figure(4.8 * len(columns), 3.6)
+        axes = figure.subplots(1, len(columns), squeeze=False)[0]
+        seeds = max(len(f) for f in frames.values())
+        for axis, column in zip(axes, columns, strict=True):
+            label, factor = _measure(column)
+            for i, (name, tables) in enumerate(frames.items()):
+                epochs, values = _stack(tables, column)
+                values = values * factor
+                axis.plot(
+                    epochs,
+                    values.mean(0),
+                    DASHES[i % len(DASHES)],
+                    color=PALETTE[i % len(PALETTE)],
+                    marker=MARKERS[i % len(MARKERS)],
+                    markevery=max(1, len(epochs) // 6),
+                    markersize=5,
+                    linewidth=1.8,
+                    label=name,
+                )
+                if len(tables) > 1:
+                    axis.fill_between(
+                        epochs,
+                        values.min(0),
+                        values.max(0),
+                        color=PALETTE[i % len(PALETTE)],
+                        alpha=0.15,
+                        linewidth=0,
+                    )
+            axis.set(xlabel="epoch", ylabel=label, title=label[0].upper() + label[1:])
+        band = f"line: mean of {seeds} seeds, band: all of them" if seeds > 1 else "one seed"
+        figure.legend(
+            *axes[0].get_legend_handles_labels(),
+            loc="outside lower center",
+            ncols=min(4, len(frames)),
+            title=band,
+            title_fontsize=9,
+        )
+    return figure
+
+
+def describe_learning_curves(
+    frames: Mapping[str, Sequence[pd.DataFrame]], columns: Sequence[str] = ("test_top1", "test_nll")
+) -> str:
+    """The last epoch's means in words."""
+    parts = []
+    for column in columns:
+        label, factor = _measure(column)
+        ends = {n: float(_stack(f, column)[1][:, -1].mean()) * factor for n, f in frames.items()}
+        shown = ", ".join(f"{n} {v:.2f}" for n, v in ends.items())
+        parts.append(f"{label} in the last epoch: {shown}.")
+    return " ".join(parts)
+
+
+def forest(table: pd.DataFrame, unit: str) -> Figure:
+    """Paired differences to the baseline with 95 % intervals; hollow where 0 is inside.
+
+    Args:
+        table: method, mean, low, high, and setting where there are several.
+        unit: of the values, for the axis.
+    """
+    settings = list(dict.fromkeys(table["setting"])) if "setting" in table else [""]
+    with style():
+        figure = new_figure(4.6 * len(settings) + 1.2, 0.42 * table["method"].nunique() + 1.5)
+        axes = figure.subplots(1, len(settings), squeeze=False, sharey=True, sharex=True)[0]
+        for axis, setting in zip(axes, settings, strict=True):
+            part = table[table["setting"] == setting] if setting else table
+            for place, row in enumerate(part.itertuples()):
+                mean, low, high = float(row.mean), float(row.low), float(row.high)  # type: ignore[arg-type]
+                clear = not low <= 0 <= high and not np.isnan(low)
+                colour = PALETTE[0] if mean > 0 else FLAG
+                axis.plot([low, high], [place, place], color=colour, linewidth=2)
+                axis.plot(
+                    mean,
+                    place,
+                    "o" if mean > 0 else "s",
+                    color=colour,
+                    markerfacecolor=colour if clear else "white",
+                    markersize=8,
+                )
+            axis.axvline(0, color="#444444", linewidth=1)
+            axis.set_yticks(range(len(part)), list(part["method"]))
+            axis.set_ylim(len(part) - 0.5, -0.5)
+            axis.set(xlabel=f"difference to cross-entropy ({unit})", title=setting)
+        figure.suptitle("Hollow: within seed noise (95 % interval holds 0)", fontsize=10)
+    return figure
+
+
+def describe_forest(table: pd.DataFrame, unit: str) -> str:
+    """Each difference with its interval, in words."""
+    rows = []
+    for row in table.to_dict("records"):
+        where = f" ({row['setting']})" if row.get("setting") else ""
+        rows.append(
+            f"{row['method']}{where} {row['mean']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"
+        )
+    return f"Difference to cross-entropy in {unit}: " + "; ".join(rows) + "."

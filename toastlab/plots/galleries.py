@@ -1,0 +1,117 @@
+"""Images as small multiples: medoids with their soft targets, samples with captions."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from toastlab.plots.style import FLAG, PALETTE, new_figure, show_image, style
+
+MOST_CLASSES = 20
+
+
+def medoid_gallery(
+    images: np.ndarray, soft_targets: np.ndarray, classes: Sequence[str], exists: np.ndarray
+) -> Figure:
+    """Each class's medoid, a real training image, beside the soft target made of its logits.
+
+    Args:
+        images: [K, C, H, W] uint8; soft_targets: [K, K], rows sum to 1; exists: [K] bool.
+    """
+    shown = min(len(classes), MOST_CLASSES)
+    columns = 2 if shown > 1 else 1
+    rows = -(-shown // columns)
+    top = min(4, len(classes))
+    with style():
+        figure = new_figure(5.0 * columns, 1.12 * rows + 0.6)
+        grid = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=[1, 3.2] * columns)
+        for c in range(rows * columns):
+            picture, bars = grid[c % rows, 2 * (c // rows)], grid[c % rows, 2 * (c // rows) + 1]
+            if c >= shown:
+                picture.axis("off")
+                bars.axis("off")
+                continue
+            if exists[c]:
+                show_image(picture, images[c])
+            else:
+                picture.set(xticks=[], yticks=[])
+                picture.text(
+                    0.5,
+                    0.5,
+                    "no medoid\nyet",
+                    ha="center",
+                    va="center",
+                    transform=picture.transAxes,
+                )
+            order = np.argsort(-soft_targets[c], kind="stable")[:top]
+            values = soft_targets[c][order]
+            colours = [PALETTE[0] if k == c else "#b9b9b9" for k in order]
+            bars.barh(range(top), values, color=colours, height=0.72)
+            for place, (k, value) in enumerate(zip(order, values, strict=True)):
+                text = f"{classes[k]}  {value:.2f}" if value >= 0.005 else f"{classes[k]}  <0.01"
+                inside = value > 0.6
+                bars.text(
+                    value - 0.02 if inside else value + 0.02,
+                    place,
+                    text,
+                    va="center",
+                    ha="right" if inside else "left",
+                    color="white" if inside and k == c else "black",
+                    fontsize=8.5,
+                )
+            bars.set(xlim=(0, 1), ylim=(top - 0.4, -0.6), yticks=[], xticks=[])
+            bars.grid(False)
+            bars.set_title(classes[c], fontsize=10, pad=2)
+            bars.spines[["bottom", "left"]].set_visible(False)
+        more = f" (first {shown} of {len(classes)} classes)" if shown < len(classes) else ""
+        figure.suptitle(
+            f"Class medoids and their soft targets: what each class is taken for{more}",
+            fontweight="bold",
+            fontsize=12,
+        )
+    return figure
+
+
+def describe_medoid_gallery(
+    images: np.ndarray, soft_targets: np.ndarray, classes: Sequence[str], exists: np.ndarray
+) -> str:
+    """The strongest second class of all, in words."""
+    off = soft_targets * (1 - np.eye(len(classes)))
+    c, k = np.unravel_index(int(off.argmax()), off.shape)
+    return (
+        f"{int(exists.sum())} of {len(classes)} classes have a medoid. The largest share given to "
+        f"another class is {off[c, k]:.2f}, from {classes[int(c)]} to {classes[int(k)]}; on "
+        f"average a class keeps {float(np.diag(soft_targets).mean()):.2f}."
+    )
+
+
+def sample_gallery(
+    images: np.ndarray, captions: Sequence[str], flagged: Sequence[bool], title: str
+) -> Figure:
+    """A grid of images with captions below; flagged ones stand in a vermilion frame.
+
+    Args:
+        images: [n, C, H, W] uint8, n >= 1.
+    """
+    columns = min(8, len(images))
+    rows = -(-len(images) // columns)
+    with style():
+        figure = new_figure(1.25 * columns, 1.72 * rows + 0.55)
+        for i, axis in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+            if i >= len(images):
+                axis.axis("off")
+                continue
+            show_image(
+                axis, images[i], FLAG if flagged[i] else "#999999", 3.0 if flagged[i] else 0.8
+            )
+            axis.set_xlabel(captions[i], fontsize=8, labelpad=3)
+        framed = "; framed: label flipped on purpose" if any(flagged) else ""
+        figure.suptitle(title + framed, fontweight="bold", fontsize=11)
+    return figure
+
+
+def describe_sample_gallery(
+    images: np.ndarray, captions: Sequence[str], flagged: Sequence[bool], title: str
+) -> str:
+    """How many are flagged, in words."""
+    return f"{title}: {len(images)} images, {sum(flagged)} of them with a flipped label."

@@ -1,0 +1,64 @@
+"""What a source gives before anything is held out or resized: arrays in memory, or image files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from toastlab.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class RawSplit:
+    """One split as the source has it: pixels in memory, or files.
+
+    Attributes:
+        labels: [N] int64.
+        pixels: [N, C, H, W] uint8, or None.
+        paths: N image files, or None.
+        sizes: (width, height) of each file.
+        grey: every file is grey.
+    """
+
+    labels: np.ndarray
+    pixels: np.ndarray | None = None
+    paths: list[Path] | None = None
+    sizes: list[tuple[int, int]] | None = None
+    grey: bool = False
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: np.ndarray) -> "RawSplit":
+        """Some of its rows, in that order."""
+        return RawSplit(
+            self.labels[rows],
+            None if self.pixels is None else self.pixels[rows],
+            None if self.paths is None else [self.paths[i] for i in rows],
+            None if self.sizes is None else [self.sizes[i] for i in rows],
+            self.grey,
+        )
+
+    def common_size(self) -> int:
+        """Pixels of the square that all files share.
+
+        Raises:
+            DataError: they do not share one.
+        """
+        sizes = set(self.sizes or [])
+        if len(sizes) != 1 or len(set(next(iter(sizes)))) != 1:
+            shown = ", ".join(f"{w} x {h}" for w, h in sorted(sizes)[:3])
+            raise DataError(
+                f"the images have {len(sizes)} sizes ({shown}{', ...' if len(sizes) > 3 else ''}); "
+                "choose one square size with size=64 (--data.size 64), say."
+            )
+        return next(iter(sizes))[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """A source as read: some of the splits train, val, test; class names; a sentence about it."""
+
+    splits: dict[str, RawSplit]
+    classes: tuple[str, ...]
+    note: str

@@ -1,0 +1,99 @@
+"""What the command line shows and reads: tables, progress, options, one-line errors."""
+
+import contextlib
+import inspect
+import io
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from toastlab.runs import Run
+
+
+def console() -> Console:
+    """Where results go; made when needed, so that it writes to the stdout of that moment."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
+def parse(
+    call: Callable[..., None], signature: inspect.Signature, prog: str, args: list[str]
+) -> Callable[[], None]:
+    """The command with its options, ready to run. tyro's complaints become one line."""
+
+    def keep(**options: Any) -> dict[str, Any]:
+        return options
+
+    keep.__doc__ = call.__doc__
+    keep.__signature__ = signature  # type: ignore[attr-defined]
+    keep.__annotations__ = {n: p.annotation for n, p in signature.parameters.items()}
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            options = tyro.cli(keep, args=args, prog=prog)
+    except SystemExit as stop:
+        if stop.code:
+            raise ValueError(f"{one_line(said.getvalue())} See {prog} --help.") from None
+        raise
+    return lambda: call(**options)
+
+
+def one_line(text: str) -> str:
+    """tyro's boxed message without the box, and without the advice to read the help."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    plain = " ".join(re.sub(r"[─│╭╮╰╯╶╴]+", " ", plain).split())
+    plain = re.sub(r"^(Parsing|Value) error\s*|Error parsing \S+:\s*", "", plain)
+    plain = re.split(r"\s*For full helptext|\s*Full helptext", plain)[0].strip()
+    return plain.rstrip(".") + "."
+
+
+def progress() -> Progress:
+    """A bar for long work: share done, time left, and what is happening; fits 80 columns."""
+    return Progress(
+        BarColumn(10),
+        TaskProgressColumn(),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        TextColumn("{task.description}"),
+        console=Console(stderr=True),
+    )
+
+
+def show_run(run: Run) -> None:
+    """One run: settings, the last epoch on both held-out splits, where it was made."""
+    screen, last, c = console(), run.last, run.config
+    table = Table("split", "top-1 %", "top-5 %", "NLL", "ECE %", "Brier", "AURC")
+    for split in ("val", "test"):
+        one, five, ece = (f"{100 * last[f'{split}_{m}']:.1f}" for m in ("top1", "top5", "ece"))
+        nll, brier, aurc = (f"{last[f'{split}_{m}']:.3f}" for m in ("nll", "brier", "aurc"))
+        table.add_row(split, one, five, nll, ece, brier, aurc)
+    screen.print(f"{c.method}\n{c.data}\n{c.model}, {c.epochs} epochs, seed {c.seed}")
+    screen.print(table)
+    screen.print(", ".join(f"{k} {v}" for k, v in run.facts.items()))
+    screen.print(f"Run {run.key} in {run.folder}")
+
+
+def comparison_table(title: str, rows: Any) -> Table:
+    """A data frame as a table, its first column to the left."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for i, column in enumerate(rows.columns):
+        table.add_column(str(column), justify="left" if i == 0 else "right", no_wrap=True)
+    for row in rows.itertuples(index=False):
+        table.add_row(*(str(v) for v in row))
+    return table
+
+
+def fail(message: str, code: int) -> None:
+    """One line on stderr, and out."""
+    print(f"toastlab: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(code)

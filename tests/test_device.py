@@ -8,11 +8,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from tests.helpers import Watch, tiny
 from toastlab import device as devices
 from toastlab.augment import Augment, AugmentConfig
+from toastlab.config import TrainConfig
 from toastlab.data import Split
 from toastlab.errors import DeviceError
 from toastlab.methods import CrossEntropyConfig, LabelSmoothingConfig, MethodConfig, ToastConfig
 from toastlab.stream import Stream
-from toastlab.train import TrainConfig, train
+from toastlab.train import train
 
 METHODS = {
     "cross-entropy": CrossEntropyConfig(),

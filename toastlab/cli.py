@@ -14,6 +14,7 @@ from tyro.conf import Positional, arg
 from toastlab import device as devices
 from toastlab import sources
 from toastlab.compare import ARMS, BASELINE, Job, plan, run_all, tidy
+from toastlab.config import TrainConfig
 from toastlab.data import DataConfig, load
 from toastlab.errors import StoreError, TrainingDiverged, one_of
 from toastlab.methods import CONFIGS, MethodConfig
@@ -21,7 +22,6 @@ from toastlab.models import MODELS
 from toastlab.report import findings, summary, write
 from toastlab.runs import Run, RunStore
 from toastlab.terminal import comparison_table, console, fail, parse, progress, show_run
-from toastlab.train import TrainConfig
 
 NOISY = "20 % of the training labels flipped"
 CLEAN = "clean labels"

@@ -15,11 +15,11 @@ from joblib import Parallel, delayed
 from scipy.stats import t as student
 
 from toastlab import device as devices
+from toastlab.config import TrainConfig
 from toastlab.data import DataConfig
 from toastlab.errors import DataError, in_range
 from toastlab.methods import CrossEntropyConfig, LabelSmoothingConfig, MethodConfig, ToastConfig
 from toastlab.runs import Run, RunStore
-from toastlab.train import TrainConfig
 
 BASELINE = "cross-entropy"
 ARMS: dict[str, MethodConfig] = {

@@ -16,7 +16,7 @@ class DeviceError(ValueError):
     """A device that was asked for and is not there."""
 
 
-class TrainingDiverged(ArithmeticError):
+class TrainingDiverged(ValueError):
     """The loss or the logits turned NaN or infinite; the last good state has been kept."""
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch._subclasses import FakeTensor
 
 from toastlab.distances import DISTANCES, medoid_rows
-from toastlab.errors import in_range, one_of
+from toastlab.errors import TrainingDiverged, in_range, one_of
 
 SCOPES = ("correct", "all")
 PROTOTYPES = ("medoid", "mean", "mean-softmax", "uniform")
@@ -77,7 +77,8 @@ def class_medoids(
         seen: [N] bool, rows that hold logits at all; None means every row.
 
     Raises:
-        ValueError: unknown names, wrong shapes, labels out of range, logits not finite.
+        ValueError: unknown names, wrong shapes, labels out of range.
+        TrainingDiverged: logits that are not finite.
     """
     one_of("distance", distance, DISTANCES)
     _check(logits, labels)
@@ -88,7 +89,7 @@ def class_medoids(
         logits = logits.masked_fill(~seen[:, None], 0)
     if len(logits) and not all(isfinite(float(v)) for v in logits.aminmax()):
         row = int((~torch.isfinite(logits)).any(1).nonzero()[0])
-        raise ValueError(
+        raise TrainingDiverged(
             f"the logits of sample {row} are not finite; a medoid of them would mean nothing. "
             "Lower the learning rate, or start again from the last good checkpoint."
         )

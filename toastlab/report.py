@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from toastlab import plots
 from toastlab.compare import BASELINE, Job, differences, verdict
-from toastlab.data import Dataset, Split, load
+from toastlab.data import Dataset, DiskSplit, Split, load
 from toastlab.dynamics import data_map, precision_at_flipped
 from toastlab.metrics import reliability_bins
 from toastlab.runs import Run
@@ -169,6 +169,11 @@ def _dataset(run: Run) -> Dataset:
     return load(run.config.data)
 
 
+def _images(split: Split | DiskSplit, index: np.ndarray) -> np.ndarray:
+    """Some training images [n, C, H, W] uint8, from memory or from disk."""
+    return torch.cat([x for x, _ in split.batches(256, torch.as_tensor(index))]).cpu().numpy()
+
+
 def _find(done: Done, setting: str, arm: str) -> Run | None:
     return next((r for job, r in done if (job.setting, job.arm) == (setting, arm)), None)
 
@@ -176,11 +181,10 @@ def _find(done: Done, setting: str, arm: str) -> Run | None:
 def _inside(run: Run, setting: str) -> list[str]:
     """What one TOAST run looks like inside: medoids, data map, the hardest samples."""
     data = _dataset(run)
-    assert isinstance(data.train, Split)
-    images = data.train.images.numpy()
     medoids = run.group("medoids")
     index = medoids["index"][-1]
-    gallery = (images[np.maximum(index, 0)], medoids["soft"], data.classes, index >= 0)
+    shown_medoids = _images(data.train, np.maximum(index, 0))
+    gallery = (shown_medoids, medoids["soft"], data.classes, index >= 0)
     parts = [
         f"<h2>Stage 1: the medoids</h2><p>{html.escape(setting)}, seed {run.config.seed}, last "
         "epoch. Each class's medoid is a real training image; its logits make the soft target of "
@@ -194,12 +198,17 @@ def _inside(run: Run, setting: str) -> list[str]:
     if run.dynamics is None:
         return parts
     frame = data_map(run.dynamics)
-    hard = frame.sort_values("confidence", kind="stable").index[:24]
+    hard = frame.sort_values("confidence", kind="stable").index[:24].to_numpy()
     captions = []
     for i in hard:
         was = f"\nwas: {data.classes[frame.clean_label[i]]}" if frame.flipped[i] else "\n"
         captions.append(f"{data.classes[frame.label[i]]}{was}")
-    shown = (images[hard], captions, frame.flipped[hard].tolist(), "The most under-trained samples")
+    shown = (
+        _images(data.train, hard),
+        captions,
+        frame.flipped[hard].tolist(),
+        "The most under-trained samples",
+    )
     parts += [
         "<h2>Stage 2: the under-trained samples</h2>",
         _figure(plots.data_map(frame), plots.describe_data_map(frame)),

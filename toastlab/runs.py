@@ -31,11 +31,12 @@ from safetensors.torch import save_file as save_tensors
 from torch import Tensor, nn
 
 from toastlab.augment import AugmentConfig
+from toastlab.config import TrainConfig
 from toastlab.data import DataConfig, Dataset, load
 from toastlab.dynamics import Dynamics
 from toastlab.errors import StoreError, one_of
 from toastlab.methods import CONFIGS
-from toastlab.train import Result, TrainConfig, train
+from toastlab.train import Result, train
 
 # Raise when the meaning of a stored result changes, so that no older one passes for a new one.
 FORMAT = 1
@@ -88,7 +89,8 @@ class Run:
     @cached_property
     def metrics(self) -> pd.DataFrame:
         """One row per epoch, see `Result.metrics`."""
-        return pd.read_csv(self.folder / "metrics.csv", float_precision="round_trip")
+        # through strings, because not every pandas reads back every float to the bit
+        return pd.read_csv(self.folder / "metrics.csv", dtype=str).astype(np.float64)
 
     @cached_property
     def facts(self) -> dict[str, str]:

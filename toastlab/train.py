@@ -1,4 +1,4 @@
-"""One training run: its config, the loop, checkpoints that resume to the bit.
+"""One training run: the loop, and checkpoints that resume to the bit.
 
 The loop is open: explicit calls, no hooks. Nothing in the step waits for the device; the host reads
 results once per epoch.
@@ -8,74 +8,31 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from tyro.conf import Suppress
 
 from toastlab import device as devices
-from toastlab.augment import Augment, AugmentConfig, Mixer, pixel_statistics
-from toastlab.data import DataConfig, Dataset, DiskSplit, Split, load
+from toastlab.augment import Augment, Mixer, pixel_statistics
+from toastlab.config import TrainConfig, make_optimizer, make_schedule
+from toastlab.data import Dataset, DiskSplit, Split, load
 from toastlab.dynamics import Dynamics
-from toastlab.errors import TrainingDiverged, in_range, one_of
-from toastlab.methods import MethodConfig, Toast, ToastConfig
+from toastlab.errors import TrainingDiverged
+from toastlab.losses import Loss
+from toastlab.methods import Toast
 from toastlab.methods.base import Method
 from toastlab.metrics import evaluate
 from toastlab.mixing import Mixing
 from toastlab.models import build, check_model
-from toastlab.recorder import RECORDS, Recorder
-from toastlab.stream import Stream
+from toastlab.recorder import Recorder
+from toastlab.stream import Batch, Stream
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """One run. Together with the data's contents these settings name it."""
-
-    data: DataConfig = field(default_factory=DataConfig)
-    # Suppress: on the command line the method is a word of its own, `toastlab train toast`
-    method: Annotated[MethodConfig, Suppress] = field(default_factory=ToastConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    model: str = "mlp"  # a name of toastlab.models, or what you call your own network
-    epochs: int = 30  # >= 1; an epoch is as many batches as make up N images
-    batch_size: int = 128  # B, even, 2 to N
-    optimizer: str = "sgd"  # sgd (Nesterov) or adamw
-    learning_rate: float = 0.05  # > 0, at the start
-    momentum: float = 0.9  # in [0, 1), for sgd
-    weight_decay: float = 5e-4  # >= 0
-    schedule: str = "cosine"  # cosine to 0, step (a tenth at 50 % and at 75 %), constant
-    warmup_epochs: float = 0.0  # epochs of linear rise to the learning rate, 0 up to `epochs`
-    precision: str = "auto"  # float32, bf16 (autocast); auto: bf16 on a GPU that has it
-    channels_last: bool = True  # convolutions with channels innermost: faster on CPU and GPU
-    compile: bool = False  # torch.compile the network: pays for long runs only
-    seed: int = 0  # of weights, order, augmentation, dropout, lots
-    record: str = "auto"  # dynamics: logits, summary (probability, correctness), none; auto by size
-    threads: int = 1  # CPU threads; part of the run, since sums round differently with another
-
-    def __post_init__(self) -> None:
-        in_range("epochs", self.epochs, 1)
-        if self.batch_size < 2 or self.batch_size % 2:
-            raise ValueError(
-                f"batch size is {self.batch_size}, but must be even and at least 2: "
-                "half of it can be carried."
-            )
-        one_of("optimizer", self.optimizer, ("sgd", "adamw"))
-        one_of("schedule", self.schedule, ("cosine", "step", "constant"))
-        one_of("record", self.record, RECORDS)
-        one_of("precision", self.precision, ("auto", "float32", "bf16"))
-        in_range("warmup epochs", self.warmup_epochs, 0, self.epochs)
-        in_range("learning rate", self.learning_rate, 0, open_low=True, open_high=True)
-        in_range("momentum", self.momentum, 0, 1, open_high=True)
-        in_range("weight decay", self.weight_decay, 0, open_high=True)
-        in_range("threads", self.threads, 1)
-        in_range("seed", self.seed, 0, 2**31)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,9 +133,9 @@ class _Run:
             self.mixing = Mixing(mixer, self.method.mixed_carry, self._augment, seeds[3])
         sample = next(iter(split.batches(2)))[0]
         check_model(self.model, self.augment.evaluate(sample), classes)
-        self.optimizer = _optimizer(config, self.model)
+        self.optimizer = make_optimizer(config, self.model)
         self.steps = self.stream.steps(self.method.places)
-        self.schedule = _schedule(config, self.optimizer, self.steps)
+        self.schedule = make_schedule(config, self.optimizer, self.steps)
         self.recorder = Recorder(config.record, config.epochs, len(split), classes)
         self.rows: list[dict[str, float]] = []
 
@@ -206,30 +163,25 @@ class _Run:
         if self.mixing is not None:
             self.mixing.start_epoch()
         self.model.train()
-        for step, batch in enumerate(self.method.batches(self.stream), epoch * self.steps):
-            if should_stop is not None and should_stop():
-                return None
-            if on_step is not None:
-                on_step(step, self.steps * self.config.epochs)
-            images = self._augment(batch.images)
-            if self.mixing is not None:
-                images = self.mixing(images, batch, self.stream)
-            logits = self._logits(images)
-            loss = self.method.loss(logits, batch)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.total.backward()  # type: ignore[no-untyped-call]
-            self.optimizer.step()
-            self.schedule.step()
-            self.method.observe(logits, batch)
-            for name, value in {"loss": loss.total.detach(), **loss.parts}.items():
-                sums[name] = sums[name] + value if name in sums else value
-            carried += batch.carried.sum()
+        try:
+            for step, batch in enumerate(self.method.batches(self.stream), epoch * self.steps):
+                if should_stop is not None and should_stop():
+                    return None
+                if on_step is not None:
+                    on_step(step, self.steps * self.config.epochs)
+                loss = self._step(batch)
+                for name, value in {"loss": loss.total.detach(), **loss.parts}.items():
+                    sums[name] = sums[name] + value if name in sums else value
+                carried += batch.carried.sum()
+        except TrainingDiverged as error:  # the medoids of this epoch's logits
+            raise self._diverged(epoch, checkpoint) from error
         images_seen = self.steps * self.method.places
         row: dict[str, float] = {"epoch": epoch + 1, "learning_rate": rate}
         row |= {name: float(total) / self.steps for name, total in sums.items()}
         row |= {"carried_share": float(carried) / images_seen, "images": images_seen}
         row["train_seconds"] = time.perf_counter() - started
-        self._check_finite(row, checkpoint)
+        if not (math.isfinite(row["loss"]) and self._finite()):
+            raise self._diverged(epoch, checkpoint)
         row |= self.method.report()
         for name, split in (("val", self.dataset.val), ("test", self.dataset.test)):
             logits, labels = self.predict(split)
@@ -238,17 +190,30 @@ class _Run:
         self.rows.append(row)
         return row
 
-    def _check_finite(self, row: dict[str, float], checkpoint: Path | None) -> None:
-        finite = np.isfinite(row["loss"]) and all(
-            bool(torch.isfinite(p).all()) for p in self.model.parameters()
+    def _step(self, batch: Batch) -> Loss:
+        """One step: augment, answer, loss, update, take note; nothing waits for the device."""
+        images = self._augment(batch.images)
+        if self.mixing is not None:
+            images = self.mixing(images, batch, self.stream)
+        logits = self._logits(images)
+        loss = self.method.loss(logits, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.schedule.step()
+        self.method.observe(logits, batch)
+        return loss
+
+    def _finite(self) -> bool:
+        return all(bool(torch.isfinite(p).all()) for p in self.model.parameters())
+
+    def _diverged(self, epoch: int, checkpoint: Path | None) -> TrainingDiverged:
+        kept = f" The state after epoch {epoch} is kept in {checkpoint}."
+        return TrainingDiverged(
+            f"the loss turned NaN or infinite in epoch {epoch + 1}: lower the learning rate (now "
+            f"{self.config.learning_rate:g}) or look for extreme pixels."
+            + (kept if checkpoint is not None and checkpoint.exists() else "")
         )
-        if not finite:
-            kept = f" The state after epoch {row['epoch'] - 1:.0f} is kept in {checkpoint}."
-            raise TrainingDiverged(
-                f"the loss turned NaN or infinite in epoch {row['epoch']:.0f}: lower the learning "
-                f"rate (now {self.config.learning_rate:g}) or look for extreme pixels."
-                + (kept if checkpoint is not None and checkpoint.exists() else "")
-            )
 
     @torch.no_grad()
     def predict(self, split: Split | DiskSplit) -> tuple[Tensor, Tensor]:
@@ -273,7 +238,7 @@ class _Run:
         return Result(
             config=self.config,
             fingerprint=self.dataset.fingerprint,
-            metrics=pd.DataFrame(self.rows),
+            metrics=pd.DataFrame(self.rows, dtype=np.float64),
             dynamics=self.recorder.dynamics(self.dataset.train),
             medoids=medoids,
             predictions=predictions,
@@ -352,33 +317,3 @@ def _statistics(split: Split | DiskSplit) -> tuple[tuple[float, ...], tuple[floa
         return pixel_statistics(split.images)
     some = torch.arange(min(2048, len(split)))
     return pixel_statistics(torch.cat([images for images, _ in split.batches(256, some)]))
-
-
-def _optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if config.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay)
-    return torch.optim.SGD(
-        parameters,
-        config.learning_rate,
-        momentum=config.momentum,
-        nesterov=config.momentum > 0,
-        weight_decay=config.weight_decay,
-    )
-
-
-def _schedule(config: TrainConfig, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
-    """The factor on the learning rate, step by step, `steps` in an epoch."""
-    warm, total = steps * config.warmup_epochs, steps * config.epochs
-
-    def factor(step: int) -> float:
-        if step < warm:
-            return (step + 1) / (warm + 1)
-        done = (step - warm) / max(1, total - warm)
-        if config.schedule == "cosine":
-            return (1 + math.cos(math.pi * min(1, done))) / 2
-        if config.schedule == "step":
-            return float(0.1 ** ((done >= 0.5) + (done >= 0.75)))
-        return 1.0
-
-    return LambdaLR(optimizer, factor)

@@ -33,7 +33,11 @@ class MethodConfig:
     name: ClassVar[str]
 
     def build(
-        self, labels: Tensor, num_classes: int, batch_size: int, generator: torch.Generator | None
+        self,
+        labels: Tensor,
+        num_classes: int,
+        batch_size: int,
+        generator: torch.Generator | None = None,
     ) -> Method:
         """The method itself, with its state on the device of `labels` [N]."""
         raise TypeError(f"{type(self).__name__} does not say which method it configures.")

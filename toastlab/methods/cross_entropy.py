@@ -16,7 +16,11 @@ class CrossEntropyConfig(MethodConfig):
     name: ClassVar[str] = "cross-entropy"
 
     def build(
-        self, labels: Tensor, num_classes: int, batch_size: int, generator: torch.Generator | None
+        self,
+        labels: Tensor,
+        num_classes: int,
+        batch_size: int,
+        generator: torch.Generator | None = None,
     ) -> Method:
         """Hard targets are what `Method` starts with."""
         return Method(labels, num_classes, batch_size, generator)

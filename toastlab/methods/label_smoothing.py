@@ -22,7 +22,11 @@ class LabelSmoothingConfig(MethodConfig):
         in_range("smoothing", self.smoothing, 0, 1)
 
     def build(
-        self, labels: Tensor, num_classes: int, batch_size: int, generator: torch.Generator | None
+        self,
+        labels: Tensor,
+        num_classes: int,
+        batch_size: int,
+        generator: torch.Generator | None = None,
     ) -> Method:
         """A `Method` whose class targets are smoothed once and for all."""
         method = Method(labels, num_classes, batch_size, generator)

@@ -108,7 +108,11 @@ class ToastConfig(MethodConfig):
             raise ValueError("mixed_carry 'repeat' needs source 'carry': a memory repeats no mix.")
 
     def build(
-        self, labels: Tensor, num_classes: int, batch_size: int, generator: torch.Generator | None
+        self,
+        labels: Tensor,
+        num_classes: int,
+        batch_size: int,
+        generator: torch.Generator | None = None,
     ) -> "Toast":
         """TOAST with its state on the labels' device."""
         return Toast(labels, num_classes, batch_size, self, generator)

@@ -137,6 +137,7 @@ def train(
         device: auto, cuda, cuda:1, mps or cpu; not part of the run's name.
     """
     one_of("model", config.model, MODELS)
+    devices.choose(device)
     config, runs, screen = replace(config, method=method), RunStore(store), console()
     runs.check_writable()
     dataset = load(config.data)

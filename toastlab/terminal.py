@@ -52,8 +52,12 @@ def parse(
 def one_line(text: str) -> str:
     """tyro's boxed message without the box, and without the advice to read the help."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    plain = " ".join(re.sub(r"[─│╭╮╰╯╶╴]+", " ", plain).split())
-    plain = re.sub(r"^(Parsing|Value) error\s*|Error parsing \S+:\s*", "", plain)
+    plain = " ".join(re.sub(r"[─│╭╮╰╯╶╴]+|-{4,}", " ", plain).split())
+    plain = re.sub(
+        r"^\s*(Parsing|Value) error\s*|Error parsing \S+:\s*|^\s*(Unrecognized|Required) options",
+        "",
+        plain,
+    )
     plain = re.split(r"\s*For full helptext|\s*Full helptext", plain)[0].strip()
     return plain.rstrip(".") + "."
 

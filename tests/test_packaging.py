@@ -1,0 +1,164 @@
+"""The house rules a machine can hold: one set of requirements, one way of imports, small files."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import toastlab
+from toastlab.report import summary
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "toastlab"
+FILES = sorted(PACKAGE.rglob("*.py"))
+PURE = ("errors", "distances", "medoids", "losses", "carry", "noise")
+
+
+def imports(file: Path) -> set[str]:
+    """Top-level packages and modules of ours that a file imports, wherever it does so."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            if node.module == "toastlab":
+                found |= {f"toastlab.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_environment_and_pyproject_ask_for_the_same() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = set(project["dependencies"]) | set(project["optional-dependencies"]["test"])
+    lines = (ROOT / "environment.yml").read_text(encoding="utf-8").splitlines()
+    listed = {line.strip()[2:] for line in lines if line.strip().startswith("- ")}
+    assert f"python{project['requires-python']}" in listed
+    assert "--editable ." in listed
+    tools = {"conda-forge", "pip", "pip:", "make", "git", "--editable ."}
+    assert {x for x in listed - tools if not x.startswith("python>=")} == wanted
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
+def test_files_are_small_and_say_what_they_are(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 400
+    assert ast.get_docstring(ast.parse(text))
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_pure_files_import_pure_files_only(name: str) -> None:
+    ours = {m for m in imports(PACKAGE / f"{name}.py") if m.startswith("toastlab")}
+    assert ours <= {f"toastlab.{pure}" for pure in PURE}
+
+
+def test_imports_run_one_way() -> None:
+    """No circle between our modules, whether at the top of a file or inside a function."""
+    graph = {}
+    for file in FILES:
+        parts = file.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        graph[name] = imports(file)
+    graph["toastlab"] = set()  # the front door re-exports; nobody inside uses it
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join([*path, name])
+        if name in done:
+            return
+        for other in sorted(graph[name] & graph.keys() - {name}):
+            visit(other, (*path, name))
+        done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+def test_nobody_inside_uses_the_front_door() -> None:
+    for file in FILES:
+        names = imports(file)
+        if "toastlab" in names and file != PACKAGE / "__init__.py":
+            modules = {m for m in names if m.startswith("toastlab.")}
+            for module in modules:
+                path = ROOT / module.replace(".", "/")
+                assert path.with_suffix(".py").exists() or path.is_dir(), (file.name, module)
+
+
+def test_heavy_libraries_stay_in_their_rooms() -> None:
+    for file in FILES:
+        where = str(file.relative_to(PACKAGE))
+        tops = {name.split(".")[0] for name in imports(file)}
+        if not where.startswith("plots/") and where != "report.py":
+            assert not tops & {"matplotlib", "seaborn"}, where
+        if not where.startswith("widgets"):
+            assert not tops & {"ipywidgets", "IPython"}, where
+        if where not in ("terminal.py", "cli.py"):
+            assert "rich" not in tops, where
+
+
+def test_no_prints_in_the_library() -> None:
+    for file in FILES:
+        if file.name in ("terminal.py", "cli.py"):
+            continue
+        calls = [n for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Call)]
+        assert not [c for c in calls if getattr(c.func, "id", "") == "print"], file.name
+
+
+def test_the_front_door_is_complete() -> None:
+    for name in toastlab.__all__:
+        assert getattr(toastlab, name).__doc__
+
+
+def test_readme_loop_is_short_and_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = next(c for c in re.findall(r"```python\n(.*?)```", text, re.S) if "toast.batches" in c)
+    lines = [x for x in code.splitlines() if x.strip() and not x.strip().startswith("#")]
+    loop = lines[next(i for i, x in enumerate(lines) if x.startswith("for epoch")) :]
+    assert len(lines) - len([x for x in lines if "import" in x]) < 20
+    assert len(loop) < 12
+    exec(compile(code, "README.md", "exec"), {})
+    said = [float(x) for x in re.findall(r"top-1 (\d+\.\d)", capsys.readouterr().out)]
+    assert len(said) >= 3
+    assert said[-1] > 70
+    assert said[-1] > said[0]
+
+
+def test_readme_tables_come_from_the_results() -> None:
+    """Each table is what `summary` makes of the committed runs, to the character."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    files = sorted((ROOT / "data" / "results").glob("*.csv"))
+    assert files
+    for file in files:
+        rows = summary(pd.read_csv(file)).drop(columns=["setting", "train s"])
+        lines = [" | ".join(row) for row in [rows.columns, *rows.itertuples(index=False)]]
+        for line in lines:
+            assert f"| {line} |" in text, (file.name, line)
+
+
+def test_readme_commands_exist() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    assert set(re.findall(r"\bmake (\w+)", text)) <= targets
+    for path in re.findall(r"\]\((?!https?:|#)([^)#]+)\)", text):
+        assert (ROOT / path).exists(), path
+
+
+def test_nothing_names_this_machine() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    for name in listed.stdout.splitlines():
+        file = ROOT / name
+        if file.suffix in (".py", ".md", ".toml", ".yml", ".ipynb", ".json", ".csv", ""):
+            text = file.read_text(encoding="utf-8", errors="ignore")
+            assert not re.search(r"(?<![\w.])/(?:home|root|work)/\w", text), name

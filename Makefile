@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test lab lint clean
+.PHONY: help setup demo test lab lint notebooks clean
 
 help:
 	@echo "make demo   TOAST against cross-entropy on real images: a table and demo/report.html"
 	@echo "make test   lint, types and every test"
 	@echo "make lab    JupyterLab on notebooks/ (this machine only, behind its token)"
+	@echo "make notebooks  makes the notebooks again from notebooks/src"
 	@echo "make setup  only the virtual environment .venv; nothing to do where it is current"
 
 setup: .venv/.current
@@ -27,6 +28,8 @@ demo: setup
 test: setup lint
 	@echo "Running the tests ..."
 	@$(BIN)/python -m pytest $(ARGS)
+	@echo "Running the notebooks, and comparing their outputs with the stored ones ..."
+	@$(BIN)/python -m pytest --nbval --nbval-current-env notebooks
 
 lint: setup
 	@echo "Checking style and types ..."
@@ -37,6 +40,9 @@ lint: setup
 lab: setup
 	@echo "Starting JupyterLab; the address with its token follows."
 	@$(BIN)/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks $(ARGS)
+
+notebooks: setup
+	@$(BIN)/python notebooks/build.py $(ARGS)
 
 clean:
 	rm -rf .venv demo runs .mypy_cache .ruff_cache .pytest_cache

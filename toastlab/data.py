@@ -157,6 +157,11 @@ class _Files(TorchDataset[tuple[Tensor, int]]):
         return _fit(decode(self.paths[index], self.grey)[None], self.size, "keep")[0], index
 
 
+def images_of(split: Split | DiskSplit, index: np.ndarray) -> np.ndarray:
+    """Some images [n, C, H, W] on the CPU, from memory or from disk; index: [n] int64."""
+    return torch.cat([x for x, _ in split.batches(256, torch.as_tensor(index))]).cpu().numpy()
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Train, validation and test split, and what one needs to know of them.

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from toastlab import plots
 from toastlab.compare import BASELINE, Job, differences, verdict
-from toastlab.data import Dataset, DiskSplit, Split, load
+from toastlab.data import Dataset, images_of, load
 from toastlab.dynamics import data_map, precision_at_flipped
 from toastlab.metrics import reliability_bins
 from toastlab.runs import Run
@@ -169,11 +169,6 @@ def _dataset(run: Run) -> Dataset:
     return load(run.config.data)
 
 
-def _images(split: Split | DiskSplit, index: np.ndarray) -> np.ndarray:
-    """Some training images [n, C, H, W] uint8, from memory or from disk."""
-    return torch.cat([x for x, _ in split.batches(256, torch.as_tensor(index))]).cpu().numpy()
-
-
 def _find(done: Done, setting: str, arm: str) -> Run | None:
     return next((r for job, r in done if (job.setting, job.arm) == (setting, arm)), None)
 
@@ -183,7 +178,7 @@ def _inside(run: Run, setting: str) -> list[str]:
     data = _dataset(run)
     medoids = run.group("medoids")
     index = medoids["index"][-1]
-    shown_medoids = _images(data.train, np.maximum(index, 0))
+    shown_medoids = images_of(data.train, np.maximum(index, 0))
     gallery = (shown_medoids, medoids["soft"], data.classes, index >= 0)
     parts = [
         f"<h2>Stage 1: the medoids</h2><p>{html.escape(setting)}, seed {run.config.seed}, last "
@@ -204,7 +199,7 @@ def _inside(run: Run, setting: str) -> list[str]:
         was = f"\nwas: {data.classes[frame.clean_label[i]]}" if frame.flipped[i] else "\n"
         captions.append(f"{data.classes[frame.label[i]]}{was}")
     shown = (
-        _images(data.train, hard),
+        images_of(data.train, hard),
         captions,
         frame.flipped[hard].tolist(),
         "The most under-trained samples",

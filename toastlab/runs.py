@@ -255,7 +255,9 @@ def _write(folder: Path, result: Result) -> None:
     }
     save_arrays(arrays, folder / "arrays.safetensors")
     save_tensors(result.weights, folder / "weights.safetensors")
-    folder.chmod(0o755)  # mkdtemp makes it private
+    folder.chmod(0o755)  # mkdtemp makes it private, and so does safetensors its files
+    for file in folder.iterdir():
+        file.chmod(0o644)
 
 
 def _open(folder: Path) -> Run:

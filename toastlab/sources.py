@@ -114,10 +114,15 @@ def available() -> list[tuple[str, str, str]]:
     return rows
 
 
+def embedded(name: str) -> Path:
+    """Data that come with toastlab: beside the code if installed, in data/ of a checkout."""
+    installed = Path(__file__).parent / "_data" / name
+    return installed if installed.exists() else Path(__file__).parents[1] / "data" / name
+
+
 def mini_folder() -> Path:
-    """The embedded data: beside the code if installed, in data/ of a checkout."""
-    installed = Path(__file__).parent / "_data" / "fashion-mini"
-    return installed if installed.is_dir() else Path(__file__).parents[1] / "data" / "fashion-mini"
+    """The embedded data set."""
+    return embedded("fashion-mini")
 
 
 def _fashion_mini(path: Path | None) -> Raw:

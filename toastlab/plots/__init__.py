@@ -4,6 +4,7 @@ Figures are made without pyplot: nothing global, nothing left open, the same in 
 and a background thread.
 """
 
+from toastlab.plots.ablation import ablation_view, describe_ablation_view
 from toastlab.plots.curves import (
     describe_forest,
     describe_learning_curves,
@@ -19,24 +20,30 @@ from toastlab.plots.diagnostics import (
 from toastlab.plots.galleries import (
     describe_medoid_gallery,
     describe_sample_gallery,
+    describe_soft_target_bars,
     medoid_gallery,
     sample_gallery,
+    soft_target_bars,
 )
 from toastlab.plots.style import style, to_data_uri, to_png
 
 __all__ = [
+    "ablation_view",
     "data_map",
+    "describe_ablation_view",
     "describe_data_map",
     "describe_forest",
     "describe_learning_curves",
     "describe_medoid_gallery",
     "describe_reliability",
     "describe_sample_gallery",
+    "describe_soft_target_bars",
     "forest",
     "learning_curves",
     "medoid_gallery",
     "reliability",
     "sample_gallery",
+    "soft_target_bars",
     "style",
     "to_data_uri",
     "to_png",

@@ -21,7 +21,7 @@ NAMES = {
 PERCENT = ("top1", "top5", "ece", "carried_share")
 
 
-def _measure(column: str) -> tuple[str, float]:
+def measure(column: str) -> tuple[str, float]:
     """Axis label and factor of a column such as "test_top1"."""
     split, _, name = column.partition("_") if column[:4] in ("val_", "test") else ("", "", column)
     factor = 100.0 if name in PERCENT else 1.0
@@ -48,7 +48,7 @@ def learning_curves(
         axes = figure.subplots(1, len(columns), squeeze=False)[0]
         seeds = max(len(f) for f in frames.values())
         for axis, column in zip(axes, columns, strict=True):
-            label, factor = _measure(column)
+            label, factor = measure(column)
             for i, (name, tables) in enumerate(frames.items()):
                 epochs, values = _stack(tables, column)
                 values = values * factor
@@ -90,7 +90,7 @@ def describe_learning_curves(
     """The last epoch's means in words."""
     parts = []
     for column in columns:
-        label, factor = _measure(column)
+        label, factor = measure(column)
         ends = {n: float(_stack(f, column)[1][:, -1].mean()) * factor for n, f in frames.items()}
         shown = ", ".join(f"{n} {v:.2f}" for n, v in ends.items())
         parts.append(f"{label} in the last epoch: {shown}.")

@@ -1,6 +1,6 @@
 """Images as small multiples: medoids with their soft targets, samples with captions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -115,3 +115,40 @@ def describe_sample_gallery(
 ) -> str:
     """How many are flagged, in words."""
     return f"{title}: {len(images)} images, {sum(flagged)} of them with a flipped label."
+
+
+def soft_target_bars(
+    image: np.ndarray, targets: Mapping[str, np.ndarray], classes: Sequence[str], label: int
+) -> Figure:
+    """One image and, beside it, distributions over the classes; the label's own bar is blue.
+
+    Args:
+        image: [C, H, W] uint8; targets: name -> [K], rows of a distribution; label: its class.
+    """
+    with style():
+        figure = new_figure(2.4 + 3.1 * len(targets), 3.3)
+        axes = figure.subplots(1, 1 + len(targets), width_ratios=[0.8] + [1] * len(targets))
+        show_image(axes[0], image)
+        axes[0].set_title(classes[label], fontsize=10)
+        for i, (name, target) in enumerate(targets.items()):
+            axis, places = axes[i + 1], range(len(target))
+            colours = [PALETTE[0] if k == label else "#b9b9b9" for k in places]
+            axis.barh(places, target, color=colours)
+            for k, value in enumerate(target):
+                axis.text(min(value + 0.02, 0.86), k, f"{value:.2f}", va="center", fontsize=8)
+            axis.set_yticks(places, classes if i == 0 else [""] * len(target))
+            axis.set(xlim=(0, 1), ylim=(len(target) - 0.4, -0.6), xlabel="probability")
+            axis.set_title(name, fontsize=10)
+    return figure
+
+
+def describe_soft_target_bars(
+    image: np.ndarray, targets: Mapping[str, np.ndarray], classes: Sequence[str], label: int
+) -> str:
+    """What each distribution gives its own class and the strongest other one, in words."""
+    parts = []
+    for name, target in targets.items():
+        others = np.where(np.arange(len(target)) == label, -1, target)
+        k = int(others.argmax())
+        parts.append(f"{name}: {classes[label]} {target[label]:.2f}, {classes[k]} {target[k]:.2f}")
+    return "; ".join(parts) + "."

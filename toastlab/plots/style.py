@@ -45,9 +45,16 @@ def style() -> Iterator[None]:
         yield
 
 
+class Picture(Figure):
+    """A figure that a notebook shows as PNG, without pyplot: nothing global, nothing left open."""
+
+    def _repr_png_(self) -> bytes:
+        return to_png(self, dpi=100)
+
+
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, inches; made without pyplot, so that nothing is left open."""
-    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+    """An empty figure, inches."""
+    figure = Picture(figsize=(width, height), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 

@@ -1,0 +1,139 @@
+"""Panels without a browser: set values, click, read what they show."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from toastlab import DataConfig, Dataset, Run, RunStore, ToastConfig, TrainConfig, load
+from toastlab.medoids import class_medoids
+from toastlab.widgets import MedoidPanel, Panel, SamplePanel, TargetPanel
+from toastlab.widgets.panel import slider
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return load(DataConfig(noise_rate=0.2))
+
+
+@pytest.fixture(scope="module")
+def run(data: Dataset) -> Run:
+    config = TrainConfig(data=DataConfig(noise_rate=0.2), method=ToastConfig())
+    found = RunStore(ROOT / "data" / "runs").find(config, data.fingerprint)
+    assert found is not None, "the stored run no longer matches settings or data"
+    return found
+
+
+class Broken(Panel):
+    """Fails where its control says so."""
+
+    def __init__(self) -> None:
+        self.drawn = 0
+        super().__init__({"x": slider("x", [1, 2, 3], 1, "")}, "speed")
+
+    def draw(self) -> tuple[Figure, str]:
+        from toastlab.plots.style import new_figure
+
+        if self.controls["x"].value == 2:
+            raise RuntimeError("two <is> bad")
+        self.drawn += 1
+        return new_figure(2, 1), f"x is {self.controls['x'].value}"
+
+
+def test_errors_are_shown_and_the_last_picture_stays() -> None:
+    panel = Broken()
+    picture = panel.picture.value
+    panel.controls["x"].value = 2
+    assert "RuntimeError: two &lt;is&gt; bad" in panel.error.value
+    assert panel.picture.value == picture
+    panel.controls["x"].value = 3
+    assert panel.error.value == ""
+    assert panel.sentence.value == "<p>x is 3</p>"
+    assert panel.drawn == 2, "one drawing per change"
+
+
+def test_state_can_be_copied_and_restored() -> None:
+    panel, other = Broken(), Broken()
+    panel.controls["x"].value = 3
+    other.restore(panel.state())
+    assert other.controls["x"].value == 3
+    with pytest.raises(ValueError, match="unknown control 'y'"):
+        other.restore('{"y": 1}')
+    with pytest.raises(ValueError, match="x cannot be 7"):
+        other.restore('{"x": 7}')
+
+
+def test_controls_are_labelled_and_report_when_let_go(run: Run, data: Dataset) -> None:
+    for panel in (TargetPanel(run, data), MedoidPanel(run, data), SamplePanel(run, data)):
+        for control in panel.controls.values():
+            assert control.description
+            assert control.tooltip
+            assert not getattr(control, "continuous_update", False)
+
+
+def test_without_a_kernel_a_panel_is_its_picture_and_sentence(run: Run, data: Dataset) -> None:
+    panel = TargetPanel(run, data)
+    bundle = panel._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert bundle["text/plain"] == panel.text
+    assert Image.open(io.BytesIO(panel.picture.value)).format == "PNG"
+
+
+def test_target_panel(run: Run, data: Dataset) -> None:
+    panel = TargetPanel(run, data)
+    panel.restore(json.dumps({"class": 6, "temperature": 10.0, "weight": 0.0}))
+    soft = panel.text
+    panel.controls["temperature"].value = 0.5
+    assert panel.error.value == ""
+
+    def own(text: str) -> float:
+        return float(text.split("own class ")[1].split(" ")[0])
+
+    assert own(soft) < 0.2 < 0.6 < own(panel.text)
+
+
+def test_medoid_panel_shows_the_exact_medoids(run: Run, data: Dataset) -> None:
+    panel = MedoidPanel(run, data)
+    assert run.dynamics is not None
+    assert run.dynamics.logits is not None
+    for distance in ("cosine", "manhattan"):
+        before = panel.picture.value
+        panel.controls["distance"].value = distance
+        assert panel.error.value == ""
+        assert panel.picture.value != before
+    import torch
+
+    panel.controls["scope"].value = "all"
+    panel.controls["epoch"].value = 1
+    z = torch.from_numpy(run.dynamics.logits[0]).float()
+    found = class_medoids(z, data.train.labels, distance="manhattan", scope="all")
+    assert f"{int(found.exists.sum())} of 10 classes" in panel.text
+
+
+def test_sample_panel_selects_what_it_says(run: Run, data: Dataset) -> None:
+    panel = SamplePanel(run, data)
+    assert run.dynamics is not None
+    p = run.dynamics.probability[-1].astype(float)
+    assert set(panel.selected()) == set(np.flatnonzero(p < 0.5))
+    assert (np.diff(p[panel.selected()]) >= 0).all()
+    panel.controls["class"].value = 7
+    assert set(panel.selected()) == set(np.flatnonzero((p < 0.5) & (run.dynamics.labels == 7)))
+    parts = []
+    for region in panel.controls["region"].options[1:]:
+        panel.controls["region"].value = region
+        parts.append(set(panel.selected()))
+    panel.controls["region"].value = "all"
+    assert set.union(*parts) == set(panel.selected())
+    assert sum(map(len, parts)) == len(panel.selected())
+    panel.controls["view"].value = "data map"
+    assert panel.error.value == ""
+    panel.controls["view"].value = "images"
+    panel.controls["threshold"].value = 0.05
+    panel.controls["region"].value = "easy (sure, steady)"
+    assert "no sample is selected" in panel.error.value

@@ -1,0 +1,230 @@
+"""The notebooks' exercises: what is asked, a check that answers at once, a solution to reveal.
+
+An exercise is a reference and the usual mistakes, all of them functions. An attempt is compared
+with them on inputs that include the awkward ones: equal to the reference everywhere is right, equal
+to a mistake everywhere gets that mistake's hint.
+"""
+
+import inspect
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from toastlab.errors import one_of
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What is asked, and everything needed to judge an attempt.
+
+    Attributes:
+        solution: the reference; its source is what `solution` shows.
+        inputs: arguments to try, at least three.
+        mistakes: hint -> a function that makes that mistake.
+    """
+
+    solution: Callable[..., Any]
+    inputs: list[tuple[Any, ...]]
+    mistakes: dict[str, Callable[..., Any]]
+
+
+def check(name: str, attempt: Callable[..., Any]) -> str:
+    """Judges an attempt in one line; never raises for what the attempt does.
+
+    Args:
+        name: of an exercise of `EXERCISES`.
+        attempt: the reader's function. One that still returns `...` or None is not attempted.
+
+    Raises:
+        ValueError: there is no such exercise.
+    """
+    exercise = EXERCISES[one_of("exercise", name, EXERCISES)]
+    answers = []
+    for args in exercise.inputs:
+        try:
+            answer = attempt(*(a.clone() if isinstance(a, Tensor) else a for a in args))
+        except Exception as error:  # the reader's own code
+            return f"Not yet: it raised {type(error).__name__}: {error}"
+        if answer is None or answer is ...:
+            return "Not attempted yet: replace the dots."
+        answers.append(answer)
+    wanted = [exercise.solution(*args) for args in exercise.inputs]
+    if all(_same(a, b) for a, b in zip(answers, wanted, strict=True)):
+        return "Right."
+    for hint, mistake in exercise.mistakes.items():
+        wrong = [mistake(*args) for args in exercise.inputs]
+        if all(_same(a, b) for a, b in zip(answers, wrong, strict=True)):
+            return f"Not yet: {hint}"
+    a, b = next((a, b) for a, b in zip(answers, wanted, strict=True) if not _same(a, b))
+    return f"Not yet: expected {_short(b)}, got {_short(a)}."
+
+
+def solution(name: str) -> str:
+    """The source of a solution, to be read after trying."""
+    exercise = EXERCISES[one_of("exercise", name, EXERCISES)]
+    return textwrap.dedent(inspect.getsource(exercise.solution))
+
+
+def _same(a: Any, b: Any) -> bool:
+    try:
+        x, y = torch.as_tensor(a, dtype=torch.float64), torch.as_tensor(b, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    return x.shape == y.shape and torch.allclose(x, y, rtol=1e-4, atol=1e-6, equal_nan=True)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Tensor) and value.ndim:
+        flat = ", ".join(f"{v:.3g}" for v in value.flatten()[:4].tolist())
+        return f"shape {tuple(value.shape)} [{flat}{', ...' if value.numel() > 4 else ''}]"
+    return f"{float(value):.4g}" if isinstance(value, (int, float, Tensor)) else repr(value)[:60]
+
+
+# --- the exercises ------------------------------------------------------------------------------
+
+
+def soften(z: Tensor, temperature: float) -> Tensor:
+    return (z / temperature).softmax(-1)
+
+
+def entropy(q: Tensor) -> Tensor:
+    return -torch.special.xlogy(q, q).sum(-1)  # xlogy: 0 log 0 is 0
+
+
+def medoid(z: Tensor) -> Tensor:
+    return torch.cdist(z, z).sum(1).argmin()
+
+
+def class_target(q: Tensor, label: int, weight: float) -> Tensor:
+    hard = torch.zeros_like(q)
+    hard[label] = 1
+    return (1 - weight) * hard + weight * q
+
+
+def forgetting_events(correct: Tensor) -> Tensor:
+    return (correct[:-1] & ~correct[1:]).sum()
+
+
+def least_confident(p: Tensor, right: Tensor, most: int) -> Tensor:
+    rows = torch.nonzero(~right)[:, 0]
+    return rows[p[rows].argsort(stable=True)][:most]
+
+
+def past_kl(past: Tensor, now: Tensor, temperature: float) -> Tensor:
+    p, log_p = (past / temperature).softmax(1), (past / temperature).log_softmax(1)
+    log_q = (now / temperature).log_softmax(1)
+    return temperature**2 * (p * (log_p - log_q)).sum(1).mean()
+
+
+def _draw(*shape: int, seed: int) -> Tensor:
+    return 3 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+_Z = [_draw(7, 3, seed=i) for i in range(4)]
+_SKEW = torch.tensor([[0.0, 0], [1, 0], [1.2, 0], [1.1, 0.1], [40, 0]])
+_Q = [_draw(5, seed=i).softmax(0) for i in range(3)]
+_RIGHT = [torch.tensor([c == "1" for c in word]) for word in ("110100", "000111", "101010", "1111")]
+
+EXERCISES: dict[str, Exercise] = {
+    "soften": Exercise(
+        soften,
+        [(_Z[0][0], 1.0), (_Z[1][0], 2.0), (_Z[2], 5.0), (torch.tensor([900.0, 0.0]), 0.5)],
+        {
+            "the temperature is not used.": lambda z, t: z.softmax(-1),
+            "divide by the temperature; to multiply makes it harder.": lambda z, t: (z * t).softmax(
+                -1
+            ),
+            "scale the logits, not the probabilities.": lambda z, t: z.softmax(-1) / t,
+            "the classes are in the last dimension.": lambda z, t: (z / t).softmax(0),
+        },
+    ),
+    "entropy": Exercise(
+        entropy,
+        [(_Q[0],), (_Q[1],), (torch.tensor([1.0, 0.0, 0.0]),), (torch.full((4,), 0.25),)],
+        {
+            "mind the sign: entropy is not negative.": lambda q: torch.special.xlogy(q, q).sum(-1),
+            "0 log 0 counts as 0, not NaN: torch.special.xlogy does that.": lambda q: (
+                -(q * q.log()).sum(-1)
+            ),
+            "that is in bits; use the natural logarithm.": lambda q: (
+                entropy(q) / torch.tensor(2.0).log()
+            ),
+            "sum over the classes, do not average.": lambda q: -torch.special.xlogy(q, q).mean(-1),
+        },
+    ),
+    "medoid": Exercise(
+        medoid,
+        [(z,) for z in (*_Z, _SKEW)],
+        {
+            "that is the row nearest the mean, right for squared distances.": lambda z: (
+                torch.linalg.vector_norm(z - z.mean(0), dim=1).argmin()
+            ),
+            "that is the farthest row; take the smallest sum.": lambda z: (
+                torch.cdist(z, z).sum(1).argmax()
+            ),
+            "return the row's position, not the row.": lambda z: z[medoid(z)],
+        },
+    ),
+    "class_target": Exercise(
+        class_target,
+        [(_Q[0], 0, 0.3), (_Q[1], 4, 0.0), (_Q[2], 2, 1.0), (_Q[0], 1, 0.9)],
+        {
+            "the weights are the wrong way round: a belongs to the soft target.": lambda q, c, a: (
+                class_target(q, c, 1 - a)
+            ),
+            "the soft target is added but the hard one not reduced.": lambda q, c, a: (
+                class_target(q, c, 0.0) + a * q
+            ),
+            "the hard target is missing.": lambda q, c, a: a * q,
+        },
+    ),
+    "forgetting_events": Exercise(
+        forgetting_events,
+        [(row,) for row in _RIGHT],
+        {
+            "that counts learning events, wrong then right.": lambda c: (~c[:-1] & c[1:]).sum(),
+            "that counts every wrong epoch; count changes.": lambda c: (~c).sum(),
+            "that counts changes both ways.": lambda c: (c[:-1] != c[1:]).sum(),
+        },
+    ),
+    "least_confident": Exercise(
+        least_confident,
+        [
+            (torch.tensor([0.3, 0.9, 0.1, 0.2]), torch.tensor([False, True, True, False]), 2),
+            (torch.tensor([0.5, 0.4, 0.3, 0.2]), torch.zeros(4, dtype=torch.bool), 3),
+            (torch.tensor([0.5, 0.4]), torch.ones(2, dtype=torch.bool), 1),
+            (torch.tensor([0.2, 0.2, 0.1]), torch.zeros(3, dtype=torch.bool), 2),
+        ],
+        {
+            "rightly classified samples are not under-trained here.": lambda p, r, n: p.argsort(
+                stable=True
+            )[:n],
+            "that is the most confident first.": lambda p, r, n: least_confident(-p, r, n),
+            "at most that many may be carried.": lambda p, r, n: least_confident(p, r, len(p)),
+        },
+    ),
+    "past_kl": Exercise(
+        past_kl,
+        [
+            (_draw(4, 3, seed=5), _draw(4, 3, seed=6), 1.0),
+            (_draw(2, 5, seed=7), _draw(2, 5, seed=8), 3.0),
+            (_draw(3, 4, seed=9), _draw(3, 4, seed=10), 2.0),
+        ],
+        {
+            "T squared is missing; without it the gradient fades as T grows.": lambda p, q, t: (
+                past_kl(p, q, t) / t**2
+            ),
+            "the direction: KL(past || now), the past is the target.": lambda p, q, t: past_kl(
+                q, p, t
+            ),
+            "sum over the classes, then average over the samples.": lambda p, q, t: (
+                past_kl(p, q, t) / p.shape[1]
+            ),
+            "average over the samples.": lambda p, q, t: past_kl(p, q, t) * len(p),
+        },
+    ),
+}

@@ -1,0 +1,81 @@
+"""The stored ablation: one point against its neighbours, and a live run beside it."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from toastlab.plots.curves import measure
+from toastlab.plots.style import FLAG, PALETTE, new_figure, style
+
+
+def ablation_view(
+    bars: Mapping[str, tuple[float, float, float, Sequence[float]]],
+    grid: pd.DataFrame,
+    chosen: tuple[float, float],
+    column: str,
+    live: Sequence[Mapping[str, float]] = (),
+) -> Figure:
+    """Left: the chosen setting and its parts with intervals. Right: the plane of both weights.
+
+    Args:
+        bars: name -> mean, low, high (95 % interval), the single runs.
+        grid: means, rows medoid weight, columns past weight.
+        chosen: medoid weight and past weight of now.
+        column: the measure, such as "test_top1".
+        live: metrics per epoch of a run that is being trained; a third panel shows them.
+    """
+    label, factor = measure(column)
+    with style():
+        figure = new_figure(8.6 if not live else 11.2, 3.3)
+        axes = figure.subplots(1, 3 if live else 2, width_ratios=[1.25, 1] + [1] * bool(live))
+        left, right = axes[0], axes[1]
+        for place, (name, (mean, low, high, values)) in enumerate(bars.items()):
+            colour = PALETTE[0] if name == "this setting" else "#666666"
+            left.plot([factor * low, factor * high], [place] * 2, color=colour, linewidth=2)
+            left.plot(factor * np.asarray(values), [place] * len(values), "|", color=colour, ms=9)
+            left.plot(factor * mean, place, "o", color=colour, ms=8)
+        if live:
+            left.plot(factor * live[-1][column], 0, "*", color=FLAG, ms=13, label="live run, now")
+            left.legend(loc="lower right")
+        left.set_yticks(range(len(bars)), list(bars))
+        left.set_ylim(len(bars) - 0.5, -0.5)
+        left.set(xlabel=label, title="Mean, 95 % interval, single runs")
+        image = right.imshow(
+            factor * grid.to_numpy(), cmap="viridis", aspect="auto", origin="lower"
+        )
+        rows, columns = ([float(x) for x in axis] for axis in (grid.index, grid.columns))
+        middle = factor * float(np.mean([grid.to_numpy().min(), grid.to_numpy().max()]))
+        for i in range(len(rows)):
+            for j in range(len(columns)):
+                value = factor * float(grid.to_numpy()[i, j])
+                colour = "white" if value < middle else "black"
+                text = f"{value:.1f}" if factor == 100 else f"{value:.2f}"
+                right.text(j, i, text, ha="center", va="center", color=colour, fontsize=9)
+        if chosen[0] in rows and chosen[1] in columns:
+            spot = (columns.index(chosen[1]), rows.index(chosen[0]))
+            right.plot(*spot, "s", ms=34, mfc="none", mec=FLAG, mew=2.5)
+        right.set_xticks(range(len(columns)), [f"{c:g}" for c in columns])
+        right.set_yticks(range(len(rows)), [f"{r:g}" for r in rows])
+        right.set(xlabel="past weight b", ylabel="medoid weight a", title="Both weights")
+        right.grid(False)
+        figure.colorbar(image, ax=right, shrink=0.9).outline.set_visible(False)  # type: ignore[operator]
+        if live:
+            axis = axes[2]
+            axis.plot([r["epoch"] for r in live], [factor * r[column] for r in live], color=FLAG)
+            axis.set(xlabel="epoch", ylabel=label, title="Live run")
+    return figure
+
+
+def describe_ablation_view(
+    bars: Mapping[str, tuple[float, float, float, Sequence[float]]], column: str
+) -> str:
+    """Each mean with its interval, in words."""
+    label, factor = measure(column)
+    digits = 1 if factor == 100 else 3
+    parts = []
+    for name, (mean, low, high, values) in bars.items():
+        around = f" [{factor * low:.{digits}f}, {factor * high:.{digits}f}]"
+        parts.append(f"{name} {factor * mean:.{digits}f}{around if len(values) > 1 else ''}")
+    return f"{label}, mean of stored runs with 95 % interval: {'; '.join(parts)}."

@@ -1,0 +1,176 @@
+"""The ablation: stored real runs at once, and any setting trained live, with a Stop that stops."""
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as w
+import pandas as pd
+from matplotlib.figure import Figure
+
+from toastlab.plots import ablation_view, describe_ablation_view
+from toastlab.runs import RunStore
+from toastlab.sweep import AXES, SEEDS, config_of, grid_data, load_table, look_up
+from toastlab.widgets.panel import Panel, choice, slider
+
+MEASURES = [
+    ("test top-1", "test_top1"),
+    ("test NLL", "test_nll"),
+    ("test ECE", "test_ece"),
+    ("validation top-1", "val_top1"),
+]
+
+
+class AblationPanel(Panel):
+    """Sliders over the grid of stored runs; "Train this setting" trains it before one's eyes.
+
+    Args:
+        store: where live runs go.
+        redraw_every: seconds at least between two pictures of a live run.
+    """
+
+    def __init__(self, store: Path | str = "runs", redraw_every: float = 0.5) -> None:
+        self.store = RunStore(store)
+        self.redraw_every = redraw_every
+        self.data = grid_data()
+        self.table = load_table({rate: data.fingerprint for rate, data in self.data.items()})
+        self.live: list[dict[str, float]] = []
+        self.thread: threading.Thread | None = None
+        self.stopping = threading.Event()
+        self.train_button = w.Button(
+            description="Train this setting", icon="play", button_style="primary"
+        )
+        self.stop_button = w.Button(description="Stop", icon="stop", disabled=True)
+        self.progress = w.IntProgress(value=0, max=1, layout=w.Layout(width="14em"))
+        self.status = w.HTML("<small>No live run.</small>")
+        self.train_button.on_click(self.train)
+        self.stop_button.on_click(self.stop)
+        hints = {
+            "noise_rate": ("label noise", 0.2, "share of training labels flipped"),
+            "medoid_weight": ("medoid weight a", 0.3, "0 switches stage 1 off"),
+            "past_weight": ("past weight b", 1.0, "0 switches stage 2 off"),
+            "medoid_temperature": ("temperature T_m", 2.0, "of the medoid's soft target"),
+            "past_temperature": ("temperature T_p", 3.0, "of the past predictions"),
+        }
+        controls: dict[str, Any] = {
+            name: slider(label, list(AXES[name]), value, hint)
+            for name, (label, value, hint) in hints.items()
+        }
+        controls["criterion"] = choice(
+            "under-trained", list(AXES["criterion"]), "misclassified", "who is carried"
+        )
+        seeds = [("mean of all", -1), *((str(s), s) for s in SEEDS)]
+        controls["seed"] = choice("seed", seeds, -1, "one seed, or all of them")
+        controls["measure"] = choice("measure", MEASURES, "test_top1", "what is compared")
+        super().__init__(
+            controls, "Look-up: stored real runs only, never interpolated. Button: trains for real."
+        )
+
+    def extras(self) -> list[w.Widget]:
+        """The buttons, the progress bar and the state of the live run."""
+        return [w.HBox([self.train_button, self.stop_button, self.progress, self.status])]
+
+    def point(self) -> dict[str, float | str]:
+        """The grid point of the controls."""
+        return {name: self.controls[name].value for name in AXES}
+
+    def draw(self) -> tuple[Figure, str]:
+        """This setting against its parts, the plane of both weights, and the live run if any."""
+        point, column = self.point(), str(self.controls["measure"].value)
+        table = self.table
+        seed = int(self.controls["seed"].value)
+        if seed >= 0:
+            table = table[table.seed == seed]
+        parts = {
+            "this setting": point,
+            "stage 1 alone": {**point, "past_weight": 0.0},
+            "stage 2 alone": {**point, "medoid_weight": 0.0},
+            "cross-entropy": {**point, "medoid_weight": 0.0, "past_weight": 0.0},
+        }
+        bars = {name: look_up(table, at, column) for name, at in parts.items()}
+        plane = {
+            (a, b): look_up(table, {**point, "medoid_weight": a, "past_weight": b}, column)[0]
+            for a in AXES["medoid_weight"]
+            for b in AXES["past_weight"]
+        }
+        grid = pd.Series(plane).unstack()
+        chosen = (float(point["medoid_weight"]), float(point["past_weight"]))
+        figure = ablation_view(bars, grid, chosen, column, self.live)
+        return figure, describe_ablation_view(bars, column)
+
+    def on_change(self, change: object) -> None:
+        """Another setting: what was trained live belongs to the one before."""
+        if self.thread is None:
+            self.live = []
+        self.redraw()
+
+    @property
+    def running(self) -> bool:
+        """A live run is under way."""
+        return self.thread is not None and self.thread.is_alive()
+
+    def train(self, button: object = None) -> None:
+        """Starts a live run of this setting, unless one is under way."""
+        if self.running:
+            return
+        self.live = []
+        self.stopping.clear()
+        self.train_button.disabled, self.stop_button.disabled = True, False
+        self.error.value = ""
+        seed = max(0, int(self.controls["seed"].value))
+        self.thread = threading.Thread(
+            target=self._train, args=(self.point(), seed), name="toastlab-live", daemon=True
+        )
+        self.thread.start()
+
+    def stop(self, button: object = None) -> None:
+        """Asks the live run to end; it does so before its next step."""
+        self.stopping.set()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Waits for the live run to end; says whether it has."""
+        if self.thread is not None:
+            self.thread.join(seconds)
+        return not self.running
+
+    def _train(self, point: dict[str, float | str], seed: int) -> None:
+        """In the thread."""
+        config, drawn = config_of(point, seed), 0.0
+        self.progress.value, self.progress.max = 0, config.epochs
+
+        def on_epoch(row: dict[str, float]) -> None:
+            nonlocal drawn
+            self.live.append(row)
+            self.progress.value = int(row["epoch"])
+            self.status.value = (
+                f"<small>epoch {row['epoch']:.0f} of {config.epochs}, validation top-1 "
+                f"{100 * row['val_top1']:.1f} %</small>"
+            )
+            if time.monotonic() - drawn > self.redraw_every:
+                self.redraw()
+                drawn = time.monotonic()
+
+        try:
+            run = self.store.get(
+                config,
+                dataset=self.data[float(point["noise_rate"])],
+                device="cpu",
+                on_epoch=on_epoch,
+                should_stop=self.stopping.is_set,
+            )
+            if run is None:
+                self.status.value = "<small>Stopped; “Train” goes on from the last epoch.</small>"
+            else:
+                self.live = [
+                    {str(k): float(v) for k, v in row.items()}
+                    for row in run.metrics.to_dict("records")
+                ]
+                self.progress.value = config.epochs
+                self.status.value = f"<small>Done: run {run.key} is in the store.</small>"
+            self.redraw()
+        except Exception as error:  # shown, because a thread's traceback would be lost
+            self.show_error(error)
+        finally:
+            self.train_button.disabled, self.stop_button.disabled = False, True
+            self.thread = None

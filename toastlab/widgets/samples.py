@@ -1,0 +1,92 @@
+"""Under-trained samples: who they are at an epoch and a threshold, as a map and as images."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from toastlab.data import Dataset, images_of
+from toastlab.dynamics import data_map
+from toastlab.plots import data_map as plot_data_map
+from toastlab.plots import describe_sample_gallery, sample_gallery
+from toastlab.runs import Run
+from toastlab.widgets.panel import Panel, choice, slider
+
+
+class SamplePanel(Panel):
+    """The samples whose true-class probability lies below a threshold at an epoch.
+
+    Selecting is by class and by region of the data map: the quadrant of confidence and variability.
+
+    Args:
+        run: with dynamics; data: what it was trained on.
+    """
+
+    def __init__(self, run: Run, data: Dataset) -> None:
+        if run.dynamics is None:
+            raise ValueError(f"run {run.key} keeps no dynamics; train it with record='logits'.")
+        self.data, self.dynamics = data, run.dynamics
+        self.frame = data_map(run.dynamics)
+        epochs = list(range(1, len(run.dynamics.probability) + 1))
+        classes = [("all classes", -1), *((name, i) for i, name in enumerate(data.classes))]
+        regions = ["all", "easy (sure, steady)", "ambiguous (unsteady)", "hard (unsure, steady)"]
+        super().__init__(
+            {
+                "view": choice("show", ["images", "data map"], "images", "what the picture is"),
+                "epoch": slider("epoch", epochs, epochs[-1], "after which epoch"),
+                "threshold": slider(
+                    "probability below",
+                    [round(0.05 * i, 2) for i in range(1, 21)],
+                    0.5,
+                    "true-class probability below which a sample counts as under-trained",
+                ),
+                "class": choice("label", classes, -1, "samples with this label only"),
+                "region": choice("region", regions, "all", "part of the data map"),
+            },
+            "Live: from the stored training dynamics at each move.",
+        )
+
+    def selected(self) -> np.ndarray:
+        """Positions of the samples that the controls select, least probable first."""
+        p = self.dynamics.probability[int(self.controls["epoch"].value) - 1].astype(np.float64)
+        chosen = np.nan_to_num(p, nan=1.0) < float(self.controls["threshold"].value)
+        c = int(self.controls["class"].value)
+        if c >= 0:
+            chosen &= self.dynamics.labels == c
+        confidence = self.frame.confidence.to_numpy()
+        unsteady = self.frame.variability.to_numpy() > np.nanmedian(self.frame.variability)
+        region = str(self.controls["region"].value)
+        if region.startswith("easy"):
+            chosen &= ~unsteady & (confidence >= 0.5)
+        elif region.startswith("ambiguous"):
+            chosen &= unsteady
+        elif region.startswith("hard"):
+            chosen &= ~unsteady & (confidence < 0.5)
+        rows = np.flatnonzero(chosen)
+        return rows[np.argsort(p[rows], kind="stable")]
+
+    def draw(self) -> tuple[Figure, str]:
+        """A gallery of the least probable, or the data map of all that were selected."""
+        rows = self.selected()
+        flipped = self.frame.flipped.to_numpy()
+        share = f"{100 * flipped[rows].mean():.0f} %" if len(rows) else "none"
+        text = (
+            f"{len(rows)} of {len(flipped)} samples are selected; {share} of them have a label "
+            f"flipped on purpose (of all samples: {100 * flipped.mean():.0f} %)."
+        )
+        if self.controls["view"].value == "data map":
+            return plot_data_map(self.frame.iloc[rows]), text
+        if not len(rows):
+            raise ValueError("no sample is selected; raise the probability or widen the region.")
+        some = rows[:16]
+        captions = [self._caption(i) for i in some]
+        shown = (images_of(self.data.train, some), captions, flipped[some].tolist())
+        title = "The least probable of them"
+        figure = sample_gallery(*shown, title)
+        return figure, text + " " + describe_sample_gallery(*shown, title)
+
+    def _caption(self, i: int) -> str:
+        names = self.data.classes
+        p = float(self.dynamics.probability[int(self.controls["epoch"].value) - 1][i])
+        was = self.dynamics.clean_labels[i]
+        lines = [f"{names[self.dynamics.labels[i]]} p {p:.2f}"]
+        lines.append(f"was: {names[was]}" if was != self.dynamics.labels[i] else "")
+        return "\n".join(lines)

@@ -159,7 +159,7 @@ class _Files(TorchDataset[tuple[Tensor, int]]):
 
 def images_of(split: Split | DiskSplit, index: np.ndarray) -> np.ndarray:
     """Some images [n, C, H, W] on the CPU, from memory or from disk; index: [n] int64."""
-    return torch.cat([x for x, _ in split.batches(256, torch.as_tensor(index))]).cpu().numpy()
+    return torch.cat([x for x, _ in split.batches(256, torch.tensor(index))]).cpu().numpy()
 
 
 @dataclass(frozen=True, eq=False)

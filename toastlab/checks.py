@@ -120,6 +120,42 @@ def past_kl(past: Tensor, now: Tensor, temperature: float) -> Tensor:
     return temperature**2 * (p * (log_p - log_q)).sum(1).mean()
 
 
+def hellinger(p: Tensor, q: Tensor) -> Tensor:
+    return (1 - (p * q).sqrt().sum()).clamp(min=0).sqrt()  # rounding may leave less than 0
+
+
+def neighbour_purity(x: Tensor, labels: Tensor, k: int) -> Tensor:
+    d = torch.cdist(x, x)
+    d.fill_diagonal_(float("inf"))
+    near = d.topk(k, largest=False).indices
+    return (labels[near] == labels[:, None]).float().mean()
+
+
+def paired_interval(a: Tensor, b: Tensor, t: float) -> Tensor:
+    d = b - a
+    half = t * d.std() / len(d) ** 0.5
+    return torch.stack([d.mean(), d.mean() - half, d.mean() + half])
+
+
+def chosen(val: Tensor, test: Tensor) -> Tensor:
+    return test[val.argmax()]
+
+
+def centre_square(x: Tensor) -> Tensor:
+    _, h, w = x.shape
+    side = min(h, w)
+    top, left = (h - side) // 2, (w - side) // 2
+    return x[:, top : top + side, left : left + side]
+
+
+def suspects(p: Tensor, labels: Tensor, share: float) -> Tensor:
+    found = []
+    for c in labels.unique():
+        rows = torch.nonzero(labels == c)[:, 0]
+        found.append(rows[p[rows].argsort()][: int(share * len(rows))])
+    return torch.cat(found).sort().values
+
+
 def _draw(*shape: int, seed: int) -> Tensor:
     return 3 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
@@ -225,6 +261,125 @@ EXERCISES: dict[str, Exercise] = {
                 past_kl(p, q, t) / p.shape[1]
             ),
             "average over the samples.": lambda p, q, t: past_kl(p, q, t) * len(p),
+        },
+    ),
+    "hellinger": Exercise(
+        hellinger,
+        [(_Q[0], _Q[1]), (_Q[1], _Q[2]), (_Q[0], _Q[0]), (torch.eye(3)[0], torch.eye(3)[1])],
+        {
+            "that is the squared distance; the root is missing.": lambda p, q: (
+                1 - (p * q).sqrt().sum()
+            ).clamp(min=0),
+            "that is the affinity; the distance is the root of 1 minus it.": lambda p, q: (
+                (p * q).sqrt().sum()
+            ),
+            "take the root of the product before the sum.": lambda p, q: (
+                (1 - (p * q).sum()).clamp(min=0).sqrt()
+            ),
+            "divide by the root of 2: this one lies between 0 and 1.": lambda p, q: (
+                torch.linalg.vector_norm(p.sqrt() - q.sqrt())
+            ),
+        },
+    ),
+    "neighbour_purity": Exercise(
+        neighbour_purity,
+        [
+            (_draw(9, 2, seed=20), torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2]), 2),
+            (_draw(6, 3, seed=21), torch.tensor([0, 1, 0, 1, 0, 1]), 3),
+            (_draw(8, 2, seed=22), torch.tensor([0, 0, 0, 0, 0, 1, 1, 2]), 1),
+            (_draw(5, 2, seed=23), torch.arange(5), 2),
+        ],
+        {
+            "a sample is not its own neighbour.": lambda x, y, k: (
+                (y[torch.cdist(x, x).topk(k, largest=False).indices] == y[:, None]).float().mean()
+            ),
+            "those are the farthest; take the nearest.": lambda x, y, k: (
+                (y[torch.cdist(x, x).topk(k).indices] == y[:, None]).float().mean()
+            ),
+            "that is the number; take the share.": lambda x, y, k: neighbour_purity(x, y, k) * k,
+        },
+    ),
+    "paired_interval": Exercise(
+        paired_interval,
+        [
+            (_draw(n, seed=n), _draw(n, seed=n + 50), t)
+            for n, t in ((3, 4.303), (5, 2.776), (9, 2.306))
+        ],
+        {
+            "b - a, so that better is positive.": lambda a, b, t: paired_interval(b, a, t),
+            "the standard error is the deviation over the root of S.": lambda a, b, t: torch.stack(
+                [
+                    (b - a).mean(),
+                    (b - a).mean() - t * (b - a).std(),
+                    (b - a).mean() + t * (b - a).std(),
+                ]
+            ),
+            "the sample's deviation divides by S - 1.": lambda a, b, t: torch.stack(
+                [
+                    (b - a).mean() + sign * t * (b - a).std(correction=0) / len(a) ** 0.5
+                    for sign in (0, -1, 1)
+                ]
+            ),
+            "pair them: the deviation of the differences, not of each.": lambda a, b, t: (
+                torch.stack(
+                    [
+                        (b - a).mean() + sign * t * ((a.var() + b.var()) / len(a)) ** 0.5
+                        for sign in (0, -1, 1)
+                    ]
+                )
+            ),
+        },
+    ),
+    "chosen": Exercise(
+        chosen,
+        [(_draw(6, seed=30 + i).sigmoid(), _draw(6, seed=40 + i).sigmoid()) for i in range(4)],
+        {
+            "that is chosen on the test set.": lambda val, test: test.max(),
+            "that is the validation accuracy; report the test accuracy.": lambda val, test: (
+                val.max()
+            ),
+            "the best on validation, not the worst.": lambda val, test: test[val.argmin()],
+            "return the accuracy, not the position.": lambda val, test: val.argmax(),
+        },
+    ),
+    "centre_square": Exercise(
+        centre_square,
+        [(_draw(c, h, w, seed=h),) for c, h, w in ((1, 4, 8), (3, 9, 4), (1, 5, 5), (2, 3, 6))],
+        {
+            "that is the top left square; centre it.": lambda x: x[
+                :, : min(x.shape[1:]), : min(x.shape[1:])
+            ],
+            "do not squeeze the image: cut it.": lambda x: torch.nn.functional.interpolate(
+                x[None], [min(x.shape[1:])] * 2
+            )[0],
+            "where it cannot be centred exactly, nearer the top left.": lambda x: centre_square(
+                x.flip(1, 2)
+            ).flip(1, 2),
+        },
+    ),
+    "suspects": Exercise(
+        suspects,
+        [
+            (_draw(12, seed=60).sigmoid(), torch.arange(12) % 3, 0.5),
+            (_draw(10, seed=61).sigmoid(), torch.tensor([0] * 7 + [1] * 3), 0.4),
+            (_draw(8, seed=62).sigmoid(), torch.arange(8) % 2, 0.25),
+        ],
+        {
+            "in each class, not over all of them.": lambda p, y, share: (
+                p.argsort()[: int(share * len(p))].sort().values
+            ),
+            "those are the most confident.": lambda p, y, share: suspects(-p, y, share),
+            "positions in ascending order.": lambda p, y, share: torch.cat(
+                [
+                    rows[p[rows].argsort()][: int(share * len(rows))]
+                    for rows in (torch.nonzero(y == c)[:, 0] for c in y.unique())
+                ]
+            ),
+            "positions in the whole, not within the class.": lambda p, y, share: (
+                torch.cat([p[y == c].argsort()[: int(share * (y == c).sum())] for c in y.unique()])
+                .sort()
+                .values
+            ),
         },
     ),
 }

@@ -13,6 +13,7 @@ from tyro.conf import Positional, arg
 
 from toastlab import device as devices
 from toastlab import sources
+from toastlab.cli_notebooks import dashboard, layouts, sweep
 from toastlab.compare import ARMS, BASELINE, Job, plan, run_all, tidy
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig, load
@@ -21,7 +22,6 @@ from toastlab.methods import CONFIGS, MethodConfig
 from toastlab.models import MODELS
 from toastlab.report import findings, summary, write
 from toastlab.runs import Run, RunStore
-from toastlab.sweep import condense, grid_fingerprints, points, run_grid
 from toastlab.terminal import comparison_table, console, fail, parse, progress, show_run
 
 NOISY = "20 % of the training labels flipped"
@@ -167,25 +167,6 @@ def train(
     show_run(run)
 
 
-def sweep(store: str = "runs", out: str = "data/ablation.csv", workers: int = 0) -> None:
-    """Trains the grid behind the ablation panel and writes its table (about half an hour).
-
-    Args:
-        store: Folder of runs; what is there is not trained again.
-        out: The table: one row per run.
-        workers: Runs side by side; 0 chooses by cores.
-    """
-    RunStore(store).check_writable()
-    with progress() as bar:
-        task = bar.add_task("runs of the grid", total=None)
-        for done, total in run_grid(store, workers=workers):
-            bar.update(task, completed=done, total=total, description=f"{done} of {total} runs")
-    table = condense(store, grid_fingerprints())
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out, index=False)
-    console().print(f"{len(table)} runs of {len(points())} settings: {out}")
-
-
 def data_list() -> None:
     """The data sets: what they are, and whether they are ready on this machine."""
     table = Table("name", "what it is", "state")
@@ -270,7 +251,9 @@ COMMANDS = (
     Command(("demo",), demo),
     Command(("train",), train, takes_method=True),
     Command(("compare",), compare),
+    Command(("dashboard",), dashboard),
     Command(("sweep",), sweep),
+    Command(("layouts",), layouts),
     Command(("data", "list"), data_list),
     Command(("data", "fetch"), data_fetch),
     Command(("data", "check"), data_check),

@@ -17,6 +17,7 @@ from toastlab.plots.diagnostics import (
     describe_reliability,
     reliability,
 )
+from toastlab.plots.embedding import describe_tsne_view, tsne_view
 from toastlab.plots.galleries import (
     describe_medoid_gallery,
     describe_sample_gallery,
@@ -25,7 +26,7 @@ from toastlab.plots.galleries import (
     sample_gallery,
     soft_target_bars,
 )
-from toastlab.plots.style import style, to_data_uri, to_png
+from toastlab.plots.style import drawn_png, style, to_data_uri, to_png
 
 __all__ = [
     "ablation_view",
@@ -38,6 +39,8 @@ __all__ = [
     "describe_reliability",
     "describe_sample_gallery",
     "describe_soft_target_bars",
+    "describe_tsne_view",
+    "drawn_png",
     "forest",
     "learning_curves",
     "medoid_gallery",
@@ -47,4 +50,5 @@ __all__ = [
     "style",
     "to_data_uri",
     "to_png",
+    "tsne_view",
 ]

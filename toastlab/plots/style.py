@@ -67,6 +67,16 @@ def to_png(figure: Figure, dpi: int = 110) -> bytes:
     return buffer.getvalue()
 
 
+def drawn_png(figure: Figure) -> bytes:
+    """The figure as PNG with its axes where they are: drawn once, where `savefig` draws twice."""
+    buffer = io.BytesIO()
+    figure.set_layout_engine("none")
+    with style():
+        canvas = FigureCanvasAgg(figure)
+        canvas.print_png(buffer, metadata={"Software": None}, pil_kwargs={"compress_level": 3})  # type: ignore[no-untyped-call]
+    return buffer.getvalue()
+
+
 def to_data_uri(figure: Figure, dpi: int = 110) -> str:
     """The figure as a data URI, for pages that must show it without a network."""
     return "data:image/png;base64," + base64.b64encode(to_png(figure, dpi)).decode()

@@ -5,5 +5,6 @@ from toastlab.widgets.medoids import MedoidPanel
 from toastlab.widgets.panel import Panel
 from toastlab.widgets.samples import SamplePanel
 from toastlab.widgets.targets import TargetPanel
+from toastlab.widgets.tsne import TsnePanel
 
-__all__ = ["AblationPanel", "MedoidPanel", "Panel", "SamplePanel", "TargetPanel"]
+__all__ = ["AblationPanel", "MedoidPanel", "Panel", "SamplePanel", "TargetPanel", "TsnePanel"]

@@ -1,0 +1,65 @@
+"""Commands behind the notebooks: the stored grid, the stored layouts, the dashboard."""
+
+from pathlib import Path
+
+from toastlab import embedding
+from toastlab.course import course_data, course_runs
+from toastlab.dashboard import serve
+from toastlab.runs import RunStore
+from toastlab.sweep import condense, grid_fingerprints, points, run_grid
+from toastlab.terminal import console, progress
+
+
+def sweep(store: str = "runs", out: str = "data/ablation.csv", workers: int = 0) -> None:
+    """Trains the grid behind the ablation panel and writes its table (about half an hour).
+
+    Args:
+        store: Folder of runs; what is there is not trained again.
+        out: The table: one row per run.
+        workers: Runs side by side; 0 chooses by cores.
+    """
+    RunStore(store).check_writable()
+    with progress() as bar:
+        task = bar.add_task("runs of the grid", total=None)
+        for done, total in run_grid(store, workers=workers):
+            bar.update(task, completed=done, total=total, description=f"{done} of {total} runs")
+    table = condense(store, grid_fingerprints())
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(out, index=False)
+    console().print(f"{len(table)} runs of {len(points())} settings: {out}")
+
+
+def layouts(store: str = "data/runs", out: str = "data/layouts.safetensors") -> None:
+    """Lays out soft targets and logits by t-SNE for every stored epoch and perplexity (minutes).
+
+    Args:
+        store: Folder with the two runs of the notebooks; trained there if they are missing.
+        out: The file of layouts.
+    """
+    RunStore(store).check_writable()
+    runs = course_runs(store)
+    index = embedding.pick(course_data().train.labels.numpy())
+    places, trust = {}, {}
+    with progress() as bar:
+        task = bar.add_task("layouts", total=embedding.count(runs))
+        for key, xy, score in embedding.make(runs, index):
+            places[key], trust[key] = xy, score
+            bar.update(task, advance=1)
+    keys = {name: run.key for name, run in runs.items()}
+    embedding.save(out, embedding.Layouts(index, keys, places, trust))
+    console().print(f"{len(places)} layouts of {len(index)} samples: {out}")
+
+
+def dashboard(store: str = "runs", port: int = 8866, open_browser: bool = True) -> None:
+    """Serves the ablation and the under-trained samples as an app without code, on this machine.
+
+    The address that it prints holds the token, without which nobody is served. Ctrl-C ends it.
+
+    Args:
+        store: Folder for the runs that are trained live.
+        port: Port on 127.0.0.1; the next free one if it is taken.
+        open_browser: Open the page in the browser.
+    """
+    RunStore(store).check_writable()
+    console().print("Starting the dashboard; the address with its token follows. Ctrl-C ends it.")
+    serve(store, port, open_browser)

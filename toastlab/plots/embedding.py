@@ -1,0 +1,63 @@
+"""t-SNE layouts side by side, classes by colour and marker."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from toastlab.plots.style import FLAG, MARKERS, PALETTE, new_figure, style
+
+
+def tsne_view(
+    panels: Mapping[str, tuple[np.ndarray, float]],
+    labels: np.ndarray,
+    classes: Sequence[str],
+    flipped: np.ndarray | None = None,
+    extent: float | None = None,
+) -> Figure:
+    """One square for each layout, the same scale in all.
+
+    Args:
+        panels: title -> layout [n, 2] and its trustworthiness.
+        labels: [n] class of each sample, which gives colour and marker.
+        flipped: [n] bool; those are ringed.
+        extent: half the side of the squares; found from the layouts without it.
+    """
+    side = extent or 1.05 * max(float(np.abs(xy).max()) for xy, _ in panels.values())
+    shown = list(np.unique(labels))
+    looks = {c: (PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]) for i, c in enumerate(shown)}
+    with style():
+        figure = new_figure(4.0 * len(panels) + 1.5, 4.3)
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axis, (title, (xy, trust)) in zip(axes, panels.items(), strict=True):
+            for c, (colour, marker) in looks.items():
+                of_class = labels == c
+                axis.scatter(
+                    *xy[of_class].T, s=14, color=colour, marker=marker, linewidth=0, alpha=0.85
+                )
+            if flipped is not None and flipped.any():
+                axis.scatter(*xy[flipped].T, s=26, facecolor="none", edgecolor=FLAG, linewidth=0.7)
+            axis.set(xlim=(-side, side), ylim=(-side, side), xticks=[], yticks=[], aspect="equal")
+            axis.set_title(title)
+            axis.set_xlabel(f"t-SNE, no unit; trustworthiness {trust:.2f}")
+            axis.grid(False)
+        handles = [
+            Line2D([], [], linestyle="", marker=marker, color=colour, markersize=6)
+            for colour, marker in looks.values()
+        ]
+        names = [classes[c] for c in shown]
+        if flipped is not None and flipped.any():
+            ring = Line2D([], [], linestyle="", marker="o", mfc="none", color=FLAG, markersize=7)
+            handles, names = [*handles, ring], [*names, "label flipped"]
+        figure.legend(handles, names, loc="outside right center")
+    return figure
+
+
+def describe_tsne_view(panels: Mapping[str, tuple[np.ndarray, float]], trust: float = 0.8) -> str:
+    """Which layouts may be trusted to show neighbours, in words without digits that drift."""
+    parts = [
+        f"{title}: trustworthiness {'at least' if score >= trust else 'below'} {trust:g}"
+        for title, (_, score) in panels.items()
+    ]
+    return f"t-SNE of {len(next(iter(panels.values()))[0])} samples. {'; '.join(parts)}."

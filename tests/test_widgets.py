@@ -2,7 +2,10 @@
 
 import io
 import json
+import time
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +13,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from toastlab import DataConfig, Dataset, Run, RunStore, ToastConfig, TrainConfig, load
+from toastlab.course import course_runs, course_store
 from toastlab.medoids import class_medoids
-from toastlab.widgets import MedoidPanel, Panel, SamplePanel, TargetPanel
+from toastlab.widgets import AblationPanel, MedoidPanel, Panel, SamplePanel, TargetPanel, TsnePanel
 from toastlab.widgets.panel import slider
 
 ROOT = Path(__file__).parents[1]
@@ -137,3 +141,56 @@ def test_sample_panel_selects_what_it_says(run: Run, data: Dataset) -> None:
     panel.controls["threshold"].value = 0.05
     panel.controls["region"].value = "easy (sure, steady)"
     assert "no sample is selected" in panel.error.value
+
+
+def values(control: Any) -> list[Any]:
+    return [o[1] if isinstance(o, tuple) else o for o in control.options]
+
+
+@pytest.fixture(scope="module")
+def panels(run: Run, data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Panel]:
+    runs = course_runs(course_store())
+    return {
+        "targets": TargetPanel(run, data),
+        "medoids": MedoidPanel(run, data),
+        "samples": SamplePanel(run, data),
+        "tsne": TsnePanel(runs, data),
+        "ablation": AblationPanel(tmp_path_factory.mktemp("live")),
+    }
+
+
+@pytest.mark.parametrize("name", ["targets", "medoids", "samples", "tsne", "ablation"])
+def test_every_value_of_every_control_draws(panels: dict[str, Panel], name: str) -> None:
+    panel = panels[name]
+    for control in panel.controls.values():
+        first = control.value
+        for value in values(control)[:: max(1, len(values(control)) // 4)]:
+            control.value = value
+            assert panel.error.value == "" or "no sample is selected" in panel.error.value
+        control.value = first
+
+
+@pytest.mark.bar
+@pytest.mark.parametrize("name", ["targets", "medoids", "samples", "tsne", "ablation"])
+def test_slider_to_picture_takes_at_most_200_ms(panels: dict[str, Panel], name: str) -> None:
+    """Median over four moves of each control; the first drawing of its kind lays out as well."""
+    panel = panels[name]
+    for label, control in panel.controls.items():
+        took, first = [], control.value
+        others = [v for v in values(control) if v != first]
+        for value in [others[0], first, others[-1], first]:
+            start = time.perf_counter()
+            control.value = value
+            took.append(time.perf_counter() - start)
+        assert median(took) <= 0.2, (label, took)
+
+
+def test_tsne_panel_shows_the_stored_layouts(panels: dict[str, Panel]) -> None:
+    panel = panels["tsne"]
+    pictures = set()
+    for epoch in (1, 5, 30):
+        panel.controls["epoch"].value = epoch
+        assert f"TOAST, epoch {epoch}" in panel.text
+        pictures.add(panel.picture.value)
+    panel.controls["colour"].value = "clean label"
+    assert len({*pictures, panel.picture.value}) == 4

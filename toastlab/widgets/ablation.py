@@ -35,7 +35,8 @@ class AblationPanel(Panel):
         self.redraw_every = redraw_every
         self.data = grid_data()
         self.table = load_table({rate: data.fingerprint for rate, data in self.data.items()})
-        self.live: list[dict[str, float]] = []
+        self.live: list[dict[str, float]] = []  # metrics per epoch of the live run
+        self.live_at: tuple[dict[str, float | str], int] = ({}, 0)  # its setting and seed
         self.thread: threading.Thread | None = None
         self.stopping = threading.Event()
         self.train_button = w.Button(
@@ -96,19 +97,16 @@ class AblationPanel(Panel):
         }
         grid = pd.Series(plane).unstack()
         chosen = (float(point["medoid_weight"]), float(point["past_weight"]))
-        figure = ablation_view(bars, grid, chosen, column, self.live)
+        # a live run is drawn where it belongs: at its own setting and seed
+        live = self.live if (point, max(0, seed)) == self.live_at else []
+        figure = ablation_view(bars, grid, chosen, column, live)
         return figure, describe_ablation_view(bars, column)
-
-    def on_change(self, change: object) -> None:
-        """Another setting: what was trained live belongs to the one before."""
-        if self.thread is None:
-            self.live = []
-        self.redraw()
 
     @property
     def running(self) -> bool:
         """A live run is under way."""
-        return self.thread is not None and self.thread.is_alive()
+        thread = self.thread
+        return thread is not None and thread.is_alive()
 
     def train(self, button: object = None) -> None:
         """Starts a live run of this setting, unless one is under way."""
@@ -118,9 +116,9 @@ class AblationPanel(Panel):
         self.stopping.clear()
         self.train_button.disabled, self.stop_button.disabled = True, False
         self.error.value = ""
-        seed = max(0, int(self.controls["seed"].value))
+        self.live_at = (self.point(), max(0, int(self.controls["seed"].value)))
         self.thread = threading.Thread(
-            target=self._train, args=(self.point(), seed), name="toastlab-live", daemon=True
+            target=self._train, args=self.live_at, name="toastlab-live", daemon=True
         )
         self.thread.start()
 
@@ -130,8 +128,9 @@ class AblationPanel(Panel):
 
     def wait(self, seconds: float | None = None) -> bool:
         """Waits for the live run to end; says whether it has."""
-        if self.thread is not None:
-            self.thread.join(seconds)
+        thread = self.thread  # it sets the attribute to None when it ends
+        if thread is not None:
+            thread.join(seconds)
         return not self.running
 
     def _train(self, point: dict[str, float | str], seed: int) -> None:

@@ -59,8 +59,7 @@ class Panel(ABC):
         self.picture = w.Image(format="png", layout=w.Layout(max_width="100%"), width=self.width)
         self.sentence, self.error = w.HTML(), w.HTML()
         self.text = ""
-        self._built: tuple[float, ...] = ()
-        self._places: list[Bbox] = []
+        self._places: dict[tuple[float, ...], list[Bbox]] = {}
         note = w.HTML(f"<small>{html.escape(speed)}</small>")
         rows = w.HBox(list(controls.values()), layout=w.Layout(flex_flow="row wrap"))
         self.widget = w.VBox([rows, *self.extras(), note, self.error, self.picture, self.sentence])
@@ -96,12 +95,11 @@ class Panel(ABC):
         """Keeps the places of the axes that an equally built figure had: finding them anew takes
         half of the time of a drawing."""
         built = (len(figure.axes), *figure.get_size_inches())
-        if self._built == built:
-            for axis, place in zip(figure.axes, self._places, strict=True):
-                axis.set_position(place)
-            return
-        figure.draw_without_rendering()
-        self._built, self._places = built, [axis.get_position() for axis in figure.axes]
+        if built not in self._places:
+            figure.draw_without_rendering()
+            self._places[built] = [axis.get_position() for axis in figure.axes]
+        for axis, place in zip(figure.axes, self._places[built], strict=True):
+            axis.set_position(place)
 
     def show_error(self, error: Exception) -> None:
         """Says in the panel what went wrong."""

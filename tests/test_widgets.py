@@ -144,6 +144,8 @@ def test_sample_panel_selects_what_it_says(run: Run, data: Dataset) -> None:
 
 
 def values(control: Any) -> list[Any]:
+    if not hasattr(control, "options"):
+        return [control.min, (control.min + control.max) / 2, control.max]
     return [o[1] if isinstance(o, tuple) else o for o in control.options]
 
 

@@ -17,31 +17,29 @@ def ablation_view(
     column: str,
     live: Sequence[Mapping[str, float]] = (),
 ) -> Figure:
-    """Left: the chosen setting and its parts with intervals. Right: the plane of both weights.
+    """The chosen setting and its parts with intervals; the plane of both weights; the live run.
 
     Args:
         bars: name -> mean, low, high (95 % interval), the single runs.
         grid: means, rows medoid weight, columns past weight.
         chosen: medoid weight and past weight of now.
         column: the measure, such as "test_top1".
-        live: metrics per epoch of a run that is being trained; a third panel shows them.
+        live: metrics per epoch of a run of this setting that is being trained: the star.
     """
     label, factor = measure(column)
     with style():
-        figure = new_figure(8.6 if not live else 11.2, 3.3)
-        axes = figure.subplots(1, 3 if live else 2, width_ratios=[1.25, 1] + [1] * bool(live))
-        left, right = axes[0], axes[1]
+        figure = new_figure(10.4, 3.3)
+        left, right, curve = figure.subplots(1, 3, width_ratios=[1.2, 1, 0.9])
         for place, (name, (mean, low, high, values)) in enumerate(bars.items()):
             colour = PALETTE[0] if name == "this setting" else "#666666"
             left.plot([factor * low, factor * high], [place] * 2, color=colour, linewidth=2)
             left.plot(factor * np.asarray(values), [place] * len(values), "|", color=colour, ms=9)
             left.plot(factor * mean, place, "o", color=colour, ms=8)
         if live:
-            left.plot(factor * live[-1][column], 0, "*", color=FLAG, ms=13, label="live run, now")
-            left.legend(loc="lower right")
+            left.plot(factor * live[-1][column], 0, "*", color=FLAG, ms=13)
         left.set_yticks(range(len(bars)), list(bars))
         left.set_ylim(len(bars) - 0.5, -0.5)
-        left.set(xlabel=label, title="Mean, 95 % interval, single runs")
+        left.set(xlabel=label, title="Mean, 95 % interval, runs")
         image = right.imshow(
             factor * grid.to_numpy(), cmap="viridis", aspect="auto", origin="lower"
         )
@@ -61,10 +59,17 @@ def ablation_view(
         right.set(xlabel="past weight b", ylabel="medoid weight a", title="Both weights")
         right.grid(False)
         figure.colorbar(image, ax=right, shrink=0.9).outline.set_visible(False)  # type: ignore[operator]
+        epochs = [row["epoch"] for row in live]
+        curve.plot(epochs, [factor * row[column] for row in live], "-", color=FLAG)
         if live:
-            axis = axes[2]
-            axis.plot([r["epoch"] for r in live], [factor * r[column] for r in live], color=FLAG)
-            axis.set(xlabel="epoch", ylabel=label, title="Live run")
+            curve.plot(epochs[-1], factor * live[-1][column], "*", color=FLAG, ms=13)
+            curve.set_xlim(0.5, max(epochs[-1], 10) + 0.5)
+        else:
+            curve.text(
+                0.5, 0.5, "no live run\nof this setting", ha="center", transform=curve.transAxes
+            )
+            curve.set(xticks=[], yticks=[])
+        curve.set(xlabel="epoch", ylabel=label, title="Live run")
     return figure
 
 

@@ -34,6 +34,22 @@ def slider(label: str, values: list[Any], value: Any, hint: str) -> w.SelectionS
     )
 
 
+def number(label: str, low: float, high: float, value: float, hint: str) -> w.FloatSlider:
+    """A slider over all numbers of a range; one may type into its readout, too."""
+    return w.FloatSlider(
+        min=low,
+        max=high,
+        step=(high - low) / 100,
+        value=value,
+        readout_format=".2f",
+        description=label,
+        tooltip=hint,
+        continuous_update=False,
+        style=LABEL,
+        layout=WIDE,
+    )
+
+
 def choice(label: str, values: list[Any], value: Any, hint: str) -> w.Dropdown:
     """A drop-down list."""
     return w.Dropdown(
@@ -52,11 +68,10 @@ class Panel(ABC):
         widget: all of it, to be displayed.
     """
 
-    width = 860  # pixels of the picture on screen
 
     def __init__(self, controls: dict[str, Any], speed: str) -> None:
         self.controls = controls
-        self.picture = w.Image(format="png", layout=w.Layout(max_width="100%"), width=self.width)
+        self.picture = w.Image(format="png", layout=w.Layout(max_width="100%"))
         self.sentence, self.error = w.HTML(), w.HTML()
         self.text = ""
         self._places: dict[tuple[float, ...], list[Bbox]] = {}
@@ -85,6 +100,7 @@ class Panel(ABC):
             figure, text = self.draw()
             self._lay_out(figure)
             self.picture.value = drawn_png(figure)
+            self.picture.width = str(round(figure.bbox.width))  # as drawn, or less where too narrow
             self.sentence.value = f"<p>{html.escape(text)}</p>"
             self.text = text
             self.error.value = ""

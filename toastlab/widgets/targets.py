@@ -8,7 +8,7 @@ from toastlab.data import Dataset, Split
 from toastlab.medoids import class_targets, soft_targets
 from toastlab.plots import soft_target_bars
 from toastlab.runs import Run
-from toastlab.widgets.panel import Panel, choice, slider
+from toastlab.widgets.panel import Panel, choice, number
 
 
 class TargetPanel(Panel):
@@ -25,13 +25,11 @@ class TargetPanel(Panel):
         self.index = kept["index"][-1]
         self.logits = torch.from_numpy(kept["logits"][-1].astype(np.float32))
         classes = [(name, i) for i, name in enumerate(data.classes)]
-        temperatures = [0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0]
-        weights = [round(0.1 * i, 1) for i in range(11)]
         super().__init__(
             {
                 "class": choice("class", classes, min(6, len(classes) - 1), "whose target to show"),
-                "temperature": slider("temperature T_m", temperatures, 2.0, "softness of q"),
-                "weight": slider("medoid weight a", weights, 0.3, "share of q in the target"),
+                "temperature": number("temperature T_m", 0.25, 10.25, 2.0, "softness of q"),
+                "weight": number("medoid weight a", 0, 1, 0.3, "share of q in the target"),
             },
             "Live: computed from the stored logits at each move.",
         )

@@ -53,6 +53,27 @@ def run(book: Any) -> Any:
     return book
 
 
+def thumbnail(book: Any, target: Path, size: tuple[int, int] = (300, 150)) -> None:
+    """The picture of the notebook's panel, or its last one, small, for the README."""
+    import base64
+    import io
+
+    from PIL import Image
+
+    found = [
+        (cell.source, output.data["image/png"])
+        for cell in book.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
+    of_panel = [png for source, png in found if "Panel(" in source]
+    picture = Image.open(io.BytesIO(base64.b64decode((of_panel or [found[-1][1]])[0])))
+    picture = picture.convert("RGB")
+    picture.thumbnail(size)
+    target.parent.mkdir(exist_ok=True)
+    picture.quantize(64).save(target, optimize=True)
+
+
 def main(begin: str = "") -> None:
     """Builds the notebooks whose names begin so."""
     import nbformat
@@ -63,6 +84,9 @@ def main(begin: str = "") -> None:
         book = run(convert(source))
         target = HERE / f"{source.stem}.ipynb"
         nbformat.write(book, target)
+        thumbnail(book, HERE / "pictures" / f"{source.stem}.png")
+        if source.stem.startswith("03"):  # the README's picture
+            thumbnail(book, HERE / "pictures" / "medoids.png", (900, 600))
         size = target.stat().st_size / 1e6
         print(f"{target.name}: {time.perf_counter() - start:.0f} s, {size:.1f} MB")
 

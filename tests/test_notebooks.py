@@ -84,6 +84,17 @@ def test_form(book: Path) -> None:
                 assert said or not words.startswith("<Picture"), "a picture without words"
 
 
+@pytest.mark.parametrize("book", BOOKS, ids=lambda p: p.stem)
+def test_readme_lists_it_with_a_picture_and_its_minutes(book: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    row = next(x for x in readme.splitlines() if f"](notebooks/{book.name})" in x)
+    found = re.search(r"!\[.{20,}\]\((notebooks/pictures/\w+\.png)\)", row)
+    assert found
+    assert (ROOT / found[1]).stat().st_size > 1000
+    assert re.search(r"\| \d+ \|$", row)
+
+
 def test_small_enough() -> None:
-    stored = [*BOOKS, *(ROOT / "data" / "runs").rglob("*"), ROOT / "data" / "ablation.csv"]
+    stored = [*BOOKS, *(ROOT / "data" / "runs").rglob("*"), *(ROOT / "data").glob("*.*")]
+    stored += (FOLDER / "pictures").glob("*.png")
     assert sum(p.stat().st_size for p in stored if p.is_file()) < 25e6

@@ -139,6 +139,24 @@ for name, g in (("stage 1", g1), ("stage 2", g2)):
 print("stage 1 is the larger by far:", bool(g1.norm() > 3 * g2.norm()))
 
 # %% [markdown]
+# Drawn: how far one step pushes each logit (minus the gradient), for a weight $b = 1$.
+
+# %%
+from toastlab.plots import style
+from toastlab.plots.style import PALETTE, new_figure
+
+pushes = {"stage 1": -g1.numpy(), "stage 2": -g2.numpy(), "both": -(g1 + g2).numpy()}
+with style():
+    figure = new_figure(9, 2.6)
+    for axis, (name, push) in zip(figure.subplots(1, 3, sharey=True), pushes.items()):
+        axis.bar(["class 0\n(said)", "class 1\n(label)", "class 2"], push, color=PALETTE[:3])
+        axis.axhline(0, color="#666666", linewidth=0.8)
+        axis.set_title(name)
+    figure.axes[0].set_ylabel("push on the logit")
+print("Stage 1 pushes from what was said to the label; stage 2 a little back; both follow stage 1.")
+figure
+
+# %% [markdown]
 # ## Exercises
 #
 # **1.** Write `past_kl(past, now, temperature)`: both logits [n, K], the mean over the samples of

@@ -68,7 +68,6 @@ class Panel(ABC):
         widget: all of it, to be displayed.
     """
 
-
     def __init__(self, controls: dict[str, Any], speed: str) -> None:
         self.controls = controls
         self.picture = w.Image(format="png", layout=w.Layout(max_width="100%"))

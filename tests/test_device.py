@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from tests.helpers import Watch, tiny
 from toastlab import device as devices
@@ -11,14 +11,15 @@ from toastlab.augment import Augment, AugmentConfig
 from toastlab.config import TrainConfig
 from toastlab.data import Split
 from toastlab.errors import DeviceError
-from toastlab.methods import CrossEntropyConfig, LabelSmoothingConfig, MethodConfig, ToastConfig
+from toastlab.methods import CONFIGS, MethodConfig, Plan, PsKdConfig, ToastConfig
+from toastlab.methods.base import Method
+from toastlab.methods.ps_kd import PsKd
 from toastlab.stream import Stream
 from toastlab.train import train
 
 METHODS = {
-    "cross-entropy": CrossEntropyConfig(),
-    "label smoothing": LabelSmoothingConfig(),
-    "toast": ToastConfig(),
+    **{name: config() for name, config in CONFIGS.items()},
+    "ps-kd network": PsKdConfig(source="network"),
     "target form": ToastConfig(combination="target", past_weight=0.5),
     "extra": ToastConfig(layout="extra"),
     "memory": ToastConfig(source="memory"),
@@ -31,7 +32,22 @@ AUGMENT = AugmentConfig(crop=2, flip=True, cutout=3)
 
 
 def network() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 4))
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 4))
+    model.exits = ("0",)  # type: ignore[assignment]
+    return model
+
+
+def attached(config: MethodConfig, method: Method, model: nn.Module, images: Tensor) -> None:
+    if (
+        isinstance(method, PsKd)
+        and method.passes > method.places
+        and isinstance(images, FakeTensor)
+    ):
+        method.plan, method.extra = Plan(epochs=3), network()  # fake tensors cannot be copied
+        return
+    method.attach(model, images, Plan(epochs=3))
+    if config.needs_teacher:
+        method.teach(network())
 
 
 @pytest.mark.parametrize("config", METHODS.values(), ids=METHODS.keys())
@@ -45,10 +61,11 @@ def test_step_on_a_fake_gpu(config: MethodConfig) -> None:
         augment = Augment(AUGMENT, (0.5,), (0.2,))
         with torch.device("cuda"):
             model = network()
+            attached(config, method, model, augment.evaluate(images[:2]))
         stream.start_epoch()
         for _ in range(2):
             batch = method.next_batch(stream)
-            logits = model(augment.train(batch.images))
+            logits = method.answer(model, augment.train(batch.images), batch)
             loss = method.loss(logits, batch)
             method.observe(logits, batch)
             assert loss.total.device.type == logits.device.type == "cuda"
@@ -63,7 +80,10 @@ def test_step_waits_for_nothing_and_has_static_shapes(config: MethodConfig) -> N
     method = config.build(data.train.labels, 4, 16, g)
     stream = Stream(data.train, 16)
     augment, model = Augment(AUGMENT, (0.5,), (0.2,)), network()
-    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    attached(config, method, model, augment.evaluate(next(iter(data.train.batches(2)))[0]))
+    modules = [model, *([method.extra] if method.extra is not None else [])]
+    parameters = [p for m in modules for p in m.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(parameters, 0.1, momentum=0.9)
     stream.start_epoch()
     seen = []
     for step in range(4):
@@ -71,7 +91,7 @@ def test_step_waits_for_nothing_and_has_static_shapes(config: MethodConfig) -> N
             method.end_epoch()  # medoids: once an epoch, and allowed to wait
         with Watch() as watch:
             batch = method.next_batch(stream)
-            logits = model(augment.train(batch.images, g))
+            logits = method.answer(model, augment.train(batch.images, g), batch)
             loss = method.loss(logits, batch)
             optimizer.zero_grad(set_to_none=True)
             loss.total.backward()  # type: ignore[no-untyped-call]

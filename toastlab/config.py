@@ -13,6 +13,7 @@ from toastlab.augment import AugmentConfig
 from toastlab.data import DataConfig
 from toastlab.errors import in_range, one_of
 from toastlab.methods import MethodConfig, ToastConfig
+from toastlab.methods.base import BUDGETS
 from toastlab.recorder import RECORDS
 
 
@@ -25,7 +26,7 @@ class TrainConfig:
     method: Annotated[MethodConfig, Suppress] = field(default_factory=ToastConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: str = "mlp"  # a name of toastlab.models, or what you call your own network
-    epochs: int = 30  # >= 1; an epoch is as many batches as make up N images
+    epochs: int = 30  # >= 1; what an epoch is, see budget
     batch_size: int = 128  # B, even, 2 to N
     optimizer: str = "sgd"  # sgd (Nesterov) or adamw
     learning_rate: float = 0.05  # > 0, at the start
@@ -36,6 +37,7 @@ class TrainConfig:
     precision: str = "auto"  # float32, bf16 (autocast); auto: bf16 on a GPU that has it
     channels_last: bool = True  # convolutions with channels innermost: faster on CPU and GPU
     compile: bool = False  # torch.compile the network: pays for long runs only
+    budget: str = "images"  # an epoch is N images through the network, or N new samples
     seed: int = 0  # of weights, order, augmentation, dropout, lots
     record: str = "auto"  # dynamics: logits, summary (probability, correctness), none; auto by size
     threads: int = 1  # CPU threads; part of the run, since sums round differently with another
@@ -50,6 +52,7 @@ class TrainConfig:
         one_of("optimizer", self.optimizer, ("sgd", "adamw"))
         one_of("schedule", self.schedule, ("cosine", "step", "constant"))
         one_of("record", self.record, RECORDS)
+        one_of("budget", self.budget, BUDGETS)
         one_of("precision", self.precision, ("auto", "float32", "bf16"))
         in_range("warmup epochs", self.warmup_epochs, 0, self.epochs)
         in_range("learning rate", self.learning_rate, 0, open_low=True, open_high=True)
@@ -59,9 +62,9 @@ class TrainConfig:
         in_range("seed", self.seed, 0, 2**31)
 
 
-def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
+def make_optimizer(config: TrainConfig, *modules: nn.Module) -> torch.optim.Optimizer:
     """SGD with Nesterov momentum, or AdamW, over the parameters that want a gradient."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     if config.optimizer == "adamw":
         return torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay)
     return torch.optim.SGD(

@@ -40,7 +40,23 @@ def build(
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.default_generator.manual_seed(seed)
-        return make(num_classes, in_channels, image_size)
+        model = make(num_classes, in_channels, image_size)
+        model.exits = EXITS[name]  # type: ignore[assignment]
+        return model
+
+
+def exits(model: nn.Module) -> list[str]:
+    """Names of the modules of one of our networks behind which its stages end, the last left out.
+
+    Raises:
+        ValueError: the network is not one of `build`.
+    """
+    found = getattr(model, "exits", None)
+    if found is None:
+        raise ValueError(
+            "it is not known where the stages of this network end: name the modules (--exits a,b)."
+        )
+    return list(found)
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -182,4 +198,15 @@ MODELS: dict[str, tuple[str, int, Callable[[int, int, int], nn.Module]]] = {
     "densenet121": ("DenseNet-121, small-image stem", 8, _densenet121),
     "wide-resnet50": ("WideResNet-50-2, small-image stem", 8, _wide_resnet50),
     "mobilenet-v2": ("MobileNetV2, first two strides 1", 8, _mobilenet_v2),
+}
+
+# name -> modules behind which a stage ends, the last stage left out
+EXITS: dict[str, tuple[str, ...]] = {
+    "mlp": ("2",),
+    "resnet-small": ("3", "4"),
+    "resnet18": ("layer1", "layer2", "layer3"),
+    "wide-resnet50": ("layer1", "layer2", "layer3"),
+    "vgg16-bn": ("features.6", "features.13", "features.23"),
+    "densenet121": ("features.transition1", "features.transition2", "features.transition3"),
+    "mobilenet-v2": ("features.3", "features.6", "features.13"),
 }

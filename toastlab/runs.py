@@ -36,8 +36,10 @@ from toastlab.data import DataConfig, Dataset, load
 from toastlab.dynamics import Dynamics
 from toastlab.errors import StoreError, one_of
 from toastlab.methods import CONFIGS
-from toastlab.train import Result, train
+from toastlab.train import Result, teacher_config, train
 
+# Settings that came later, with what they were before: at that value they do not rename a run.
+ADDED = {"budget": "images"}
 # Raise when the meaning of a stored result changes, so that no older one passes for a new one.
 FORMAT = 1
 
@@ -69,6 +71,9 @@ def run_key(config: TrainConfig, fingerprint: str) -> str:
     # Where the data lie and who decodes them does not change what they are.
     for unimportant in ("path", "workers"):
         settings["data"].pop(unimportant)
+    for name, before in ADDED.items():
+        if settings[name] == before:
+            settings.pop(name)
     content = {"config": settings, "data": fingerprint, "format": FORMAT}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -188,6 +193,14 @@ class RunStore:
         run = self.find(config, dataset.fingerprint)
         if run is not None:
             return run
+        teacher = None
+        if config.method.needs_teacher:  # found again where cross-entropy was trained so before
+            earlier = self.get(
+                teacher_config(config), dataset=dataset, device=device, should_stop=should_stop
+            )
+            if earlier is None:
+                return None
+            teacher = (earlier.weights(), earlier.metrics)
         partial = self.root / f".partial-{run_key(config, dataset.fingerprint)}"
         self.check_writable()
         result = train(
@@ -196,6 +209,7 @@ class RunStore:
             model=model,
             device=device,
             checkpoint=partial / "checkpoint.pt",
+            teacher=teacher,
             on_epoch=on_epoch,
             on_step=on_step,
             should_stop=should_stop,

@@ -79,9 +79,15 @@ class Stream:
         device = self.labels.device
         return torch.randperm(len(self.split), generator=self.generator, device=device)
 
-    def steps(self, places: int) -> int:
-        """Batches of `places` images in an epoch: as many as make up N images, rounded down."""
-        return max(1, len(self.split) // places)
+    def steps(self, places: int, share: float = 1.0) -> int:
+        """Batches of `places` images in an epoch: as many as make up `share` x N, rounded down."""
+        return max(1, int(share * len(self.split)) // places)
+
+    def fetch(self, index: Tensor) -> Tensor:
+        """Images [b, C, H, W] uint8 of any samples [b]; of a split on disk they are decoded now."""
+        if isinstance(self.split, Split):
+            return self.split.images[index]
+        return torch.cat([images for images, _ in self.split.batches(self.batch_size, index)])
 
     def start_epoch(self) -> None:
         """Drops a permutation that is used up and appends a new one, without asking whether."""
@@ -128,7 +134,7 @@ class Stream:
         assert isinstance(self.split, DiskSplit)
         if self._last is None:  # just resumed, with a carry from before
             if len(index):
-                return torch.cat([x for x, _ in self.split.batches(self.batch_size, index)])
+                return self.fetch(index)
             assert self._loader is not None
             return self._loader.buffer[:0]
         last_index, last_images = self._last

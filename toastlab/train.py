@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from toastlab.data import Dataset, DiskSplit, Split, load
 from toastlab.dynamics import Dynamics
 from toastlab.errors import TrainingDiverged
 from toastlab.losses import Loss
-from toastlab.methods import Toast
+from toastlab.methods import CrossEntropyConfig, Plan, Toast
 from toastlab.methods.base import Method
 from toastlab.metrics import evaluate
 from toastlab.mixing import Mixing
@@ -68,6 +68,7 @@ def train(
     model: nn.Module | None = None,
     device: str = "auto",
     checkpoint: Path | None = None,
+    teacher: tuple[dict[str, Tensor], pd.DataFrame] | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -80,6 +81,8 @@ def train(
         model: a user's own network, trained in place; None builds `config.model`.
         device: "auto", "cuda", "cuda:1", "mps", "cpu".
         checkpoint: file written after every epoch, and resumed from if it is there.
+        teacher: weights and metrics of the run of `teacher_config`, for methods that need one; None
+            trains it first. Its time and images count into the first epoch.
         on_epoch: called after every epoch with its row of metrics.
         on_step: called before every step with its number and how many the run has, from 0 on.
         should_stop: asked before every step; True ends the run and `train` returns None.
@@ -90,10 +93,21 @@ def train(
         DataError, DeviceError: see there.
     """
     place = devices.choose(device)
+    if config.method.needs_teacher and teacher is None:
+        if model is not None:
+            raise ValueError("train the teacher of a network of your own yourself: method.teach.")
+        before = train(
+            teacher_config(config), dataset=dataset, device=device, should_stop=should_stop
+        )
+        if before is None:
+            return None
+        teacher = (before.weights, before.metrics)
     with devices.reproducible(config.seed, config.threads, place):
         if dataset is None:
             dataset = load(config.data, place)
         run = _Run(config, dataset, model, place)
+        if teacher is not None:
+            run.teach(*teacher)
         first = run.resume(checkpoint)
         for epoch in range(first, config.epochs):
             row = run.epoch(epoch, on_step, should_stop, checkpoint)
@@ -104,6 +118,16 @@ def train(
             if on_epoch is not None:
                 on_epoch(row)
         return run.result()
+
+
+def teacher_config(config: TrainConfig) -> TrainConfig:
+    """The run that a method with a teacher learns from: cross-entropy, the same seed, and of an
+    equal-images budget the first half."""
+    epochs = max(1, config.epochs // 2) if config.budget == "images" else config.epochs
+    warm = min(config.warmup_epochs, epochs)
+    return replace(
+        config, method=CrossEntropyConfig(), epochs=epochs, warmup_epochs=warm, record="none"
+    )
 
 
 class _Run:
@@ -119,11 +143,7 @@ class _Run:
         lots = torch.Generator(device).manual_seed(seeds[1])
         self.stream = Stream(split, config.batch_size, seeds[2])
         self.method: Method = config.method.build(split.labels, classes, config.batch_size, lots)
-        if model is None:
-            model = build(config.model, classes, dataset.channels, dataset.image_size, config.seed)
-        self.model = model.to(device)
-        if config.channels_last:
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = self._network() if model is None else self._placed(model)
         if config.compile:
             self.model.compile()
         self.augment = Augment(config.augment, *_statistics(split))
@@ -132,22 +152,45 @@ class _Run:
             mixer = Mixer(config.augment, classes)
             self.mixing = Mixing(mixer, self.method.mixed_carry, self._augment, seeds[3])
         sample = next(iter(split.batches(2)))[0]
-        check_model(self.model, self.augment.evaluate(sample), classes)
-        self.optimizer = make_optimizer(config, self.model)
-        self.steps = self.stream.steps(self.method.places)
+        sample = self.augment.evaluate(sample)
+        check_model(self.model, sample, classes)
+        plan = Plan(config.epochs, config.budget, self.mixing is not None)
+        self.method.attach(self.model, sample, plan)
+        extra = () if self.method.extra is None else (self.method.extra,)
+        self.optimizer = make_optimizer(config, self.model, *extra)
+        self.steps = self.method.steps(self.stream)
         self.schedule = make_schedule(config, self.optimizer, self.steps)
         self.recorder = Recorder(config.record, config.epochs, len(split), classes)
         self.rows: list[dict[str, float]] = []
+        self.before = {"train_seconds": 0.0, "passes": 0.0, "gradients": 0.0, "steps": 0.0}
+
+    def _network(self) -> nn.Module:
+        """A new network, as the settings have it."""
+        config, data = self.config, self.dataset
+        return self._placed(
+            build(config.model, data.num_classes, data.channels, data.image_size, config.seed)
+        )
+
+    def _placed(self, model: nn.Module) -> nn.Module:
+        model = model.to(self.device)
+        if self.config.channels_last:
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return model
+
+    def teach(self, weights: dict[str, Tensor], metrics: pd.DataFrame) -> None:
+        """Gives the method its teacher, and counts what it cost."""
+        teacher = self._network()
+        teacher.load_state_dict(weights)
+        self.method.teach(teacher)
+        self.before = {k: float(metrics[k].sum()) for k in self.before if k in metrics}
 
     def _augment(self, images: Tensor) -> Tensor:
         return self.augment.train(images, self.generator)
 
-    def _logits(self, images: Tensor) -> Tensor:
-        """The network's answer [B, K] in the run's precision."""
+    def _autocast(self) -> torch.autocast:
+        """The run's precision."""
         bf16 = devices.uses_bf16(self.config.precision, self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-            logits: Tensor = self.model(images)
-        return logits
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=bf16)
 
     def epoch(
         self,
@@ -176,10 +219,14 @@ class _Run:
         except TrainingDiverged as error:  # the medoids of this epoch's logits
             raise self._diverged(epoch, checkpoint) from error
         images_seen = self.steps * self.method.places
+        costs = {"passes": self.method.passes, "gradients": self.method.gradients, "steps": 1}
         row: dict[str, float] = {"epoch": epoch + 1, "learning_rate": rate}
         row |= {name: float(total) / self.steps for name, total in sums.items()}
         row |= {"carried_share": float(carried) / images_seen, "images": images_seen}
+        row |= {name: float(self.steps * each) for name, each in costs.items()}
         row["train_seconds"] = time.perf_counter() - started
+        if epoch == 0:
+            row |= {name: row[name] + spent for name, spent in self.before.items()}
         if not (math.isfinite(row["loss"]) and self._finite()):
             raise self._diverged(epoch, checkpoint)
         row |= self.method.report()
@@ -195,7 +242,8 @@ class _Run:
         images = self._augment(batch.images)
         if self.mixing is not None:
             images = self.mixing(images, batch, self.stream)
-        logits = self._logits(images)
+        with self._autocast():
+            logits = self.method.answer(self.model, images, batch)
         loss = self.method.loss(logits, batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]
@@ -221,7 +269,9 @@ class _Run:
         self.model.eval()
         logits, labels = [], []
         for images, truth in split.batches(1024):
-            logits.append(self._logits(self.augment.evaluate(images)).float())
+            with self._autocast():
+                answer = self.model(self.augment.evaluate(images))
+            logits.append(answer.float())
             labels.append(truth)
         return torch.cat(logits), torch.cat(labels)
 

@@ -1,11 +1,15 @@
 """The face that every method shows to a training loop, ours or a user's own.
 
-    method = Toast(labels, num_classes, batch_size, config)
+    method = config.build(labels, num_classes, batch_size)
+    method.attach(model, some_images, Plan(epochs=30))
     for batch in method.batches(stream):        # one epoch
-        logits = model(prepare(batch.images))
+        logits = method.answer(model, prepare(batch.images), batch)
         loss = method.loss(logits, batch)
         ... loss.total.backward(), step ...
         method.observe(logits, batch)
+
+For methods that pass each image through the network once, TOAST among them, `attach` may be left
+out and `answer` is `model(images)`.
 
 A method is a `MethodConfig` (data: names the run, makes the command line) and a `Method` (state on
 the device). A new one is one file with both, and one line in `methods/__init__.py`.
@@ -18,12 +22,34 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from toastlab.bank import Bank
+from toastlab.errors import one_of
 from toastlab.losses import Loss, soft_cross_entropy
 from toastlab.medoids import check_labels
 from toastlab.stream import Batch, Stream
+
+BUDGETS = ("images", "samples")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a method may have to know of the run.
+
+    Attributes:
+        epochs: how many there will be.
+        budget: what an epoch is: N "images" through the network (of any pass, with a gradient or
+            without), or N "samples" drawn newly, however often the method then looks at them.
+        mixes: Mixup or CutMix is on.
+    """
+
+    epochs: int = 1
+    budget: str = "images"
+    mixes: bool = False
+
+    def __post_init__(self) -> None:
+        one_of("budget", self.budget, BUDGETS)
 
 
 @dataclass(frozen=True)
@@ -31,6 +57,7 @@ class MethodConfig:
     """Settings of a method. `name` is what the command line and the stored runs call it."""
 
     name: ClassVar[str]
+    needs_teacher: ClassVar[bool] = False  # a network trained before, see `Method.teach`
 
     def build(
         self,
@@ -57,11 +84,19 @@ class Method:
 
     Attributes:
         mixed_carry: what becomes of carried samples under Mixup and CutMix, see `Mixing`.
+        admits_mix: whether it can be trained on mixed images.
+        memory: what the method keeps for itself, in words and letters.
+        spent_before: share of an "images" budget that goes to a teacher.
+        plan: the run, see `Plan`.
+        extra: modules of its own that are trained along, or None.
         bank: the last logits of every sample, see `Bank`.
         table: [K, K] float32, the target of each class; the identity means hard targets.
     """
 
     mixed_carry: str = "unmixed"
+    admits_mix: bool = True
+    memory: str = "nothing"
+    spent_before: float = 0.0
 
     def __init__(
         self,
@@ -73,6 +108,8 @@ class Method:
         check_labels(labels, num_classes)
         self.labels, self.num_classes, self.batch_size = labels, num_classes, batch_size
         self.generator = generator
+        self.plan = Plan()
+        self.extra: nn.Module | None = None
         self.bank = Bank(len(labels), num_classes, labels.device)
         self.table = torch.eye(num_classes, device=labels.device)
 
@@ -81,11 +118,56 @@ class Method:
         """Images in a batch; B unless the method puts some on top."""
         return self.batch_size
 
+    @property
+    def fresh(self) -> int:
+        """Places of a batch meant for samples drawn newly, carried ones not counted off."""
+        return self.places
+
+    @property
+    def passes(self) -> int:
+        """Images that go through a network in a step, a teacher's passes included."""
+        return self.places
+
+    @property
+    def gradients(self) -> int:
+        """Images that go through the network with a gradient in a step."""
+        return self.places
+
+    def steps(self, stream: Stream) -> int:
+        """Steps of an epoch, as the budget has it."""
+        if self.plan.budget == "samples":
+            return stream.steps(self.fresh)
+        return stream.steps(self.passes, 1 - self.spent_before)
+
+    def attach(self, model: nn.Module, images: Tensor, plan: Plan) -> None:
+        """Meets the network and the plan before training.
+
+        Args:
+            model: as it will be trained; images: [b, C, H, W] float32, a few, as it gets them.
+
+        Raises:
+            ValueError: the method cannot work with them.
+        """
+        if plan.mixes and not self.admits_mix:
+            raise ValueError(
+                f"{type(self).__name__} cannot be trained on mixed images: set mix to none."
+            )
+        self.plan = plan
+
+    def teach(self, teacher: nn.Module) -> None:
+        """Takes a network trained before; only methods whose config `needs_teacher` do."""
+        raise TypeError(f"{type(self).__name__} has no teacher.")
+
+    def answer(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
+        """The network's logits [B, K] for the batch's images [B, C, H, W], augmented, float32."""
+        logits: Tensor = model(images)
+        return logits
+
     def batches(self, stream: Stream) -> Iterator[Batch]:
         """One epoch of batches, and what the method does at its end."""
         stream.start_epoch()
         self.bank.start_epoch()
-        for _ in range(stream.steps(self.places)):
+        for _ in range(self.steps(stream)):
             yield self.next_batch(stream)
         self.end_epoch()
 
@@ -134,6 +216,8 @@ class Method:
         """Tensors that the next epoch depends on, for a checkpoint."""
         state = {f"bank.{k}": v for k, v in self.bank.state().items()}
         state["table"] = self.table
+        if self.extra is not None:
+            state |= {f"extra.{k}": v for k, v in self.extra.state_dict().items()}
         if self.generator is not None:
             state["generator"] = self.generator.get_state()
         return state

@@ -1,0 +1,145 @@
+"""BAKE, batch knowledge ensembling: similar images of the batch agree on a soft target.
+
+Source: Y. Ge, X. Zhang, C. Choi, K. Cheung, P. Zhao, F. Zhu, X. Wang, R. Zhao, H. Li,
+"Self-distillation with Batch Knowledge Ensembling Improves ImageNet Classification", 2021.
+
+    L = CE(e_y, p(z)) + lambda T^2 KL( sg Q || p(z; T) )
+    Q = (1 - w) (I - w A)^-1 p(Z; T)       A: softmax over the batch of the features' cosines,
+                                              an image's own left out
+
+Beside each of B / (M + 1) anchors stand M images of its class; here drawn with replacement. The
+features are what the last linear layer takes in. In the public script an "epoch" has as many
+anchors as there are samples, so that it passes M + 1 times the images of its own baseline. Passes:
+M + 1 per anchor. Memory: [B, B] within a step.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from toastlab.classmates import Classmates
+from toastlab.errors import in_range
+from toastlab.features import last_linear, watched
+from toastlab.losses import Loss, probability_kl, soft_cross_entropy
+from toastlab.methods.base import Method, MethodConfig, Plan
+from toastlab.stream import Batch, Stream
+
+
+@dataclass(frozen=True)
+class BakeConfig(MethodConfig):
+    """BAKE: soft targets ensembled over similar images of the batch."""
+
+    name: ClassVar[str] = "bake"
+
+    weight: float = 1.0  # lambda >= 0
+    temperature: float = 4.0  # T > 0
+    ensemble: float = 0.5  # w, weight of the other images, in [0, 1)
+    companions: int = 3  # M >= 0 images of the same class beside each anchor; M + 1 divides B
+
+    def __post_init__(self) -> None:
+        in_range("weight", self.weight, 0, open_high=True)
+        in_range("temperature", self.temperature, 0, open_low=True, open_high=True)
+        in_range("ensemble", self.ensemble, 0, 1, open_high=True)
+        in_range("companions", self.companions, 0)
+
+    def build(
+        self,
+        labels: Tensor,
+        num_classes: int,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+    ) -> "Bake":
+        """BAKE with its state on the labels' device.
+
+        Raises:
+            ValueError: the batch does not divide into anchors with their companions.
+        """
+        return Bake(self, labels, num_classes, batch_size, generator)
+
+
+class Bake(Method):
+    """BAKE: a batch is its anchors, then all first companions, all second ones, ..."""
+
+    memory = "[B, B] within a step"
+
+    def __init__(
+        self,
+        config: BakeConfig,
+        labels: Tensor,
+        num_classes: int,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(labels, num_classes, batch_size, generator)
+        if batch_size % (config.companions + 1):
+            raise ValueError(
+                f"batch size {batch_size} is not a multiple of {config.companions + 1}, an anchor "
+                f"and its {config.companions} companions: change --batch-size or --companions."
+            )
+        self.config = config
+        self.classmates = Classmates(labels, num_classes, generator)
+        self.head: nn.Linear | None = None
+        self.features: Tensor | None = None  # [B, F] of this batch
+
+    @property
+    def fresh(self) -> int:
+        """The anchors."""
+        return self.batch_size // (self.config.companions + 1)
+
+    def attach(self, model: nn.Module, images: Tensor, plan: Plan) -> None:
+        """Finds the layer in front of which the features lie."""
+        super().attach(model, images, plan)
+        self.head = last_linear(model)
+
+    def next_batch(self, stream: Stream) -> Batch:
+        """New anchors with M images of their class each."""
+        nobody = torch.zeros((), dtype=torch.int64, device=self.labels.device)
+        index, images = stream.draw(nobody[None], nobody, self.fresh)
+        others = self.classmates.draw(self.labels[index].repeat(self.config.companions))
+        images = torch.cat([images, stream.fetch(others)])
+        return self._batch(stream, torch.cat([index, others]), images)
+
+    def answer(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
+        """The logits [B, K]; the features are kept for the loss."""
+        head = self.head if self.head is not None else last_linear(model)
+        with watched(head) as seen:
+            logits = super().answer(model, images, batch)
+        self.features = seen[-1].detach()
+        return logits
+
+    def loss(self, logits: Tensor, batch: Batch) -> Loss:
+        """CE + lambda T^2 KL to the ensembled target; logits are [B, K]."""
+        assert self.features is not None
+        cfg = self.config
+        hard = soft_cross_entropy(logits, self.targets(batch)).mean()
+        p = (logits.detach().float() / cfg.temperature).softmax(1)
+        soft = ensemble(self.features, p, cfg.ensemble)
+        kl = probability_kl(logits, soft, cfg.temperature).mean()
+        total = hard + cfg.weight * kl
+        return Loss(total, {"stage1": hard.detach(), "distillation": kl.detach()})
+
+    @torch.no_grad()
+    def observe(self, logits: Tensor, batch: Batch) -> None:
+        """Only the anchors count as visited; a companion may stand in the batch twice."""
+        n = self.fresh
+        self.bank.write(batch.index[:n], logits[:n], batch.weight[:n] == 1, batch.carried[:n])
+
+
+def ensemble(features: Tensor, p: Tensor, weight: float) -> Tensor:
+    """Q = (1 - w) (I - w A)^-1 P, rows of probabilities.
+
+    Args:
+        features: [B, F], B at least 2; p: [B, K] probabilities; weight: w in [0, 1).
+
+    Returns:
+        [B, K] float32.
+    """
+    f = F.normalize(features.float(), dim=1)
+    own = torch.eye(len(f), device=f.device)
+    closeness = (f @ f.T).masked_fill(own.bool(), -torch.inf).softmax(1)
+    # linalg.solve_ex does not ask the device whether it worked; I - w A is never singular
+    solved = torch.linalg.solve_ex(own - weight * closeness, p)[0]
+    return (1 - weight) * solved

@@ -1,0 +1,142 @@
+"""BYOT, be your own teacher: exits on the way through the network learn from its end.
+
+Source: L. Zhang, J. Song, A. Gao, J. Chen, C. Bao, K. Ma, "Be Your Own Teacher: Improve the
+Performance of Convolutional Neural Networks via Self Distillation", ICCV 2019.
+
+    L = (1 - a) sum over end and exits of CE + a T^2 sum over exits of KL( sg p(z; T) || p(z_e; T) )
+        + b sum over exits of || f_e - sg f ||^2
+
+Our exits are smaller than the paper's bottlenecks: one 3 x 3 convolution of stride 2 to the width
+of the last features, batch norm, ReLU, the mean over the pixels, a linear layer; for flat features
+a linear layer, ReLU, and a linear layer. b and the sums over batch and features follow a well-known
+re-implementation. Only the end is used afterwards: the network itself stays as it is. Passes: 1,
+through a larger network. Memory: the exits.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from toastlab.errors import in_range
+from toastlab.features import last_linear, watched
+from toastlab.losses import Loss, past_kl, soft_cross_entropy
+from toastlab.methods.base import Method, MethodConfig, Plan
+from toastlab.models import exits
+from toastlab.stream import Batch
+
+
+@dataclass(frozen=True)
+class ByotConfig(MethodConfig):
+    """BYOT: exits inside the network, taught by its end."""
+
+    name: ClassVar[str] = "byot"
+
+    weight: float = 0.1  # a, share of the distillation, in [0, 1]
+    temperature: float = 3.0  # T > 0
+    feature_weight: float = 1e-6  # b >= 0
+    exits: str = ""  # names of modules to put exits behind, with commas; empty: of our networks
+
+    def __post_init__(self) -> None:
+        in_range("weight", self.weight, 0, 1)
+        in_range("temperature", self.temperature, 0, open_low=True, open_high=True)
+        in_range("feature weight", self.feature_weight, 0, open_high=True)
+
+    def build(
+        self,
+        labels: Tensor,
+        num_classes: int,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+    ) -> "Byot":
+        """BYOT; `attach` gives it its exits."""
+        return Byot(self, labels, num_classes, batch_size, generator)
+
+
+class Byot(Method):
+    """BYOT; `extra` holds the exits."""
+
+    memory = "the exits' weights"
+
+    def __init__(
+        self,
+        config: ByotConfig,
+        labels: Tensor,
+        num_classes: int,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(labels, num_classes, batch_size, generator)
+        self.config = config
+        self.head: nn.Linear | None = None
+        self.stages: list[nn.Module] = []
+        self.end: Tensor | None = None  # [B, F], this batch's last features
+        self.answers: list[tuple[Tensor, Tensor]] = []  # of each exit: features [B, F], logits
+
+    def attach(self, model: nn.Module, images: Tensor, plan: Plan) -> None:
+        """Builds the exits for what the stages put out.
+
+        Raises:
+            ValueError: it is not known where, or there is no such module.
+        """
+        super().attach(model, images, plan)
+        named = dict(model.named_modules())
+        wanted = [n.strip() for n in self.config.exits.split(",") if n.strip()] or exits(model)
+        missing = [n for n in wanted if n not in named]
+        if missing:
+            raise ValueError(f"the network has no module {missing[0]!r} to put an exit behind.")
+        self.stages, self.head = [named[n] for n in wanted], last_linear(model)
+        training = model.training
+        with torch.no_grad(), watched(self.head, self.stages) as seen:
+            model.eval()(images)
+        model.train(training)
+        with images.device:
+            self.extra = nn.ModuleList(
+                _exit(out, self.head.in_features, self.num_classes) for out in seen[:-1]
+            )
+
+    def answer(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
+        """The end's logits [B, K]; those of the exits are kept for the loss."""
+        if self.head is None or self.extra is None:
+            raise ValueError(
+                "byot has no exits yet: call method.attach(model, images, plan) first."
+            )
+        with watched(self.head, self.stages) as seen:
+            logits = super().answer(model, images, batch)
+        self.end = seen[-1].detach()
+        self.answers = []
+        for part, out in zip(self.extra.children(), seen[:-1], strict=True):
+            body, classify = part.children()
+            features = body(out)
+            self.answers.append((features, classify(features)))
+        return logits
+
+    def loss(self, logits: Tensor, batch: Batch) -> Loss:
+        """The sum above; logits are [B, K]."""
+        assert self.end is not None
+        cfg, targets = self.config, self.targets(batch)
+        hard = soft_cross_entropy(logits, targets).mean()
+        labelled, taught, hint = hard, hard.new_zeros(()), hard.new_zeros(())
+        for features, out in self.answers:
+            labelled = labelled + soft_cross_entropy(out, targets).mean()
+            taught = taught + past_kl(out, logits, cfg.temperature).mean()
+            hint = hint + (features.float() - self.end.float()).square().sum()
+        total = (1 - cfg.weight) * labelled + cfg.weight * taught + cfg.feature_weight * hint
+        return Loss(total, {"stage1": hard.detach(), "distillation": taught.detach()})
+
+
+def _exit(out: Tensor, width: int, num_classes: int) -> nn.Module:
+    """Features [B, width] and logits from a stage's output, [B, C, H, W] or [B, F]."""
+    body: nn.Module
+    if out.ndim == 4:
+        body = nn.Sequential(
+            nn.Conv2d(out.shape[1], width, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+    else:
+        body = nn.Sequential(nn.Linear(out.shape[1], width), nn.ReLU())
+    return nn.Sequential(body, nn.Linear(width, num_classes))

@@ -1,0 +1,112 @@
+"""CS-KD, class-wise self-knowledge distillation: another image of the class is the teacher.
+
+Source: S. Yun, J. Park, K. Lee, J. Shin, "Regularizing Class-wise Predictions via Self-knowledge
+Distillation", CVPR 2020.
+
+    L = CE(e_y, p(z)) + lambda T^2 KL( sg p(z'; T) || p(z; T) )        x' another image of class y
+
+The partner goes through the network in training mode, so it moves batch-norm statistics; it may be
+the anchor itself, as in the public code. Passes: 1 with a gradient, 1 without. Memory: nothing.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from toastlab.classmates import Classmates
+from toastlab.errors import in_range
+from toastlab.losses import Loss, past_kl, soft_cross_entropy
+from toastlab.methods.base import Method, MethodConfig
+from toastlab.stream import Batch, Stream
+
+
+@dataclass(frozen=True)
+class CsKdConfig(MethodConfig):
+    """CS-KD: agreement with another image of the same class."""
+
+    name: ClassVar[str] = "cs-kd"
+
+    weight: float = 1.0  # lambda >= 0
+    temperature: float = 4.0  # T > 0
+
+    def __post_init__(self) -> None:
+        in_range("weight", self.weight, 0, open_high=True)
+        in_range("temperature", self.temperature, 0, open_low=True, open_high=True)
+
+    def build(
+        self,
+        labels: Tensor,
+        num_classes: int,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+    ) -> "CsKd":
+        """CS-KD with its state on the labels' device."""
+        return CsKd(self, labels, num_classes, batch_size, generator)
+
+
+class CsKd(Method):
+    """CS-KD: a batch is B anchors, then their B partners."""
+
+    admits_mix = False  # which of two mixed classes would the partner be of?
+
+    def __init__(
+        self,
+        config: CsKdConfig,
+        labels: Tensor,
+        num_classes: int,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(labels, num_classes, batch_size, generator)
+        self.config = config
+        self.classmates = Classmates(labels, num_classes, generator)
+
+    @property
+    def places(self) -> int:
+        """B anchors and B partners."""
+        return 2 * self.batch_size
+
+    @property
+    def fresh(self) -> int:
+        """The anchors."""
+        return self.batch_size
+
+    @property
+    def gradients(self) -> int:
+        """The anchors."""
+        return self.batch_size
+
+    def next_batch(self, stream: Stream) -> Batch:
+        """New anchors, and an image of the same class for each."""
+        nobody = torch.zeros((), dtype=torch.int64, device=self.labels.device)
+        index, images = stream.draw(nobody[None], nobody, self.batch_size)
+        partner = self.classmates.draw(self.labels[index])
+        images = torch.cat([images, stream.fetch(partner)])
+        return self._batch(stream, torch.cat([index, partner]), images)
+
+    def answer(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
+        """[2B, K]: the anchors' logits with a gradient, the partners' without."""
+        anchors, partners = images.chunk(2)
+        logits: Tensor = model(anchors)
+        with torch.no_grad():
+            taught: Tensor = model(partners)
+        return torch.cat([logits, taught])
+
+    def loss(self, logits: Tensor, batch: Batch) -> Loss:
+        """CE of the anchors + lambda T^2 KL to their partners; logits are [2B, K]."""
+        cfg, half = self.config, self.batch_size
+        own, other = logits[:half], logits[half:]
+        hard = soft_cross_entropy(own, self.targets(batch)[:half]).mean()
+        kl = past_kl(own, other, cfg.temperature).mean()
+        total = hard + cfg.weight * kl
+        return Loss(total, {"stage1": hard.detach(), "distillation": kl.detach()})
+
+    @torch.no_grad()
+    def observe(self, logits: Tensor, batch: Batch) -> None:
+        """Only the anchors count as visited."""
+        half = self.batch_size
+        self.bank.write(
+            batch.index[:half], logits[:half], batch.weight[:half] == 1, batch.carried[:half]
+        )

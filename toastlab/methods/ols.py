@@ -1,0 +1,89 @@
+"""OLS, online label smoothing: a class's soft target is its mean right prediction, last epoch.
+
+Source: C.-B. Zhang, P.-T. Jiang, Q. Hou, Y. Wei, Q. Han, Z. Li, M.-M. Cheng, "Delving Deep into
+Label Smoothing", IEEE TIP 2021.
+
+    L = w CE(e_y, p(z)) + (1 - w) CE(S_y, p(z))
+    S_c: mean softmax over the last epoch's correctly classified samples of class c
+
+The public code starts with S = 0, so that its first epoch is w times a cross-entropy: first "zero".
+The default "hard" keeps the scale of the loss; "uniform" is label smoothing for one epoch. A class
+with no correct sample gets a uniform row. Passes: 1. Memory: [K, K].
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from toastlab.errors import in_range, one_of
+from toastlab.methods.base import Method, MethodConfig
+from toastlab.stream import Batch
+
+
+@dataclass(frozen=True)
+class OlsConfig(MethodConfig):
+    """OLS: online label smoothing by the mean right prediction of the class."""
+
+    name: ClassVar[str] = "ols"
+
+    weight: float = 0.5  # w, share of the hard label, in [0, 1]
+    first: str = "hard"  # soft targets of the first epoch: hard, uniform, zero
+
+    def __post_init__(self) -> None:
+        in_range("weight", self.weight, 0, 1)
+        one_of("first", self.first, ("hard", "uniform", "zero"))
+
+    def build(
+        self,
+        labels: Tensor,
+        num_classes: int,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+    ) -> "Ols":
+        """OLS with its state on the labels' device."""
+        return Ols(self, labels, num_classes, batch_size, generator)
+
+
+class Ols(Method):
+    """OLS; `sums` [K, K] and `counts` [K] gather the epoch's right predictions."""
+
+    memory = "[K, K]"
+
+    def __init__(
+        self,
+        config: OlsConfig,
+        labels: Tensor,
+        num_classes: int,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(labels, num_classes, batch_size, generator)
+        self.config = config
+        self.sums = torch.zeros_like(self.table)
+        self.counts = self.sums.new_zeros(num_classes)
+        self.hard = self.table
+        first = {"hard": self.hard, "zero": torch.zeros_like(self.hard)}
+        uniform = torch.full_like(self.hard, 1 / num_classes)
+        self.table = torch.lerp(first.get(config.first, uniform), self.hard, config.weight)
+
+    @torch.no_grad()
+    def observe(self, logits: Tensor, batch: Batch) -> None:
+        """Adds the right predictions of unmixed images to their class."""
+        super().observe(logits, batch)
+        p = logits.detach().float().softmax(1)
+        right = (p.argmax(1) == batch.labels) & (batch.weight == 1)
+        # a product with one-hot rows: the same sum on every device, in the same order
+        rows = self.hard[batch.labels] * right[:, None]
+        self.sums += rows.T @ p
+        self.counts += rows.sum(0)
+
+    @torch.no_grad()
+    def end_epoch(self) -> None:
+        """S of the epoch that just ended; a new sum begins."""
+        mean = self.sums / self.counts[:, None].clamp(min=1)
+        soft = torch.where(self.counts[:, None] > 0, mean, 1 / self.num_classes)
+        self.table = torch.lerp(soft, self.hard, self.config.weight)
+        self.sums.zero_()
+        self.counts.zero_()

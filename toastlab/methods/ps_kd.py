@@ -1,0 +1,118 @@
+"""PS-KD, progressive self-knowledge distillation: the last epoch's prediction softens the target.
+
+Source: K. Kim, B. Ji, D. Yoon, S. Hwang, "Self-Knowledge Distillation with Progressive Refinement
+of Targets", ICCV 2021.
+
+    L = CE( (1 - a_t) e_y + a_t p_{last epoch}(x), p(z) )       a_t = a_T (t + 1) / epochs
+
+Two ways to have the last epoch's prediction: "stored" takes what the network said at the sample's
+last visit, in training mode and of another view (no extra pass; the public code keeps these in host
+memory, here they lie in the bank on the device), "network" asks a copy of the network as it was at
+the end of the last epoch, in evaluation mode, about the same view. In the first epoch the target is
+hard. Passes: 1, or 2 with "network". Memory: [N, K], or a second network.
+"""
+
+import copy
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from toastlab.errors import in_range, one_of
+from toastlab.methods.base import Method, MethodConfig, Plan
+from toastlab.stream import Batch
+
+
+@dataclass(frozen=True)
+class PsKdConfig(MethodConfig):
+    """PS-KD: targets softened by the last epoch's predictions."""
+
+    name: ClassVar[str] = "ps-kd"
+
+    final_weight: float = 0.8  # a_T, share of the past prediction in the last epoch, in [0, 1]
+    source: str = "stored"  # stored (last visit's logits) or network (a copy of the last epoch's)
+
+    def __post_init__(self) -> None:
+        in_range("final weight", self.final_weight, 0, 1)
+        one_of("source", self.source, ("stored", "network"))
+
+    def build(
+        self,
+        labels: Tensor,
+        num_classes: int,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+    ) -> "PsKd":
+        """PS-KD with its state on the labels' device; `attach` tells it the epochs."""
+        return PsKd(self, labels, num_classes, batch_size, generator)
+
+
+class PsKd(Method):
+    """PS-KD. `epoch` counts from 0; `extra` holds the copy of the network, if one is kept."""
+
+    def __init__(
+        self,
+        config: PsKdConfig,
+        labels: Tensor,
+        num_classes: int,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(labels, num_classes, batch_size, generator)
+        self.config = config
+        self.memory = "[N, K]" if config.source == "stored" else "a second network"
+        self.epoch = torch.zeros((), dtype=torch.int64, device=labels.device)
+        self.model: nn.Module | None = None
+        self.past: Tensor | None = None  # [B, K] probabilities of this batch, from the copy
+
+    @property
+    def passes(self) -> int:
+        """The network's, and those of its copy."""
+        return self.places * (2 if self.config.source == "network" else 1)
+
+    @property
+    def weight(self) -> Tensor:
+        """[] a_t of this epoch, on the device."""
+        return self.config.final_weight * (self.epoch + 1) / self.plan.epochs
+
+    def attach(self, model: nn.Module, images: Tensor, plan: Plan) -> None:
+        """Notes the epochs and, with source "network", copies the network."""
+        super().attach(model, images, plan)
+        if self.config.source == "network":
+            self.model = model
+            self.extra = copy.deepcopy(model).eval().requires_grad_(False)
+
+    def answer(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
+        """The network's logits [B, K]; the copy's prediction is kept for the loss."""
+        if self.extra is not None:
+            with torch.no_grad():
+                self.past = self.extra(images).float().softmax(1)
+        return super().answer(model, images, batch)
+
+    def targets(self, batch: Batch) -> Tensor:
+        """[B, K]: (1 - a_t) e_y + a_t p_past, mixed as the image was."""
+        hard = super().targets(batch)
+        if self.config.source == "network":
+            if self.past is None:
+                raise ValueError("ps-kd has no copy yet: call method.attach(model, images, plan).")
+            # in the first epoch the copy has learnt nothing yet
+            return torch.lerp(hard, self.past, self.weight * (self.epoch > 0))
+        own, other = (self._stored(i) for i in (batch.index, batch.partner))
+        return torch.lerp(hard, torch.lerp(other, own, batch.weight[:, None]), self.weight)
+
+    def _stored(self, index: Tensor) -> Tensor:
+        """[B, K] what the network last said; the hard label of samples it has not seen."""
+        hard = self.table[self.labels[index]]
+        return torch.where(self.bank.seen[index, None], self.bank.logits[index].softmax(1), hard)
+
+    @torch.no_grad()
+    def end_epoch(self) -> None:
+        """One epoch more; the copy catches up with the network."""
+        self.epoch += 1
+        if self.extra is not None and self.model is not None:
+            self.extra.load_state_dict(self.model.state_dict())
+
+    def state(self) -> dict[str, Tensor]:
+        """The tensors of `Method` and the epoch."""
+        return super().state() | {"epoch": self.epoch}

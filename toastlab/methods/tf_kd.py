@@ -1,0 +1,86 @@
+"""Tf-KD, teacher-free: a hand-made teacher that is right with probability 0.99.
+
+Source: L. Yuan, F. Tay, G. Li, T. Wang, J. Feng, "Revisiting Knowledge Distillation via Label
+Smoothing Regularization", CVPR 2020.
+
+    L = (1 - a) CE(e_y, p(z)) + a m KL( u_y || p(z; T) )
+    u_y: 0.99 for the true class, the rest shared evenly
+
+Paper and public code differ. The paper speaks of u at temperature T; its code takes softmax(u / T)
+of the *probabilities* u, which is almost even, leaves the network's own temperature at 1 and
+averages the KL over the classes too, which its multiplier m makes up for (100 for ResNet-18 and 100
+classes). Here form "code" is that code, m being relative to the sum over classes (their 100 of 100
+classes is our 1); form "paper" softens log u and the logits by T and multiplies by T^2.
+Passes: 1. Memory: one target per class.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from toastlab.errors import in_range, one_of
+from toastlab.losses import Loss, probability_kl, soft_cross_entropy
+from toastlab.methods.base import Method, MethodConfig, mixed_rows
+from toastlab.stream import Batch
+
+
+@dataclass(frozen=True)
+class TfKdConfig(MethodConfig):
+    """Tf-KD, regularisation form: a hand-made teacher."""
+
+    name: ClassVar[str] = "tf-kd"
+
+    weight: float = 0.1  # a, share of the hand-made teacher, in [0, 1]
+    temperature: float = 20.0  # T > 0
+    multiplier: float = 1.0  # m >= 0, on the KL
+    correct: float = 0.99  # the teacher's probability of the true class, in (0, 1)
+    form: str = "code"  # code (softmax of u / T) or paper (softmax of log u / T, times T^2)
+
+    def __post_init__(self) -> None:
+        in_range("weight", self.weight, 0, 1)
+        in_range("temperature", self.temperature, 0, open_low=True, open_high=True)
+        in_range("multiplier", self.multiplier, 0, open_high=True)
+        in_range("correct", self.correct, 0, 1, open_low=True, open_high=True)
+        one_of("form", self.form, ("code", "paper"))
+
+    def build(
+        self,
+        labels: Tensor,
+        num_classes: int,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+    ) -> "TfKd":
+        """Tf-KD with its state on the labels' device."""
+        return TfKd(self, labels, num_classes, batch_size, generator)
+
+
+class TfKd(Method):
+    """Tf-KD; `teacher` [K, K] holds the hand-made teacher's answer for each class."""
+
+    memory = "[K, K]"
+
+    def __init__(
+        self,
+        config: TfKdConfig,
+        labels: Tensor,
+        num_classes: int,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(labels, num_classes, batch_size, generator)
+        self.config = config
+        u = torch.full_like(self.table, (1 - config.correct) / max(1, num_classes - 1))
+        u = torch.where(self.table > 0, config.correct, u)
+        heat = u if config.form == "code" else u.log()
+        self.teacher = (heat / config.temperature).softmax(1)
+
+    def loss(self, logits: Tensor, batch: Batch) -> Loss:
+        """(1 - a) CE + a m KL; logits are [B, K]."""
+        cfg = self.config
+        hard = soft_cross_entropy(logits, self.targets(batch)).mean()
+        own = 1.0 if cfg.form == "code" else cfg.temperature
+        kl = probability_kl(logits, mixed_rows(self.teacher, batch), own).mean()
+        total = (1 - cfg.weight) * hard + cfg.weight * cfg.multiplier * kl
+        return Loss(total, {"stage1": hard.detach(), "distillation": kl.detach()})

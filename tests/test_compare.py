@@ -1,19 +1,24 @@
 """Plans, paired differences and their intervals, verdicts; runs side by side."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from torch import Tensor
 
 from toastlab.compare import (
     ARMS,
     BASELINE,
     Job,
+    bootstrap_interval,
     differences,
+    holm,
     interval,
+    paired_p,
     plan,
     run_all,
     tidy,
@@ -22,6 +27,11 @@ from toastlab.compare import (
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig
 from toastlab.errors import DataError
+from toastlab.losses import Loss
+from toastlab.methods import CONFIGS, Method, MethodConfig
+from toastlab.runs import from_json, to_json
+from toastlab.stream import Batch
+from toastlab.train import train
 
 BASE = TrainConfig(data=DataConfig(name="digits"), epochs=1, batch_size=64)
 
@@ -115,3 +125,80 @@ def test_jobs_can_be_told_apart() -> None:
     jobs = plan(list(ARMS), 2, BASE)
     assert len({(j.arm, j.config.seed) for j in jobs}) == len(jobs) == len(set(jobs))
     assert isinstance(jobs[0], Job)
+
+
+def test_holm_by_hand_and_against_bonferroni() -> None:
+    p = pd.Series([0.01, 0.04, 0.03, float("nan")])
+    assert holm(p).tolist()[:3] == pytest.approx([0.03, 0.06, 0.06])
+    assert np.isnan(holm(p)[3])
+    many = pd.Series(np.random.default_rng(0).random(20))
+    assert (holm(many) >= many).all()
+    assert (holm(many) <= np.minimum(1, 20 * many)).all()
+
+
+def test_paired_p_against_scipy() -> None:
+    x = [0.3, 0.1, 0.4, 0.15]
+    assert paired_p(x) == pytest.approx(stats.ttest_1samp(x, 0).pvalue)
+    assert paired_p([0.0, 0.0]) == 1
+    assert paired_p([0.5, 0.5]) == 0
+    assert np.isnan(paired_p([0.5]))
+
+
+def test_bootstrap_interval_against_scipy() -> None:
+    x = np.random.default_rng(1).normal(0.3, 1, 12)
+    wanted = stats.bootstrap((x,), np.mean, method="percentile", rng=0).confidence_interval
+    assert bootstrap_interval(x.tolist()) == pytest.approx(tuple(wanted), abs=0.03)
+    assert np.isnan(bootstrap_interval([1.0])[0])
+
+
+def test_one_run_serves_both_budgets_where_they_are_the_same_steps() -> None:
+    both = {
+        budget: plan(list(ARMS), 1, replace(BASE, budget=budget))
+        for budget in ("images", "samples")
+    }
+    other = [
+        a.arm for a, b in zip(both["images"], both["samples"], strict=True) if a.config != b.config
+    ]
+    assert other == ["Tf-KD self", "CS-KD", "DLB", "BAKE"]
+
+
+def test_the_table_has_costs_and_the_control_for_calibration(tmp_path: Path) -> None:
+    jobs = plan([BASELINE, "CS-KD"], 1, BASE)
+    rows = tidy(list(run_all(jobs, tmp_path, device="cpu", workers=1))).set_index("method")
+    assert (rows.test_nll_scaled < rows.test_nll).all(), "one epoch: far from calibrated"
+    assert rows.total_passes["CS-KD"] == 2 * rows.total_gradients["CS-KD"]
+    assert rows.total_steps[BASELINE] * 64 == rows.total_passes[BASELINE]
+    assert (rows.best_minus_last >= 0).all()
+
+
+def test_a_new_method_is_one_file_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file's contents, here in the test; the line is its entry among the methods."""
+
+    @dataclass(frozen=True)
+    class ConfidencePenaltyConfig(MethodConfig):
+        """Pereyra et al., 2017."""
+
+        name: ClassVar[str] = "confidence-penalty"
+        weight: float = 0.1
+
+        def build(self, labels, num_classes, batch_size, generator=None):  # type: ignore[no-untyped-def]
+            return ConfidencePenalty(self, labels, num_classes, batch_size, generator)
+
+    class ConfidencePenalty(Method):
+        def __init__(self, config: ConfidencePenaltyConfig, *rest: Any) -> None:
+            super().__init__(*rest)
+            self.weight = config.weight
+
+        def loss(self, logits: Tensor, batch: Batch) -> Loss:
+            p = logits.softmax(1)
+            entropy = -(p * p.log()).sum(1).mean()
+            return Loss(super().loss(logits, batch).total - self.weight * entropy)
+
+    monkeypatch.setitem(CONFIGS, ConfidencePenaltyConfig.name, ConfidencePenaltyConfig)
+    config = replace(BASE, method=ConfidencePenaltyConfig(weight=0.5))
+    assert from_json(to_json(config)) == config
+    result = train(config, device="cpu")
+    plain = train(replace(BASE, method=CONFIGS["cross-entropy"]()), device="cpu")
+    assert result is not None
+    assert plain is not None
+    assert result.metrics.test_ece.iloc[-1] != plain.metrics.test_ece.iloc[-1]

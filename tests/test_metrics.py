@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from toastlab.metrics import METRICS, evaluate, reliability_bins
+from toastlab.metrics import METRICS, evaluate, fit_temperature, reliability_bins
 
 
 def slow(logits: Tensor, labels: Tensor, bins: int = 15) -> dict[str, float]:
@@ -98,3 +98,14 @@ def test_bad_input() -> None:
         evaluate(torch.zeros(2, 2), torch.tensor([0, 2]))
     with pytest.raises(ValueError, match="cannot measure"):
         evaluate(torch.zeros(0, 2), torch.zeros(0).long())
+
+
+def test_temperature_is_recovered_and_beats_a_fine_grid() -> None:
+    g = torch.Generator().manual_seed(0)
+    z = torch.randn(4000, 5, generator=g) * 2
+    labels = torch.multinomial(z.softmax(1), 1, generator=g)[:, 0]
+    assert fit_temperature(3 * z, labels) == pytest.approx(3, rel=0.08)
+    found = fit_temperature(z / 2, labels)
+    nll = torch.nn.functional.cross_entropy
+    best = min(float(nll(z.double() / 2 / t, labels)) for t in np.geomspace(0.1, 5, 400))
+    assert float(nll(z.double() / 2 / found, labels)) <= best + 1e-9

@@ -13,7 +13,7 @@ from tyro.conf import Positional, arg
 
 from toastlab import device as devices
 from toastlab import sources
-from toastlab.cli_notebooks import dashboard, layouts, peers, sweep
+from toastlab.cli_notebooks import claims, dashboard, layouts, peers, sweep
 from toastlab.compare import ARMS, BASELINE, Job, plan, run_all, tidy
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig, load
@@ -254,6 +254,7 @@ COMMANDS = (
     Command(("dashboard",), dashboard),
     Command(("sweep",), sweep),
     Command(("peers",), peers),
+    Command(("claims",), claims),
     Command(("layouts",), layouts),
     Command(("data", "list"), data_list),
     Command(("data", "fetch"), data_fetch),

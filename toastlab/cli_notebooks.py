@@ -5,11 +5,12 @@ from pathlib import Path
 import pandas as pd
 
 from toastlab import embedding
+from toastlab.claims import page
 from toastlab.course import course_data, course_runs
 from toastlab.dashboard import serve
 from toastlab.errors import one_of
 from toastlab.models import MODELS
-from toastlab.peers import MORE_SEEDS, SEEDS, run_peers
+from toastlab.peers import MORE_SEEDS, SEEDS, load_peers, run_peers
 from toastlab.runs import RunStore
 from toastlab.sweep import condense, grid_fingerprints, points, run_grid
 from toastlab.terminal import console, progress
@@ -67,6 +68,18 @@ def peers(
         path.parent.mkdir(parents=True, exist_ok=True)
         table.to_csv(path, index=False)
     console().print(f"{len(table)} rows: {out}")
+
+
+def claims(out: str = "docs/claims.md") -> None:
+    """Holds the source's claims against the stored comparison and writes the page about it.
+
+    Args:
+        out: The page, Markdown.
+    """
+    text = page(load_peers())
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    Path(out).write_text(text, encoding="utf-8")
+    console().print(out)
 
 
 def layouts(store: str = "data/runs", out: str = "data/layouts.safetensors") -> None:

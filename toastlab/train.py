@@ -126,7 +126,12 @@ def teacher_config(config: TrainConfig) -> TrainConfig:
     epochs = max(1, config.epochs // 2) if config.budget == "images" else config.epochs
     warm = min(config.warmup_epochs, epochs)
     return replace(
-        config, method=CrossEntropyConfig(), epochs=epochs, warmup_epochs=warm, record="none"
+        config,
+        method=CrossEntropyConfig(),
+        epochs=epochs,
+        warmup_epochs=warm,
+        budget="images",  # for cross-entropy both are the same
+        record="none",
     )
 
 

@@ -1,4 +1,8 @@
-"""Bars on time: ratios, interleaved, medians. Medoids and augmentation have theirs with them."""
+"""Bars on time: ratios, interleaved, medians. Medoids and augmentation have theirs with them.
+
+On one thread, in processor time: on an idle machine that is the time on the clock, and on a busy
+one it does not count what else runs.
+"""
 
 import time
 from collections.abc import Iterator
@@ -34,9 +38,10 @@ class Loop:
         self.optimizer = make_optimizer(TrainConfig(), self.model, *extra)
         self.new = 0.0  # samples of the last epoch that were drawn newly
 
-    def epoch(self) -> float:
+    def epoch(self) -> Iterator[float]:
+        """Trains an epoch; yields the seconds of each step."""
         carried = torch.zeros(())
-        start = time.perf_counter()
+        start = time.process_time()
         for batch in self.method.batches(self.stream):
             images = self.augment.evaluate(batch.images)
             logits = self.method.answer(self.model, images, batch)
@@ -46,10 +51,11 @@ class Loop:
             self.optimizer.step()
             self.method.observe(logits, batch)
             carried += batch.carried.sum()
-        seconds = time.perf_counter() - start
+            yield time.process_time() - start
+            start = time.process_time()
         steps = self.method.steps(self.stream)
         self.new = steps * self.method.fresh - float(carried)
-        return seconds
+        yield time.process_time() - start  # what the method does at an epoch's end
 
 
 @pytest.fixture
@@ -61,14 +67,23 @@ def one_thread() -> Iterator[None]:
 
 
 def ratios(loops: list[Loop], rounds: int) -> list[list[float]]:
-    """Time of every loop against the first, round by round, turn about."""
-    for loop in loops:
-        loop.epoch()
+    """Time of every loop's epoch against the first's, round by round, after one to warm up.
+
+    The loops take turns step by step, so that a slow moment of the machine hits all.
+    """
     found = []
-    for i in range(rounds):  # so that a slow moment hits all
-        times = {loop: loop.epoch() for loop in (loops if i % 2 else loops[::-1])}
-        found.append([times[loop] / times[loops[0]] for loop in loops])
-    return found
+    for i in range(rounds + 1):
+        times = [0.0] * len(loops)
+        epochs = dict(enumerate(loop.epoch() for loop in loops))
+        while epochs:
+            for k in list(epochs) if i % 2 else list(epochs)[::-1]:
+                seconds = next(epochs[k], None)
+                if seconds is None:
+                    del epochs[k]
+                else:
+                    times[k] += seconds
+        found.append([t / times[0] for t in times])
+    return found[1:]
 
 
 @pytest.mark.bar

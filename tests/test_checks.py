@@ -5,7 +5,8 @@ import re
 import pytest
 import torch
 
-from toastlab.checks import EXERCISES, check, solution
+from toastlab.checks import check, solution
+from toastlab.exercises import EXERCISES
 
 
 @pytest.mark.parametrize("name", EXERCISES)

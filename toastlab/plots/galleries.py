@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from toastlab.plots.style import FLAG, PALETTE, new_figure, show_image, style
 
@@ -27,6 +28,7 @@ def medoid_gallery(
         # One pair of axes for all: two for each class take most of the time to draw.
         figure = new_figure(5.0 * columns, 1.12 * rows + 0.6)
         axis = figure.subplots()
+        bars: list[tuple[float, float, float, object]] = []  # middle, width, left end, colour
         for c in range(shown):
             x, y = 5.2 * (c // rows), 1.2 * (c % rows)
             if exists[c]:
@@ -39,13 +41,7 @@ def medoid_gallery(
             for place, k in enumerate(order):
                 value, middle = float(soft_targets[c][k]), y + 0.18 + step * (place + 0.5)
                 own = k == c
-                axis.barh(
-                    middle,
-                    3.6 * value,
-                    left=x + 1.15,
-                    height=0.8 * step,
-                    color=PALETTE[0] if own else "#b9b9b9",
-                )
+                bars.append((middle, 3.6 * value, x + 1.15, PALETTE[0] if own else "#b9b9b9"))
                 text = f"{classes[k]}  {value:.2f}" if value >= 0.005 else f"{classes[k]}  <0.01"
                 inside = value > 0.6
                 axis.text(
@@ -57,7 +53,10 @@ def medoid_gallery(
                     color="white" if inside and own else "black",
                     fontsize=8.5,
                 )
+        middles, widths, lefts, colours = zip(*bars, strict=True)
+        axis.barh(middles, widths, left=lefts, height=0.8 * step, color=colours)
         axis.set(xlim=(0, 5.2 * columns), ylim=(1.2 * rows, -0.05), aspect="auto")
+        axis.set(xticks=[], yticks=[])  # hidden ones are drawn up all the same
         axis.axis("off")
         more = f" (first {shown} of {len(classes)} classes)" if shown < len(classes) else ""
         axis.set_title(
@@ -90,15 +89,27 @@ def sample_gallery(
     columns = min(8, len(images))
     rows = -(-len(images) // columns)
     with style():
+        # One pair of axes for all, as in the gallery of medoids: an image is 1 wide and high.
         figure = new_figure(1.25 * columns, 1.72 * rows + 0.55)
-        for i, axis in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
-            if i >= len(images):
-                axis.axis("off")
-                continue
-            show_image(
-                axis, images[i], FLAG if flagged[i] else "#999999", 3.0 if flagged[i] else 0.8
+        axis = figure.subplots()
+        for i, image in enumerate(images):
+            x, y = 1.15 * (i % columns), 1.55 * (i // columns)
+            pixels = image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0)
+            axis.imshow(pixels, cmap="gray", vmin=0, vmax=255, extent=(x, x + 1, y + 1, y))
+            axis.add_patch(
+                Rectangle(
+                    (x, y),
+                    1,
+                    1,
+                    fill=False,
+                    edgecolor=FLAG if flagged[i] else "#999999",
+                    linewidth=3.0 if flagged[i] else 0.8,
+                )
             )
-            axis.set_xlabel(captions[i], fontsize=8, labelpad=3)
+            axis.text(x + 0.5, y + 1.06, captions[i], fontsize=8, ha="center", va="top")
+        axis.set(xlim=(-0.05, 1.15 * columns - 0.1), ylim=(1.55 * rows - 0.1, -0.05), aspect="auto")
+        axis.set(xticks=[], yticks=[])
+        axis.axis("off")
         framed = "; framed: label flipped on purpose" if any(flagged) else ""
         figure.suptitle(title + framed, fontweight="bold", fontsize=11)
     return figure

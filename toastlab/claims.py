@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from toastlab.compare import ARMS, differences, holm, verdict
-from toastlab.peers import part
+from toastlab.peers import select
 
 TOAST = "TOAST"
 PEERS = tuple(
@@ -77,7 +77,7 @@ def evidence(table: pd.DataFrame, claim: Claim, metric: str = "test_top1") -> pd
     """
     rows = []
     for other in claim.others:
-        both = part(table, (claim.first, other))
+        both = select(table, (claim.first, other))
         shared = both.groupby(["setting", "seed"])["method"].transform("nunique") == 2
         found = differences(both[shared], metric, baseline=other)
         rows.append(found.assign(method=other))
@@ -125,7 +125,7 @@ def page(table: pd.DataFrame) -> str:
             continue
         found, said = [], []
         for model in dict.fromkeys(table.model):
-            gaps = evidence(part(table, model=str(model), budget="images"), claim)
+            gaps = evidence(select(table, model=str(model), budget="images"), claim)
             said += gaps.verdict.tolist()
             for row in gaps.to_dict("records"):
                 mean, low, high = (100 * float(row[k]) for k in ("mean", "low", "high"))

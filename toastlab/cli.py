@@ -148,18 +148,18 @@ def train(
         screen.print(f"This run is in the store already: {known.folder}")
         return show_run(known)
     with progress() as bar:
-        task = bar.add_task("starting", total=None)
+        task, seen = bar.add_task("starting", total=None), ""
 
         def on_step(step: int, steps: int) -> None:
             bar.update(task, completed=step, total=steps)
 
         def on_epoch(row: dict[str, float]) -> None:
+            nonlocal seen
             rate = row["images"] / row["train_seconds"]
-            bar.update(
-                task,
-                description=f"epoch {row['epoch']:.0f}: loss {row['loss']:.3f}, val top-1 "
-                f"{100 * row['val_top1']:.1f} %, {rate:,.0f} images/s",
-            )
+            if row["val_top1"] == row["val_top1"]:  # NaN in an epoch after which nobody looked
+                seen = f", val top-1 {100 * row['val_top1']:.1f} %"
+            text = f"epoch {row['epoch']:.0f}: loss {row['loss']:.3f}{seen}, {rate:,.0f} images/s"
+            bar.update(task, description=text)
 
         run = runs.get(config, dataset=dataset, device=device, on_epoch=on_epoch, on_step=on_step)
         bar.update(task, completed=bar.tasks[task].total)

@@ -2,15 +2,20 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from toastlab import embedding
 from toastlab.claims import page
 from toastlab.course import course_data, course_runs
 from toastlab.dashboard import serve
 from toastlab.errors import one_of
-from toastlab.models import MODELS
-from toastlab.peers import MORE_SEEDS, SEEDS, load_peers, run_peers
+from toastlab.peers import (
+    MORE_SEEDS,
+    NETWORKS,
+    PARTS,
+    SEEDS,
+    load_peers,
+    run_peers,
+    write_rows,
+)
 from toastlab.runs import RunStore
 from toastlab.sweep import condense, grid_fingerprints, points, run_grid
 from toastlab.terminal import console, progress
@@ -37,37 +42,42 @@ def sweep(store: str = "runs", out: str = "data/ablation.csv", workers: int = 0)
 
 def peers(
     models: tuple[str, ...] = ("mlp",),
+    parts: tuple[str, ...] = PARTS,
     seeds: int = SEEDS,
     more_seeds: int = MORE_SEEDS,
     store: str = "runs",
-    out: str = "data/peers.csv",
+    out: str = "data/peers",
     workers: int = 0,
 ) -> None:
-    """Compares all methods on fashion-mini at three noise rates and both budgets: the stored table.
+    """Compares all methods on fashion-mini, noisy and clean, at both budgets: the stored tables.
 
     Args:
-        models: Networks; mlp takes about a quarter of an hour on two cores, resnet-small hours.
+        models: mlp takes about an hour on two cores, resnet-small one and a half.
+        parts: defaults (of every source), augmented (Cutout, Mixup, CutMix), tuned (on validation,
+            the same number of trials for every method).
         seeds: How many seeds.
         more_seeds: How many of the headline methods: cross-entropy, label smoothing, DLB, TOAST.
         store: Folder of runs; what is there is not trained again.
-        out: The table: one row per network, budget, noise, method and seed. Rows of other networks
-            that stand in it stay.
+        out: Folder of the tables. Rows of other networks and parts that stand in them stay.
         workers: Runs side by side; 0 chooses by cores.
     """
-    RunStore(store).check_writable()
-    path = Path(out)
-    table = pd.read_csv(path) if path.exists() else pd.DataFrame({"model": []})
     for model in models:
-        one_of("model", model, MODELS)
+        one_of("model", model, NETWORKS)
+    for name in parts:
+        one_of("part", name, PARTS)
+    RunStore(store).check_writable()
+    RunStore(out).check_writable()
+    for model in models:
         with progress() as bar:
-            task = bar.add_task(f"runs of {model}", total=None)
-            steps = run_peers(model, store, seeds=seeds, more=more_seeds, workers=workers)
-            for done, total, rows in steps:  # noqa: B007 (the last rows are the table)
-                bar.update(task, completed=done, total=total, description=f"{model}: {done} runs")
-        table = pd.concat([table[table.model != model], rows], ignore_index=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(path, index=False)
-    console().print(f"{len(table)} rows: {out}")
+            task = bar.add_task(model, total=None)
+            for name, done, total, tables in run_peers(
+                model, store, parts=parts, seeds=seeds, more=more_seeds, workers=workers
+            ):
+                text = f"{model}, {name}: {done} of {total} runs"
+                bar.update(task, completed=done, total=total, description=text)
+                for which, rows in tables.items():
+                    write_rows(Path(out) / f"{which}.csv", rows)
+    console().print(f"Tables: {out}")
 
 
 def claims(out: str = "docs/claims.md") -> None:

@@ -45,6 +45,7 @@ ARMS: dict[str, MethodConfig] = {
     "TOAST stage 2": ToastConfig(medoid_weight=0),
     "TOAST": ToastConfig(),
     "TOAST random carry": ToastConfig(criterion="random"),
+    "TOAST carry all": ToastConfig(criterion="all"),
     "TOAST class mean": ToastConfig(prototype="mean"),
     "OLS": OlsConfig(),
     "Tf-KD": TfKdConfig(),

@@ -38,6 +38,7 @@ class TrainConfig:
     channels_last: bool = True  # convolutions with channels innermost: faster on CPU and GPU
     compile: bool = False  # torch.compile the network: pays for long runs only
     budget: str = "images"  # an epoch is N images through the network, or N new samples
+    evaluate_every: int = 1  # epochs between two looks at validation and test; the last always
     seed: int = 0  # of weights, order, augmentation, dropout, lots
     record: str = "auto"  # dynamics: logits, summary (probability, correctness), none; auto by size
     threads: int = 1  # CPU threads; part of the run, since sums round differently with another
@@ -54,6 +55,7 @@ class TrainConfig:
         one_of("record", self.record, RECORDS)
         one_of("budget", self.budget, BUDGETS)
         one_of("precision", self.precision, ("auto", "float32", "bf16"))
+        in_range("evaluate every", self.evaluate_every, 1)
         in_range("warmup epochs", self.warmup_epochs, 0, self.epochs)
         in_range("learning rate", self.learning_rate, 0, open_low=True, open_high=True)
         in_range("momentum", self.momentum, 0, 1, open_high=True)

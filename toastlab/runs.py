@@ -39,7 +39,7 @@ from toastlab.methods import CONFIGS
 from toastlab.train import Result, teacher_config, train
 
 # Settings that came later, with what they were before: at that value they do not rename a run.
-ADDED = {"budget": "images"}
+ADDED = {"budget": "images", "evaluate_every": 1}
 # Raise when the meaning of a stored result changes, so that no older one passes for a new one.
 FORMAT = 1
 

@@ -26,7 +26,7 @@ from toastlab.errors import TrainingDiverged
 from toastlab.losses import Loss
 from toastlab.methods import CrossEntropyConfig, Plan, Toast
 from toastlab.methods.base import Method
-from toastlab.metrics import evaluate
+from toastlab.metrics import METRICS, evaluate
 from toastlab.mixing import Mixing
 from toastlab.models import build, check_model
 from toastlab.recorder import Recorder
@@ -235,9 +235,11 @@ class _Run:
         if not (math.isfinite(row["loss"]) and self._finite()):
             raise self._diverged(epoch, checkpoint)
         row |= self.method.report()
+        row["under_trained"] = self._under_trained()
+        looked = (epoch + 1) % self.config.evaluate_every == 0 or epoch + 1 == self.config.epochs
         for name, split in (("val", self.dataset.val), ("test", self.dataset.test)):
-            logits, labels = self.predict(split)
-            row |= {f"{name}_{k}": v for k, v in evaluate(logits, labels).items()}
+            found = evaluate(*self.predict(split)) if looked else dict.fromkeys(METRICS, math.nan)
+            row |= {f"{name}_{k}": v for k, v in found.items()}
         self.recorder.add(epoch, self.method)
         self.rows.append(row)
         return row
@@ -256,6 +258,12 @@ class _Run:
         self.schedule.step()
         self.method.observe(logits, batch)
         return loss
+
+    def _under_trained(self) -> float:
+        """Share of the samples seen so far that the network got wrong at their last visit."""
+        bank = self.method.bank
+        wrong = (bank.logits.argmax(1) != self.method.labels) & bank.seen
+        return float(wrong.sum() / bank.seen.sum().clamp(min=1))
 
     def _finite(self) -> bool:
         return all(bool(torch.isfinite(p).all()) for p in self.model.parameters())

@@ -17,8 +17,9 @@ NAMES = {
     "aurc": "AURC",
     "loss": "training loss",
     "carried_share": "carried images",
+    "under_trained": "under-trained samples",
 }
-PERCENT = ("top1", "top5", "ece", "carried_share")
+PERCENT = ("top1", "top5", "ece", "carried_share", "under_trained")
 
 
 def measure(column: str) -> tuple[str, float]:
@@ -30,6 +31,7 @@ def measure(column: str) -> tuple[str, float]:
 
 
 def _stack(frames: Sequence[pd.DataFrame], column: str) -> tuple[np.ndarray, np.ndarray]:
+    frames = [f.dropna(subset=[column]) for f in frames]  # epochs at which nobody looked
     epochs = frames[0]["epoch"].to_numpy()
     return epochs, np.stack([f[column].to_numpy(dtype=np.float64) for f in frames])
 

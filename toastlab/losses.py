@@ -77,7 +77,7 @@ def masked_mean(values: Tensor, mask: Tensor, divide_by: str = "carried") -> Ten
     return total / mask.sum().clamp(min=1)
 
 
-def combine(stage1: Tensor, stage2: Tensor, past_weight: float) -> Loss:
+def combine(stage1: Tensor, stage2: Tensor, past_weight: float | Tensor) -> Loss:
     """L = L1 + b L2, the linear combination [S] in its loss form [R].
 
     Args:
@@ -91,7 +91,7 @@ def combine(stage1: Tensor, stage2: Tensor, past_weight: float) -> Loss:
 
 
 def past_targets(
-    targets: Tensor, hard: Tensor, past: Tensor, carried: Tensor, weight: float
+    targets: Tensor, hard: Tensor, past: Tensor, carried: Tensor, weight: float | Tensor
 ) -> Tensor:
     """The combination in its target form [R]: t_i = (1 - a - b) e_y + a q_y + b p(z_past; T_p).
 

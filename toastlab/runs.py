@@ -39,7 +39,7 @@ from toastlab.methods import CONFIGS
 from toastlab.train import Result, teacher_config, train
 
 # Settings that came later, with what they were before: at that value they do not rename a run.
-ADDED = {"budget": "images", "evaluate_every": 1}
+ADDED = {"budget": "images", "evaluate_every": 1, "method.ramp": "none"}
 # Raise when the meaning of a stored result changes, so that no older one passes for a new one.
 FORMAT = 1
 
@@ -72,8 +72,10 @@ def run_key(config: TrainConfig, fingerprint: str) -> str:
     for unimportant in ("path", "workers"):
         settings["data"].pop(unimportant)
     for name, before in ADDED.items():
-        if settings[name] == before:
-            settings.pop(name)
+        *group, last = name.split(".")
+        part = settings[group[0]] if group else settings
+        if part.get(last) == before:
+            part.pop(last)
     content = {"config": settings, "data": fingerprint, "format": FORMAT}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -48,6 +48,8 @@ from toastlab.medoids import (
 from toastlab.methods.base import Method, MethodConfig, mixed_rows
 from toastlab.stream import Batch, Stream
 
+RAMPS = ("none", "linear", "fit")
+
 
 @dataclass(frozen=True)
 class ToastConfig(MethodConfig):
@@ -59,6 +61,7 @@ class ToastConfig(MethodConfig):
     medoid_weight: float = 0.3  # a, share of the medoid's soft target, in [0, 1]
     past_weight: float = 1.0  # b, weight of the past predictions, >= 0 (target form: a + b <= 1)
     combination: str = "loss"  # loss: L1 + b L2; target: one cross-entropy to a mixed target
+    ramp: str = "none"  # ours: both weights grow with training: linear, or fit (share got right)
 
     # Stage 1
     medoid_temperature: float = 2.0  # T_m > 0; higher is softer
@@ -89,6 +92,7 @@ class ToastConfig(MethodConfig):
         in_range("max visits", self.max_visits, 1)
         in_range("threshold", self.threshold, 0, 1, open_low=True)
         in_range("share", self.share, 0, 1, open_low=True)
+        one_of("ramp", self.ramp, RAMPS)
         one_of("combination", self.combination, ("loss", "target"))
         one_of("distance", self.distance, DISTANCES)
         one_of("scope", self.scope, SCOPES)
@@ -139,6 +143,8 @@ class Toast(Method):
         self.config = config if config is not None else ToastConfig()
         self.mixed_carry = self.config.mixed_carry
         self.epoch = torch.zeros((), dtype=torch.int64)  # on the CPU: a count, not data
+        # [] on the CPU too, as a number of the host: what the ramp makes of both weights
+        self.growth = torch.tensor(1.0 if self.config.ramp == "none" else 0.0)
         device, k = labels.device, num_classes
         self.medoids = Medoids(
             torch.full((k,), -1, dtype=torch.int64, device=device), torch.zeros(k, k, device=device)
@@ -207,11 +213,13 @@ class Toast(Method):
         past = self._past_probability(batch)
         if cfg.combination == "target":
             hard = mixed_rows(torch.eye(self.num_classes, device=past.device), batch)
-            targets = past_targets(targets, hard, past, batch.carried, cfg.past_weight)
+            weight = cfg.past_weight * self.growth
+            targets = past_targets(targets, hard, past, batch.carried, weight)
             return combine(soft_cross_entropy(logits, targets), logits.new_zeros(()), 0.0)
         kl = probability_kl(logits, past, cfg.past_temperature)
         stage2 = masked_mean(kl, batch.carried, cfg.divide_by)
-        return combine(soft_cross_entropy(logits, targets), stage2, cfg.past_weight)
+        weight = cfg.past_weight * self.growth
+        return combine(soft_cross_entropy(logits, targets), stage2, weight)
 
     def _past_probability(self, batch: Batch) -> Tensor:
         """[B, K] p(z_past; T_p); with `mixed_carry` "stored", mixed like the image."""
@@ -257,11 +265,22 @@ class Toast(Method):
     def end_epoch(self) -> None:
         """New medoids from the bank, every `refresh_every` epochs; the carry is dropped."""
         self.epoch += 1
+        self._grow()
         if not self.config.keep_carry:
             self.carry = self._empty()
         wanted = self.config.medoid_weight > 0 or self.config.criterion == "medoid-distance"
         if wanted and int(self.epoch) % self.config.refresh_every == 0:
             self._refresh()
+
+    @torch.no_grad()
+    def _grow(self) -> None:
+        """[ours] What the ramp makes of the weights in the next epoch."""
+        if self.config.ramp == "linear":
+            self.growth.copy_((self.epoch / self.plan.epochs).clamp(max=1))
+        elif self.config.ramp == "fit":
+            right = (self.bank.logits.argmax(1) == self.labels) & self.bank.seen
+            self.growth.copy_(right.float().mean())
+        self.table = class_targets(self.soft, self.config.medoid_weight * float(self.growth))
 
     @torch.no_grad()
     def _refresh(self) -> None:
@@ -290,7 +309,7 @@ class Toast(Method):
 
     def _set_soft(self, soft: Tensor) -> None:
         self.soft = soft
-        self.table = class_targets(soft, self.config.medoid_weight)
+        self.table = class_targets(soft, self.config.medoid_weight * float(self.growth))
 
     def state(self) -> dict[str, Tensor]:
         """The tensors of `Method`, the medoids, the carry."""
@@ -298,4 +317,5 @@ class Toast(Method):
             f"carry.{k}": getattr(self.carry, k) for k in ("index", "logits", "visits", "count")
         }
         medoids = {"medoids.index": self.medoids.index, "medoids.logits": self.medoids.logits}
-        return super().state() | carry | medoids | {"soft": self.soft, "epoch": self.epoch}
+        counts = {"epoch": self.epoch, "growth": self.growth}
+        return super().state() | carry | medoids | {"soft": self.soft} | counts

@@ -1,5 +1,7 @@
 """One code path: proved clean of device waits without a device, run on one where one is."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,11 +11,12 @@ from tests.helpers import Watch, tiny
 from toastlab import device as devices
 from toastlab.augment import Augment, AugmentConfig
 from toastlab.config import TrainConfig
-from toastlab.data import Split
+from toastlab.data import Dataset, Split
 from toastlab.errors import DeviceError
 from toastlab.methods import CONFIGS, MethodConfig, Plan, PsKdConfig, ToastConfig
 from toastlab.methods.base import Method
 from toastlab.methods.ps_kd import PsKd
+from toastlab.runs import RunStore
 from toastlab.stream import Stream
 from toastlab.train import train
 
@@ -144,20 +147,35 @@ def test_facts() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(devices.choose().type == "cpu", reason="no CUDA or MPS device here")
-def test_a_run_on_a_gpu_agrees_with_the_cpu() -> None:
+def test_a_run_on_a_gpu_agrees_with_the_cpu(tmp_path: Path) -> None:
+    """Through the store, which loads on the CPU, as every command does."""
     config = TrainConfig(model="mlp", epochs=2, batch_size=16)
     runs = []
     for device in ("cpu", devices.choose().type):
-        data = tiny()
-        parts = {
-            name: Split(*(t.to(device) for t in (s.images, s.labels, s.clean_labels)))
-            for name, s in (("train", data.train), ("val", data.val), ("test", data.test))
-            if isinstance(s, Split)
-        }
-        dataset = type(data)(
-            data.name, data.classes, **parts, fingerprint=data.fingerprint, note=data.note
-        )
-        result = train(config, dataset=dataset, device=device)
-        assert result is not None
-        runs.append(result.metrics)
+        run = RunStore(tmp_path / device).get(config, dataset=tiny(), device=device)
+        assert run is not None
+        runs.append(run.metrics)
     assert float((runs[0].test_top1 - runs[1].test_top1).abs().max()) <= 0.2
+
+
+def test_a_data_set_moves_whole() -> None:
+    data = tiny()
+    assert data.to("cpu") is data
+    moved = data.to("meta")
+    for split in (moved.train, moved.val, moved.test):
+        assert isinstance(split, Split)
+        kinds = {t.device.type for t in (split.images, split.labels, split.clean_labels)}
+        assert kinds == {"meta"}
+    assert moved.fingerprint == data.fingerprint
+
+
+def test_training_moves_the_data_to_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def to(self: Dataset, device: torch.device) -> Dataset:
+        asked.append(str(device))
+        return self
+
+    monkeypatch.setattr(Dataset, "to", to)
+    train(TrainConfig(epochs=1, batch_size=16), dataset=tiny(), device="cpu")
+    assert asked == ["cpu"]

@@ -6,7 +6,7 @@ label noise, checked and fingerprinted.
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +157,11 @@ class _Files(TorchDataset[tuple[Tensor, int]]):
         return _fit(decode(self.paths[index], self.grey)[None], self.size, "keep")[0], index
 
 
+def _placed(split: Split | DiskSplit, device: torch.device | str) -> Split | DiskSplit:
+    names = ["labels", "clean_labels", *(["images"] if isinstance(split, Split) else [])]
+    return replace(split, **{name: getattr(split, name).to(device) for name in names})
+
+
 def images_of(split: Split | DiskSplit, index: np.ndarray) -> np.ndarray:
     """Some images [n, C, H, W] on the CPU, from memory or from disk; index: [n] int64."""
     return torch.cat([x for x, _ in split.batches(256, torch.tensor(index))]).cpu().numpy()
@@ -180,6 +185,16 @@ class Dataset:
     test: Split | DiskSplit
     fingerprint: str
     note: str
+
+    def to(self, device: torch.device | str) -> "Dataset":
+        """The same data set with its tensors on that device; itself where they are there already.
+
+        Images on disk stay there; they come to the device of their labels as they are decoded.
+        """
+        if self.train.labels.device == torch.device(device):
+            return self
+        splits = {name: _placed(getattr(self, name), device) for name in ("train", "val", "test")}
+        return replace(self, **splits)
 
     @property
     def num_classes(self) -> int:

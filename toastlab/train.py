@@ -77,7 +77,7 @@ def train(
 
     Args:
         config: the run.
-        dataset: loaded already, or a user's own; None loads `config.data`.
+        dataset: loaded already, or a user's own, on any device; None loads `config.data`.
         model: a user's own network, trained in place; None builds `config.model`.
         device: "auto", "cuda", "cuda:1", "mps", "cpu".
         checkpoint: file written after every epoch, and resumed from if it is there.
@@ -103,8 +103,7 @@ def train(
             return None
         teacher = (before.weights, before.metrics)
     with devices.reproducible(config.seed, config.threads, place):
-        if dataset is None:
-            dataset = load(config.data, place)
+        dataset = load(config.data, place) if dataset is None else dataset.to(place)
         run = _Run(config, dataset, model, place)
         if teacher is not None:
             run.teach(*teacher)

@@ -13,7 +13,7 @@ from tyro.conf import Positional, arg
 
 from toastlab import device as devices
 from toastlab import sources
-from toastlab.cli_notebooks import claims, dashboard, layouts, peers, sweep
+from toastlab.cli_notebooks import claims, dashboard, layouts, peers, regime, sweep
 from toastlab.compare import ARMS, BASELINE, Job, plan, run_all, tidy
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig, load
@@ -255,6 +255,7 @@ COMMANDS = (
     Command(("sweep",), sweep),
     Command(("peers",), peers),
     Command(("claims",), claims),
+    Command(("regime",), regime),
     Command(("layouts",), layouts),
     Command(("data", "list"), data_list),
     Command(("data", "fetch"), data_fetch),

@@ -16,6 +16,7 @@ from toastlab.peers import (
     run_peers,
     write_rows,
 )
+from toastlab.regime import run_map
 from toastlab.runs import RunStore
 from toastlab.sweep import condense, grid_fingerprints, points, run_grid
 from toastlab.terminal import console, progress
@@ -77,6 +78,25 @@ def peers(
                 bar.update(task, completed=done, total=total, description=text)
                 for which, rows in tables.items():
                     write_rows(Path(out) / f"{which}.csv", rows)
+    console().print(f"Tables: {out}")
+
+
+def regime(store: str = "runs", out: str = "data/regime", workers: int = 0) -> None:
+    """Trains every method in every cell of the regime map and writes its tables (an hour).
+
+    Args:
+        store: Folder of runs; what is there is not trained again.
+        out: Folder of the tables.
+        workers: Runs side by side; 0 chooses by cores.
+    """
+    RunStore(store).check_writable()
+    RunStore(out).check_writable()
+    with progress() as bar:
+        task = bar.add_task("runs of the map", total=None)
+        for done, total, tables in run_map(store, workers=workers):
+            bar.update(task, completed=done, total=total, description=f"{done} of {total} runs")
+            for which, rows in tables.items():
+                rows.to_csv(Path(out) / f"{which}.csv", index=False)
     console().print(f"Tables: {out}")
 
 

@@ -193,8 +193,8 @@ class Dataset:
         """
         if self.train.labels.device == torch.device(device):
             return self
-        splits = {name: _placed(getattr(self, name), device) for name in ("train", "val", "test")}
-        return replace(self, **splits)
+        train, val, test = (_placed(split, device) for split in (self.train, self.val, self.test))
+        return replace(self, train=train, val=val, test=test)
 
     @property
     def num_classes(self) -> int:

@@ -39,7 +39,12 @@ from toastlab.methods import CONFIGS
 from toastlab.train import Result, teacher_config, train
 
 # Settings that came later, with what they were before: at that value they do not rename a run.
-ADDED = {"budget": "images", "evaluate_every": 1, "method.ramp": "none"}
+ADDED = {
+    "budget": "images",
+    "evaluate_every": 1,
+    "method.ramp": "none",
+    "method.fit_from": 0.0,
+}
 # Raise when the meaning of a stored result changes, so that no older one passes for a new one.
 FORMAT = 1
 

@@ -62,6 +62,7 @@ class ToastConfig(MethodConfig):
     past_weight: float = 1.0  # b, weight of the past predictions, >= 0 (target form: a + b <= 1)
     combination: str = "loss"  # loss: L1 + b L2; target: one cross-entropy to a mixed target
     ramp: str = "none"  # ours: both weights grow with training: linear, or fit (share got right)
+    fit_from: float = 0.0  # share got right, in [0, 1), at which ramp fit begins; full at 1
 
     # Stage 1
     medoid_temperature: float = 2.0  # T_m > 0; higher is softer
@@ -93,6 +94,7 @@ class ToastConfig(MethodConfig):
         in_range("threshold", self.threshold, 0, 1, open_low=True)
         in_range("share", self.share, 0, 1, open_low=True)
         one_of("ramp", self.ramp, RAMPS)
+        in_range("fit from", self.fit_from, 0, 1, open_high=True)
         one_of("combination", self.combination, ("loss", "target"))
         one_of("distance", self.distance, DISTANCES)
         one_of("scope", self.scope, SCOPES)
@@ -279,7 +281,8 @@ class Toast(Method):
             self.growth.copy_((self.epoch / self.plan.epochs).clamp(max=1))
         elif self.config.ramp == "fit":
             right = (self.bank.logits.argmax(1) == self.labels) & self.bank.seen
-            self.growth.copy_(right.float().mean())
+            above = (right.float().mean() - self.config.fit_from) / (1 - self.config.fit_from)
+            self.growth.copy_(above.clamp(min=0))
         self.table = class_targets(self.soft, self.config.medoid_weight * float(self.growth))
 
     @torch.no_grad()

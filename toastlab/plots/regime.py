@@ -1,0 +1,131 @@
+"""The regime map: gains over cross-entropy in every cell, and the curves of one of them."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+
+from toastlab.plots.curves import measure
+from toastlab.plots.style import DASHES, FLAG, MARKERS, PALETTE, new_figure, style
+
+ROWS, COLUMNS = ("per_class", "noise_rate"), ("augmented", "epochs")
+
+
+def regime_view(
+    gains: Mapping[str, pd.DataFrame],
+    method: str,
+    curves: pd.DataFrame | None = None,
+    chosen: Mapping[str, float] | None = None,
+) -> Figure:
+    """One map per measure, orange where the method loses, blue where it gains, grey within seed
+    noise; below, if given, the curves of the chosen cell.
+
+    Args:
+        gains: measure -> as of `regime.gains`; positive is better.
+        curves: method, epoch and the measures, of one cell.
+        chosen: that cell by the names of the axes; it is framed.
+    """
+    with style():
+        below = curves is not None
+        figure = new_figure(10.4, 7.4 if below else 4.9)
+        heights = [1.9, 1.0] if below else [1.0]
+        axes = figure.subplots(len(heights), len(gains), squeeze=False, height_ratios=heights)
+        for place, (column, table) in enumerate(gains.items()):
+            _map(axes[0, place], table, column, chosen, place == 0)
+            if curves is not None:
+                _curves(axes[1, place], curves, column)
+        if below:
+            figure.legend(
+                *axes[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2
+            )
+        figure.suptitle(
+            f"{method} against cross-entropy. Blue: better; orange: worse; grey: within seed noise",
+            fontsize=11,
+        )
+    return figure
+
+
+def _map(
+    axis: Axes,
+    table: pd.DataFrame,
+    column: str,
+    chosen: Mapping[str, float] | None,
+    labelled: bool,
+) -> None:
+    label, factor = measure(column)
+    grid = factor * table.pivot(index=list(ROWS), columns=list(COLUMNS), values="gain")
+    clear = table.assign(clear=(table.low > 0) | (table.high < 0))
+    seen = clear.pivot(index=list(ROWS), columns=list(COLUMNS), values="clear").to_numpy()
+    values = grid.to_numpy()
+    # the colours saturate at the 90th percentile, or one cell would leave all others pale
+    most = max(1e-9, float(np.quantile(np.abs(values), 0.9)))
+    axis.set_facecolor("#c9c9c9")
+    axis.imshow(
+        np.ma.masked_where(~seen.astype(bool), values),
+        cmap="PuOr",
+        norm=TwoSlopeNorm(0, -most, most),
+        aspect="auto",
+    )
+    for i, j in np.ndindex(values.shape):
+        strong = seen[i, j] and abs(values[i, j]) > 0.6 * most
+        text = f"{values[i, j]:+.1f}" if factor == 100 else f"{values[i, j]:+.2f}"
+        colour = "white" if strong else "black" if seen[i, j] else "#666666"
+        axis.text(j, i, text, ha="center", va="center", fontsize=7.5, color=colour)
+    rows, columns = ([tuple(map(float, at)) for at in side] for side in (grid.index, grid.columns))
+    if chosen is not None:
+        column_at, row_at = (tuple(float(chosen[n]) for n in names) for names in (COLUMNS, ROWS))
+        spot = (columns.index(column_at), rows.index(row_at))
+        axis.plot(*spot, "s", ms=24, mfc="none", mec=FLAG, mew=2.5)
+    ticks = [f"{e:g}{' aug.' if a else ''}" for a, e in columns]
+    axis.set_xticks(range(len(ticks)), ticks, fontsize=8)
+    names = [f"{10 * n:g}, {100 * e:g} %" for n, e in rows] if labelled else []
+    axis.set_yticks(range(len(grid)) if labelled else [], names, fontsize=8)
+    for line in range(3, len(grid), 3):
+        axis.axhline(line - 0.5, color="white", linewidth=2.5)
+    axis.axvline(2.5, color="white", linewidth=2.5)
+    axis.set(xlabel="epochs", title=f"Gain in {label}")
+    if labelled:
+        axis.set_ylabel("training images, noise")
+    axis.grid(False)
+
+
+def _curves(axis: Axes, curves: pd.DataFrame, column: str) -> None:
+    label, factor = measure(column)
+    for i, (name, rows) in enumerate(curves.groupby("method", sort=False)):
+        axis.plot(
+            rows["epoch"],
+            factor * rows[column],
+            DASHES[i],
+            color=PALETTE[i],
+            marker=MARKERS[i],
+            ms=5,
+            label=str(name),
+        )
+    axis.set(xlabel="epoch", ylabel=label, title="The framed cell")
+
+
+def describe_regime_view(
+    gains: Mapping[str, pd.DataFrame], method: str, cell: str = "", at: Mapping[str, float] = {}
+) -> str:
+    """In how many cells the method is clearly better and worse, and what it does in the chosen."""
+    parts = []
+    for column, table in gains.items():
+        label, factor = measure(column)
+        better, worse = int((table.low > 0).sum()), int((table.high < 0).sum())
+        mean = factor * float(table.gain.mean())
+        text = (
+            f"{label}: mean gain {mean:+.{1 if factor == 100 else 3}f}, better in {better} of "
+            f"{len(table)} cells, worse in {worse}"
+        )
+        if at:
+            row = table
+            for name, value in at.items():
+                row = row[row[name] == value]
+            gain, low, high = (factor * float(row[k].iloc[0]) for k in ("gain", "low", "high"))
+            text += f"; in the framed cell {gain:+.2f} [{low:+.2f}, {high:+.2f}]"
+        parts.append(text)
+    where = f" Framed: {cell}." if cell else ""
+    return f"{method} against cross-entropy. " + ". ".join(parts) + f".{where}"

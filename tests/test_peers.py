@@ -114,6 +114,11 @@ def oracle_tf_kd_paper(s: Setting, b: Batch, z: Tensor) -> float:
 
 def oracle_tf_kd_self(s: Setting, b: Batch, z: Tensor) -> float:
     taught = s.teacher.eval()(b.images.float() / 255)
+    return 0.05 * ce(hot(b.labels), z) + 0.95 / 4 * kl(soft(taught, 6.0), z, 6.0)
+
+
+def oracle_tf_kd_self_paper(s: Setting, b: Batch, z: Tensor) -> float:
+    taught = s.teacher.eval()(b.images.float() / 255)
     return 0.05 * ce(hot(b.labels), z) + 0.95 * kl(soft(taught, 6.0), z, 6.0)
 
 
@@ -175,6 +180,7 @@ ORACLES: dict[str, tuple[MethodConfig, Callable[[Setting, Batch, Tensor], float]
     "tf-kd": (TfKdConfig(), oracle_tf_kd),
     "tf-kd paper": (TfKdConfig(form="paper"), oracle_tf_kd_paper),
     "tf-kd-self": (TfKdSelfConfig(), oracle_tf_kd_self),
+    "tf-kd-self paper": (TfKdSelfConfig(multiplier=4), oracle_tf_kd_self_paper),
     "cs-kd": (CsKdConfig(), oracle_cs_kd),
     "ps-kd": (PsKdConfig(), oracle_ps_kd),
     "ps-kd network": (PsKdConfig(source="network"), oracle_ps_kd_network),

@@ -101,14 +101,22 @@ def _compare(
     RunStore(store).check_writable()
     RunStore(out).check_writable()
     done: list[tuple[Job, Run]] = []
+    lost: list[Job] = []
     with progress() as bar:
         task = bar.add_task(f"{len(jobs)} runs", total=len(jobs))
-        for job, run in run_all(jobs, store, device=device, workers=workers):
+        for job, run in run_all(
+            jobs, store, device=device, workers=workers, on_diverged=lambda j, e: lost.append(j)
+        ):
             done.append((job, run))
             score = f"top-1 {100 * run.last['test_top1']:.1f} %"
             text = f"{len(done)} of {len(jobs)}: {job.arm}, seed {job.config.seed}: {score}"
             bar.update(task, advance=1, description=text)
         bar.update(task, description=f"{len(jobs)} runs done")
+    for job in lost:
+        text = f"{job.setting}: {job.arm}, seed {job.config.seed}"
+        console().print(f"Diverged, left out: {text}. Try a lower learning rate.")
+    if not done:
+        raise TrainingDiverged("every run diverged: lower the learning rate.")
     place = {job: i for i, job in enumerate(jobs)}
     done.sort(key=lambda pair: place[pair[0]])  # they come in as they end; seeds were outermost
     table = tidy(done)

@@ -5,7 +5,7 @@ draw the same number of new ones. What is compared is the last epoch on the test
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from scipy.stats import t as student
 from toastlab import device as devices
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig, load
-from toastlab.errors import DataError, in_range
+from toastlab.errors import DataError, TrainingDiverged, in_range
 from toastlab.methods import (
     BakeConfig,
     ByotConfig,
@@ -107,13 +107,22 @@ def _config(base: TrainConfig, data: DataConfig, method: MethodConfig, seed: int
 
 
 def run_all(
-    jobs: Sequence[Job], store: Path | str, *, device: str = "auto", workers: int = 0
+    jobs: Sequence[Job],
+    store: Path | str,
+    *,
+    device: str = "auto",
+    workers: int = 0,
+    on_diverged: Callable[[Job, str], None] | None = None,
 ) -> Iterator[tuple[Job, Run]]:
     """Runs what is not in the store yet, several at a time, and yields each as it is ready.
 
     Args:
         workers: processes; 0: as many as there are cores for the threads of a run, but one only on
             a GPU, which a single run can fill.
+        on_diverged: told of a run that diverged, while the others go on; without it, it is raised.
+
+    Raises:
+        TrainingDiverged: see there.
     """
     kind = devices.choose(device).type
     if not workers:
@@ -123,15 +132,23 @@ def run_all(
     tasks = (delayed(_one)(i, job.config, str(store), device) for i, job in enumerate(jobs))
     pool = Parallel(n_jobs=min(workers, len(jobs) or 1), return_as="generator_unordered")
     here = RunStore(store)
-    for i, key in pool(tasks):
-        yield jobs[i], here.open(key)
+    for i, key, error in pool(tasks):
+        if not error:
+            yield jobs[i], here.open(key)
+        elif on_diverged is None:
+            raise TrainingDiverged(f"{jobs[i].arm}, seed {jobs[i].config.seed}: {error}")
+        else:
+            on_diverged(jobs[i], error)
 
 
-def _one(number: int, config: TrainConfig, store: str, device: str) -> tuple[int, str]:
-    """In a worker: train or find, and say where it lies."""
-    run = RunStore(store).get(config, dataset=_data(config.data), device=device)
+def _one(number: int, config: TrainConfig, store: str, device: str) -> tuple[int, str, str]:
+    """In a worker: train or find, and say where it lies, or how it diverged."""
+    try:
+        run = RunStore(store).get(config, dataset=_data(config.data), device=device)
+    except TrainingDiverged as error:
+        return number, "", str(error)
     assert run is not None
-    return number, run.key
+    return number, run.key, ""
 
 
 # Many runs of a worker are on the same few data sets, and reading one takes as long as a short run.

@@ -8,6 +8,7 @@ beside the code; the notebook and the page of claims read those tables only:
     data/peers/curves.csv  a few measures per epoch, means over the seeds
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from toastlab.methods.base import BUDGETS
 from toastlab.runs import Run
 from toastlab.sources import embedded
 from toastlab.tuning import SPACES, chosen, settings_of, trials
+
+log = logging.getLogger(__name__)
 
 NOISE = {"clean labels": 0.0, "20 % noise": 0.2, "40 % noise": 0.4}
 TUNED = ("clean labels", "20 % noise")  # where the hyperparameters are searched for
@@ -127,6 +130,7 @@ def run_peers(
             rows = [entry for entry in wanted if entry.part == name]
         runs: dict[Job, Run] = {}
         yield from _train(name, [entry.job for entry in rows], store, workers, runs)
+        rows = [entry for entry in rows if entry.job in runs]
         tables = {"rows": _rows(model, rows, runs)}
         if name == "defaults":
             tables["curves"] = _curves(model, rows, runs)
@@ -138,9 +142,14 @@ def _train(
 ) -> Iterator[tuple[str, int, int, dict[str, pd.DataFrame]]]:
     """Trains each run once and puts it into `done`."""
     single = list(dict.fromkeys(jobs))
-    for job, run in run_all(single, store, device="cpu", workers=workers):
+    lost: list[Job] = []
+    for job, run in run_all(
+        single, store, device="cpu", workers=workers, on_diverged=lambda j, e: lost.append(j)
+    ):
         done[job] = run
         yield part, len(done), len(single), {}
+    for job in lost:
+        log.warning("diverged, left out: %s, %s, seed %d", job.setting, job.arm, job.config.seed)
 
 
 def _rows(model: str, wanted: Sequence[Entry], runs: dict[Job, Run]) -> pd.DataFrame:
@@ -176,6 +185,8 @@ def _trial_rows(
     """One row per trial: where in its space it lies, and what it reached on validation."""
     rows = []
     for job, number in searched:
+        if job not in done:
+            continue  # it diverged: not a choice
         run = done[job]
         row = {"model": model, "setting": job.setting, "method": job.arm, "trial": number}
         row |= {"run": run.key, "val_top1": run.last["val_top1"], "val_nll": run.last["val_nll"]}

@@ -5,6 +5,7 @@ with or without augmentation. In every cell every method runs with the same seed
 through the network. `toastlab regime` trains what is missing and condenses the runs to two tables.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -19,6 +20,8 @@ from toastlab.data import DataConfig
 from toastlab.errors import DataError
 from toastlab.runs import Run
 from toastlab.sources import embedded
+
+log = logging.getLogger(__name__)
 
 AXES: dict[str, tuple[float, ...]] = {
     "per_class": (25, 50, 100, 200),  # training images per class
@@ -98,11 +101,18 @@ def run_map(
         for method in methods
     }
     done: dict[Job, Run] = {}
-    for job, run in run_all(list(places), store, device="cpu", workers=workers):
+    lost: list[Job] = []
+    for job, run in run_all(
+        list(places), store, device="cpu", workers=workers, on_diverged=lambda j, e: lost.append(j)
+    ):
         done[job] = run
         yield len(done), len(places), {}
+    for job in lost:
+        log.warning("diverged, left out: %s, %s, seed %d", job.setting, job.arm, job.config.seed)
     rows, curves = [], []
     for job, cell in places.items():
+        if job not in done:
+            continue  # it diverged
         run = done[job]
         at = {**vars(cell), "method": job.arm}
         seed = {"seed": job.config.seed, "run": run.key}

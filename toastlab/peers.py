@@ -127,7 +127,7 @@ def run_peers(
             rows = [entry for entry in wanted if entry.part == name]
         runs: dict[Job, Run] = {}
         yield from _train(name, [entry.job for entry in rows], store, workers, runs)
-        tables = {"rows": _rows(model, rows, runs)}
+        tables = {"rows": rows_of(model, rows, runs)}
         if name == "defaults":
             tables["curves"] = _curves(model, rows, runs)
         yield name, len(runs), len(runs), tables
@@ -143,7 +143,7 @@ def _train(
         yield part, len(done), len(single), {}
 
 
-def _rows(model: str, wanted: Sequence[Entry], runs: dict[Job, Run]) -> pd.DataFrame:
+def rows_of(model: str, wanted: Sequence[Entry], runs: dict[Job, Run]) -> pd.DataFrame:
     """One row per entry: `compare.tidy`, and what it took to be as good as cross-entropy."""
     single = list(runs)
     at = {job: i for i, job in enumerate(single)}

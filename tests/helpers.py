@@ -1,8 +1,15 @@
 """Small real things for tests: a data set, and watchers of what a step does to the device."""
 
+import hashlib
+import pickle
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
 import torch
+import torchvision.datasets as tv
+from PIL import Image
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -22,6 +29,67 @@ def tiny(n: int = 64, k: int = 4, size: int = 8, seed: int = 0, channels: int = 
         splits[name] = Split(images, labels, labels)
     classes = tuple(f"class {c}" for c in range(k))
     return Dataset("tiny", classes, **splits, fingerprint=f"tiny-{n}-{k}-{seed}", note="tiny")
+
+
+def save(path: Path, size: tuple[int, int] = (6, 6), colour: object = (9, 9, 9)) -> None:
+    """An image file of one colour, grey if the colour is a number."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mode = "L" if isinstance(colour, int) else "RGB"
+    Image.new(mode, size, colour).save(path)  # type: ignore[arg-type]
+
+
+def md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def write_cifar(
+    kind: Any, root: Path, monkeypatch: pytest.MonkeyPatch, *, k: int = 0, per_class: int = 4
+) -> Path:
+    """A CIFAR folder in the real format, and torchvision's list of checksums for it.
+
+    Args:
+        kind: torchvision's class; k: classes, 0: as many as it has; per_class: images of each, in
+            every file.
+    """
+    k = k or (10 if kind is tv.CIFAR10 else 100)
+    key = "labels" if kind is tv.CIFAR10 else "fine_labels"
+    folder = root / kind.base_folder
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    lists: dict[str, list[list[str]]] = {"train_list": [], "test_list": []}
+    for part in lists:
+        for name, _ in getattr(kind, part):
+            n = per_class * k
+            pixels = random.integers(0, 255, (n, 3072), dtype=np.uint8)
+            content = {"data": pixels, key: [i % k for i in range(n)]}
+            (folder / name).write_bytes(pickle.dumps(content))
+            lists[part].append([name, md5(folder / name)])
+    names = [f"thing {i}" for i in range(k)]
+    meta = dict(kind.meta)
+    (folder / meta["filename"]).write_bytes(pickle.dumps({meta["key"]: names}))
+    meta["md5"] = md5(folder / meta["filename"])
+    for part, rows in lists.items():
+        monkeypatch.setattr(kind, part, rows)
+    monkeypatch.setattr(kind, "meta", meta)
+    return folder
+
+
+def write_tiny_imagenet(root: Path, per_class: int = 12, val: int = 6) -> Path:
+    """Tiny-ImageNet's layout with two classes, goldfish and frog; `val` images in all for test."""
+    ids = ["n001", "n002"]
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "wnids.txt").write_text("\n".join(ids))
+    (root / "words.txt").write_text("n001\tgoldfish, Carassius\nn002\tfrog\nn003\tother\n")
+    for wnid in ids:
+        for i in range(per_class):
+            colour = (9, 9, 99) if wnid == ids[0] else (99, 9, 9)
+            save(root / "train" / wnid / "images" / f"{wnid}_{i}.JPEG", (64, 64), colour)
+    lines = []
+    for i in range(val):
+        save(root / "val" / "images" / f"val_{i}.JPEG", (64, 64))
+        lines.append(f"val_{i}.JPEG\t{ids[i % 2]}\t0\t0\t9\t9")
+    (root / "val" / "val_annotations.txt").write_text("\n".join(lines))
+    return root
 
 
 class Watch(TorchDispatchMode):

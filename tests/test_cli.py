@@ -34,7 +34,7 @@ def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
 
 
 COMMANDS = ["demo", "train", "compare", "data list", "data fetch", "data check"]
-COMMANDS += ["runs list", "runs show"]
+COMMANDS += ["runs list", "runs show", "recipe list", "recipe run"]
 
 
 @pytest.mark.parametrize("args", [[], ["-h"], ["--help"], ["help"]])
@@ -102,6 +102,11 @@ def test_groups_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("data fetch digits", "is part of toastlab"),
         ("data fetch", "Missing.*fashion-mnist"),
         ("runs show 123abc", "0 runs"),
+        ("recipe run ps-kd-30", "Did you mean 'ps-kd-300'"),
+        ("recipe run ps-kd-300 --data cifar10", "Did you mean 'cifar100'"),
+        ("recipe run ps-kd-300 --epochs 301", r"epochs is 301, but must lie in \[0, 300\]"),
+        ("recipe run ps-kd-300 --budgets image", "Did you mean 'images'"),
+        ("recipe run ps-kd-300 --models resnet", "Did you mean 'resnet18'"),
     ],
 )
 def test_wrong_input_is_one_line(
@@ -208,6 +213,6 @@ def test_as_a_module_and_a_program() -> None:
         assert done.returncode == 2
         assert done.stderr == (
             "toastlab: unknown command 'trian'. Did you mean 'train'? "
-            "Choose one of: claims, compare, dashboard, data, demo, layouts, peers, runs, sweep, "
-            "train.\n"
+            "Choose one of: claims, compare, dashboard, data, demo, layouts, peers, recipe, "
+            "regime, runs, sweep, train.\n"
         )

@@ -25,7 +25,7 @@ from toastlab.compare import (
     verdict,
 )
 from toastlab.config import TrainConfig
-from toastlab.data import DataConfig
+from toastlab.data import DataConfig, Dataset, load
 from toastlab.errors import DataError
 from toastlab.losses import Loss
 from toastlab.methods import CONFIGS, Method, MethodConfig
@@ -102,6 +102,22 @@ def test_differences_need_the_baseline_with_the_same_seeds() -> None:
 )
 def test_verdict(numbers: tuple[float, float, float], larger: bool, said: str) -> None:
     assert verdict(*numbers, larger) == said
+
+
+def test_runs_in_a_row_read_their_data_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    def watched(config: DataConfig) -> Dataset:
+        read.append(config)
+        return load(config)
+
+    monkeypatch.setattr("toastlab.compare.load", watched)
+    jobs = plan([BASELINE, "TOAST"], 2, BASE)
+    for calls in (1, 2):  # another call reads anew: the files may have changed
+        list(run_all(jobs, tmp_path, device="cpu", workers=1))
+        assert len(read) == calls
 
 
 @pytest.mark.parametrize("workers", [1, 2])

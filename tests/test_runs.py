@@ -67,6 +67,7 @@ def test_config_to_json_and_back(name: str) -> None:
         method=CONFIGS[name](),
         data=DataConfig(noise_rate=0.3),
         augment=AugmentConfig(cutout=4),
+        milestones=(0.3, 0.6, 0.8),
         seed=5,
     )
     assert from_json(json.loads(json.dumps(to_json(config)))) == config
@@ -81,6 +82,9 @@ def test_every_setting_changes_the_name() -> None:
         replace(CONFIG, data=DataConfig(noise_rate=0.1)),
         replace(CONFIG, augment=AugmentConfig(flip=True)),
         replace(CONFIG, channels_last=False),
+        replace(CONFIG, milestones=(0.5,)),
+        replace(CONFIG, decay=0.2),
+        replace(CONFIG, nesterov=False),
     ]
     keys = {run_key(c, "data") for c in others} | {run_key(CONFIG, "other data")}
     assert key not in keys

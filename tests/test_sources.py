@@ -1,7 +1,6 @@
 """The readers, on files in the real formats, whole, altered and broken."""
 
 import gzip
-import hashlib
 import json
 import os
 import pickle
@@ -16,18 +15,13 @@ import pytest
 import torchvision.datasets as tv
 from PIL import Image
 
+from tests.helpers import md5, save, write_cifar, write_tiny_imagenet
 from toastlab import sources
 from toastlab.data import DataConfig, load
 from toastlab.errors import DataError
 from toastlab.idx import read_idx, write_idx
 
 ROOT = Path(__file__).parents[1]
-
-
-def save(path: Path, size: tuple[int, int] = (6, 6), colour: object = (9, 9, 9)) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    mode = "L" if isinstance(colour, int) else "RGB"
-    Image.new(mode, size, colour).save(path)  # type: ignore[arg-type]
 
 
 # --- the embedded data ---------------------------------------------------------------------------
@@ -144,36 +138,13 @@ def test_broken_idx(tmp_path: Path, content: bytes, message: str) -> None:
 # --- torchvision ----------------------------------------------------------------------------------
 
 
-def md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes()).hexdigest()
-
-
 @pytest.fixture(params=["cifar10", "cifar100"])
 def cifar(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[str, Path]:
     """A CIFAR folder in the real format, and torchvision's list of checksums for it."""
-    kind, k = (tv.CIFAR10, 10) if request.param == "cifar10" else (tv.CIFAR100, 100)
-    key = "labels" if k == 10 else "fine_labels"
-    folder = tmp_path / kind.base_folder
-    folder.mkdir()
-    random = np.random.default_rng(0)
-    lists: dict[str, list[list[str]]] = {"train_list": [], "test_list": []}
-    for part in lists:
-        for name, _ in getattr(kind, part):
-            n = 4 * k
-            pixels = random.integers(0, 255, (n, 3072), dtype=np.uint8)
-            content = {"data": pixels, key: [i % k for i in range(n)]}
-            (folder / name).write_bytes(pickle.dumps(content))
-            lists[part].append([name, md5(folder / name)])
-    names = [f"thing {i}" for i in range(k)]
-    meta = dict(kind.meta)
-    (folder / meta["filename"]).write_bytes(pickle.dumps({meta["key"]: names}))
-    meta["md5"] = md5(folder / meta["filename"])
-    for part, rows in lists.items():
-        monkeypatch.setattr(kind, part, rows)
-    monkeypatch.setattr(kind, "meta", meta)
-    return str(request.param), folder
+    kind = tv.CIFAR10 if request.param == "cifar10" else tv.CIFAR100
+    return str(request.param), write_cifar(kind, tmp_path, monkeypatch)
 
 
 def test_cifar(cifar: tuple[str, Path]) -> None:
@@ -332,17 +303,7 @@ def test_sizes_and_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_tiny_imagenet(tmp_path: Path) -> None:
-    ids = ["n001", "n002"]
-    (tmp_path / "wnids.txt").write_text("\n".join(ids))
-    (tmp_path / "words.txt").write_text("n001\tgoldfish, Carassius\nn002\tfrog\nn003\tother\n")
-    for wnid in ids:
-        for i in range(12):
-            save(tmp_path / "train" / wnid / "images" / f"{wnid}_{i}.JPEG", (64, 64))
-    lines = []
-    for i in range(6):
-        save(tmp_path / "val" / "images" / f"val_{i}.JPEG", (64, 64))
-        lines.append(f"val_{i}.JPEG\t{ids[i % 2]}\t0\t0\t9\t9")
-    (tmp_path / "val" / "val_annotations.txt").write_text("\n".join(lines))
+    write_tiny_imagenet(tmp_path)
     data = load(DataConfig(name="tiny-imagenet", path=str(tmp_path), val_share=0.25))
     assert data.classes == ("goldfish", "frog")
     assert [len(s) for s in (data.train, data.val, data.test)] == [18, 6, 6]

@@ -244,6 +244,7 @@ def test_schedules() -> None:
     cosine = rates()
     expected = [(1 + np.cos(np.pi * i / 40)) / 2 for i in range(40)]
     np.testing.assert_allclose(cosine, expected, atol=1e-12)
+    assert rates(schedule="step", milestones=(), decay=0.5) == rates(schedule="constant")
     step = rates(schedule="step")
     np.testing.assert_allclose(step, [1.0] * 20 + [0.1] * 10 + [0.01] * 10)
     warm = rates(schedule="constant", warmup_epochs=1)

@@ -14,7 +14,8 @@ from tyro.conf import Positional, arg
 from toastlab import device as devices
 from toastlab import sources
 from toastlab.cli_notebooks import claims, dashboard, layouts, peers, regime, sweep
-from toastlab.compare import ARMS, BASELINE, Job, plan, run_all, tidy
+from toastlab.cli_recipes import recipe_list, recipe_page, recipe_run
+from toastlab.compare import ARM_OF, BASELINE, Job, plan, run_all, tidy
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig, load
 from toastlab.errors import StoreError, TrainingDiverged, one_of
@@ -26,7 +27,6 @@ from toastlab.terminal import comparison_table, console, fail, parse, progress, 
 
 NOISY = "20 % of the training labels flipped"
 CLEAN = "clean labels"
-ARM_OF = {name.lower().replace(" ", "-"): name for name in ARMS}  # as one types it -> as shown
 DEMO_ARMS = (BASELINE, "TOAST stage 1", "TOAST stage 2", "TOAST")
 
 
@@ -264,6 +264,9 @@ COMMANDS = (
     Command(("peers",), peers),
     Command(("claims",), claims),
     Command(("regime",), regime),
+    Command(("recipe", "list"), recipe_list),
+    Command(("recipe", "run"), recipe_run),
+    Command(("recipe", "page"), recipe_page),
     Command(("layouts",), layouts),
     Command(("data", "list"), data_list),
     Command(("data", "fetch"), data_fetch),

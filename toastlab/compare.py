@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from scipy.stats import t as student
 
 from toastlab import device as devices
 from toastlab.config import TrainConfig
-from toastlab.data import DataConfig, load
+from toastlab.data import DataConfig, Dataset, load
 from toastlab.errors import DataError, TrainingDiverged, in_range
 from toastlab.methods import (
     BakeConfig,
@@ -64,6 +65,7 @@ ARMS: dict[str, MethodConfig] = {
     "BAKE": BakeConfig(),
     "BYOT": ByotConfig(),
 }
+ARM_OF = {name.lower().replace(" ", "-"): name for name in ARMS}  # as one types it -> as shown
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,8 @@ def run_all(
 ) -> Iterator[tuple[Job, Run]]:
     """Runs what is not in the store yet, several at a time, and yields each as it is ready.
 
+    Runs in a row on the same data read them once.
+
     Args:
         workers: processes; 0: as many as there are cores for the threads of a run, but one only on
             a GPU, which a single run can fill.
@@ -129,22 +133,28 @@ def run_all(
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         threads = max((job.config.threads for job in jobs), default=1)
         workers = max(1, (cores or 1) // threads) if kind == "cpu" else 1
-    tasks = (delayed(_one)(i, job.config, str(store), device) for i, job in enumerate(jobs))
+    call = str(uuid4())
+    tasks = (delayed(_one)(i, job.config, str(store), device, call) for i, job in enumerate(jobs))
     pool = Parallel(n_jobs=min(workers, len(jobs) or 1), return_as="generator_unordered")
     here = RunStore(store)
-    for i, key, error in pool(tasks):
-        if not error:
-            yield jobs[i], here.open(key)
-        elif on_diverged is None:
-            raise TrainingDiverged(f"{jobs[i].arm}, seed {jobs[i].config.seed}: {error}")
-        else:
-            on_diverged(jobs[i], error)
+    try:
+        for i, key, error in pool(tasks):
+            if not error:
+                yield jobs[i], here.open(key)
+            elif on_diverged is None:
+                raise TrainingDiverged(f"{jobs[i].arm}, seed {jobs[i].config.seed}: {error}")
+            else:
+                on_diverged(jobs[i], error)
+    finally:
+        _read.cache_clear()  # where the runs were in this process
 
 
-def _one(number: int, config: TrainConfig, store: str, device: str) -> tuple[int, str, str]:
+def _one(
+    number: int, config: TrainConfig, store: str, device: str, call: str
+) -> tuple[int, str, str]:
     """In a worker: train or find, and say where it lies, or how it diverged."""
     try:
-        run = RunStore(store).get(config, dataset=_data(config.data), device=device)
+        run = RunStore(store).get(config, dataset=_read(config.data, call), device=device)
     except TrainingDiverged as error:
         return number, "", str(error)
     assert run is not None
@@ -152,7 +162,10 @@ def _one(number: int, config: TrainConfig, store: str, device: str) -> tuple[int
 
 
 # Many runs of a worker are on the same few data sets, and reading one takes as long as a short run.
-_data = lru_cache(maxsize=2)(load)
+@lru_cache(maxsize=2)
+def _read(config: DataConfig, call: str) -> Dataset:
+    """The data, once for each call of `run_all`: until the next one, files may have changed."""
+    return load(config)
 
 
 def tidy(done: Sequence[tuple[Job, Run]]) -> pd.DataFrame:

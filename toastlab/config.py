@@ -28,11 +28,14 @@ class TrainConfig:
     model: str = "mlp"  # a name of toastlab.models, or what you call your own network
     epochs: int = 30  # >= 1; what an epoch is, see budget
     batch_size: int = 128  # B, even, 2 to N
-    optimizer: str = "sgd"  # sgd (Nesterov) or adamw
+    optimizer: str = "sgd"  # sgd or adamw
     learning_rate: float = 0.05  # > 0, at the start
     momentum: float = 0.9  # in [0, 1), for sgd
+    nesterov: bool = True  # Nesterov's form of the momentum, for sgd
     weight_decay: float = 5e-4  # >= 0
-    schedule: str = "cosine"  # cosine to 0, step (a tenth at 50 % and at 75 %), constant
+    schedule: str = "cosine"  # cosine to 0, step (down at each milestone), constant
+    milestones: tuple[float, ...] = (0.5, 0.75)  # for step: shares of what follows the warm-up
+    decay: float = 0.1  # factor on the rate at each milestone, in (0, 1]
     warmup_epochs: float = 0.0  # epochs of linear rise to the learning rate, 0 up to `epochs`
     precision: str = "auto"  # float32, bf16 (autocast); auto: bf16 on a GPU that has it
     channels_last: bool = True  # convolutions with channels innermost: faster on CPU and GPU
@@ -60,12 +63,15 @@ class TrainConfig:
         in_range("learning rate", self.learning_rate, 0, open_low=True, open_high=True)
         in_range("momentum", self.momentum, 0, 1, open_high=True)
         in_range("weight decay", self.weight_decay, 0, open_high=True)
+        for share in self.milestones:
+            in_range("milestone", share, 0, 1)
+        in_range("decay", self.decay, 0, 1, open_low=True)
         in_range("threads", self.threads, 1)
         in_range("seed", self.seed, 0, 2**31)
 
 
 def make_optimizer(config: TrainConfig, *modules: nn.Module) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum, or AdamW, over the parameters that want a gradient."""
+    """SGD with momentum, or AdamW, over the parameters that want a gradient."""
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     if config.optimizer == "adamw":
         return torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay)
@@ -73,7 +79,7 @@ def make_optimizer(config: TrainConfig, *modules: nn.Module) -> torch.optim.Opti
         parameters,
         config.learning_rate,
         momentum=config.momentum,
-        nesterov=config.momentum > 0,
+        nesterov=config.nesterov and config.momentum > 0,
         weight_decay=config.weight_decay,
     )
 
@@ -89,7 +95,7 @@ def make_schedule(config: TrainConfig, optimizer: torch.optim.Optimizer, steps: 
         if config.schedule == "cosine":
             return (1 + math.cos(math.pi * min(1, done))) / 2
         if config.schedule == "step":
-            return float(0.1 ** ((done >= 0.5) + (done >= 0.75)))
+            return config.decay ** sum(done >= share for share in config.milestones)
         return 1.0
 
     return LambdaLR(optimizer, factor)

@@ -131,7 +131,7 @@ def run_peers(
         runs: dict[Job, Run] = {}
         yield from _train(name, [entry.job for entry in rows], store, workers, runs)
         rows = [entry for entry in rows if entry.job in runs]
-        tables = {"rows": _rows(model, rows, runs)}
+        tables = {"rows": rows_of(model, rows, runs)}
         if name == "defaults":
             tables["curves"] = _curves(model, rows, runs)
         yield name, len(runs), len(runs), tables
@@ -152,7 +152,7 @@ def _train(
         log.warning("diverged, left out: %s, %s, seed %d", job.setting, job.arm, job.config.seed)
 
 
-def _rows(model: str, wanted: Sequence[Entry], runs: dict[Job, Run]) -> pd.DataFrame:
+def rows_of(model: str, wanted: Sequence[Entry], runs: dict[Job, Run]) -> pd.DataFrame:
     """One row per entry: `compare.tidy`, and what it took to be as good as cross-entropy."""
     single = list(runs)
     at = {job: i for i, job in enumerate(single)}

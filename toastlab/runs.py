@@ -44,6 +44,9 @@ ADDED = {
     "evaluate_every": 1,
     "method.ramp": "none",
     "method.fit_from": 0.0,
+    "milestones": (0.5, 0.75),
+    "decay": 0.1,
+    "nesterov": True,
 }
 # Raise when the meaning of a stored result changes, so that no older one passes for a new one.
 FORMAT = 1
@@ -67,6 +70,8 @@ def from_json(plain: dict[str, Any]) -> TrainConfig:
     method = dict(plain.pop("method"))
     name = one_of("method", method.pop("name"), CONFIGS)
     data, augment = DataConfig(**plain.pop("data")), AugmentConfig(**plain.pop("augment"))
+    if "milestones" in plain:  # JSON has no tuples
+        plain["milestones"] = tuple(plain["milestones"])
     return TrainConfig(data=data, augment=augment, method=CONFIGS[name](**method), **plain)
 
 

@@ -5,8 +5,7 @@ import re
 import pytest
 import torch
 
-from toastlab.checks import check, solution
-from toastlab.exercises import EXERCISES
+from toastlab.checks import EXERCISES, check, solution
 
 
 @pytest.mark.parametrize("name", EXERCISES)

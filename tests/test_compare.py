@@ -16,6 +16,7 @@ from toastlab.compare import (
     Job,
     bootstrap_interval,
     differences,
+    extra_bytes,
     holm,
     interval,
     paired_p,
@@ -218,3 +219,15 @@ def test_a_new_method_is_one_file_and_one_line(monkeypatch: pytest.MonkeyPatch) 
     assert result is not None
     assert plain is not None
     assert result.metrics.test_ece.iloc[-1] != plain.metrics.test_ece.iloc[-1]
+
+
+def test_extra_bytes_are_what_a_method_keeps() -> None:
+    n, k, b, f = 600, 10, 32, 4
+    of = {name: extra_bytes(ARMS[name], n, k, b) for name in ARMS}
+    assert of[BASELINE] == of["label smoothing"] == of["CS-KD"] - 8 * (n + 2 * k) == 0
+    assert of["DLB"] == f * k * b // 2 + 8 * b // 2 + 8
+    assert of["OLS"] == f * (2 * k * k + k)  # sums, counts, the hard table that it mixes
+    bank = n * (f * k + 1 + 8 + 8)
+    assert bank <= of["PS-KD"] <= bank + 16
+    carry = b // 2 * (8 + f * k + 8) + 8
+    assert of["TOAST"] == bank + carry + f * 2 * k * k + 8 * k + 8 + f

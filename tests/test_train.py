@@ -109,6 +109,18 @@ def test_checkpoint_of_other_data_is_refused(tmp_path: Path) -> None:
         run(dataset=tiny(seed=9), checkpoint=file)
 
 
+def test_checkpoint_of_another_version_is_told_and_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "checkpoint.pt"
+    whole = run(checkpoint=file)
+    state = torch.load(file, weights_only=True)
+    del state["method"]["table"]
+    torch.save(state, file)
+    same(whole, run(checkpoint=file))
+    assert "another version" in caplog.text
+
+
 def test_nan_keeps_the_last_good_state(tmp_path: Path) -> None:
     class Explodes(nn.Module):
         def __init__(self) -> None:

@@ -96,26 +96,14 @@ def suspects(p: Tensor, labels: Tensor, share: float) -> Tensor:
     return torch.cat(found).sort().values
 
 
-def holm(p: Tensor) -> Tensor:
-    order = p.argsort()
-    factor = torch.arange(len(p), 0, -1)
-    corrected = (p[order] * factor).cummax(0).values.clamp(max=1)
-    return corrected[order.argsort()]
-
-
-def aurc(confidence: Tensor, right: Tensor) -> Tensor:
-    wrong = (~right)[confidence.argsort(descending=True)].float()
-    return (wrong.cumsum(0) / torch.arange(1, len(wrong) + 1)).mean()
-
-
-def _draw(*shape: int, seed: int) -> Tensor:
+def draw(*shape: int, seed: int) -> Tensor:
     return 3 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-_Z = [_draw(7, 3, seed=i) for i in range(4)]
+_Z = [draw(7, 3, seed=i) for i in range(4)]
 _SKEW = torch.tensor([[0.0, 0], [1, 0], [1.2, 0], [1.1, 0.1], [40, 0]])
-_Q = [_draw(5, seed=i).softmax(0) for i in range(3)]
-_RIGHT = [torch.tensor([c == "1" for c in word]) for word in ("110100", "000111", "101010", "1111")]
+_Q = [draw(5, seed=i).softmax(0) for i in range(3)]
+RIGHT = [torch.tensor([c == "1" for c in word]) for word in ("110100", "000111", "101010", "1111")]
 
 EXERCISES: dict[str, Exercise] = {
     "soften": Exercise(
@@ -172,7 +160,7 @@ EXERCISES: dict[str, Exercise] = {
     ),
     "forgetting_events": Exercise(
         forgetting_events,
-        [(row,) for row in _RIGHT],
+        [(row,) for row in RIGHT],
         {
             "that counts learning events, wrong then right.": lambda c: (~c[:-1] & c[1:]).sum(),
             "that counts every wrong epoch; count changes.": lambda c: (~c).sum(),
@@ -198,9 +186,9 @@ EXERCISES: dict[str, Exercise] = {
     "past_kl": Exercise(
         past_kl,
         [
-            (_draw(4, 3, seed=5), _draw(4, 3, seed=6), 1.0),
-            (_draw(2, 5, seed=7), _draw(2, 5, seed=8), 3.0),
-            (_draw(3, 4, seed=9), _draw(3, 4, seed=10), 2.0),
+            (draw(4, 3, seed=5), draw(4, 3, seed=6), 1.0),
+            (draw(2, 5, seed=7), draw(2, 5, seed=8), 3.0),
+            (draw(3, 4, seed=9), draw(3, 4, seed=10), 2.0),
         ],
         {
             "T squared is missing; without it the gradient fades as T grows.": lambda p, q, t: (
@@ -236,10 +224,10 @@ EXERCISES: dict[str, Exercise] = {
     "neighbour_purity": Exercise(
         neighbour_purity,
         [
-            (_draw(9, 2, seed=20), torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2]), 2),
-            (_draw(6, 3, seed=21), torch.tensor([0, 1, 0, 1, 0, 1]), 3),
-            (_draw(8, 2, seed=22), torch.tensor([0, 0, 0, 0, 0, 1, 1, 2]), 1),
-            (_draw(5, 2, seed=23), torch.arange(5), 2),
+            (draw(9, 2, seed=20), torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2]), 2),
+            (draw(6, 3, seed=21), torch.tensor([0, 1, 0, 1, 0, 1]), 3),
+            (draw(8, 2, seed=22), torch.tensor([0, 0, 0, 0, 0, 1, 1, 2]), 1),
+            (draw(5, 2, seed=23), torch.arange(5), 2),
         ],
         {
             "a sample is not its own neighbour.": lambda x, y, k: (
@@ -254,7 +242,7 @@ EXERCISES: dict[str, Exercise] = {
     "paired_interval": Exercise(
         paired_interval,
         [
-            (_draw(n, seed=n), _draw(n, seed=n + 50), t)
+            (draw(n, seed=n), draw(n, seed=n + 50), t)
             for n, t in ((3, 4.303), (5, 2.776), (9, 2.306))
         ],
         {
@@ -284,7 +272,7 @@ EXERCISES: dict[str, Exercise] = {
     ),
     "chosen": Exercise(
         chosen,
-        [(_draw(6, seed=30 + i).sigmoid(), _draw(6, seed=40 + i).sigmoid()) for i in range(4)],
+        [(draw(6, seed=30 + i).sigmoid(), draw(6, seed=40 + i).sigmoid()) for i in range(4)],
         {
             "that is chosen on the test set.": lambda val, test: test.max(),
             "that is the validation accuracy; report the test accuracy.": lambda val, test: (
@@ -296,7 +284,7 @@ EXERCISES: dict[str, Exercise] = {
     ),
     "centre_square": Exercise(
         centre_square,
-        [(_draw(c, h, w, seed=h),) for c, h, w in ((1, 4, 8), (3, 9, 4), (1, 5, 5), (2, 3, 6))],
+        [(draw(c, h, w, seed=h),) for c, h, w in ((1, 4, 8), (3, 9, 4), (1, 5, 5), (2, 3, 6))],
         {
             "that is the top left square; centre it.": lambda x: x[
                 :, : min(x.shape[1:]), : min(x.shape[1:])
@@ -312,9 +300,9 @@ EXERCISES: dict[str, Exercise] = {
     "suspects": Exercise(
         suspects,
         [
-            (_draw(12, seed=60).sigmoid(), torch.arange(12) % 3, 0.5),
-            (_draw(10, seed=61).sigmoid(), torch.tensor([0] * 7 + [1] * 3), 0.4),
-            (_draw(8, seed=62).sigmoid(), torch.arange(8) % 2, 0.25),
+            (draw(12, seed=60).sigmoid(), torch.arange(12) % 3, 0.5),
+            (draw(10, seed=61).sigmoid(), torch.tensor([0] * 7 + [1] * 3), 0.4),
+            (draw(8, seed=62).sigmoid(), torch.arange(8) % 2, 0.25),
         ],
         {
             "in each class, not over all of them.": lambda p, y, share: (
@@ -332,43 +320,6 @@ EXERCISES: dict[str, Exercise] = {
                 .sort()
                 .values
             ),
-        },
-    ),
-    "holm": Exercise(
-        holm,
-        [
-            (torch.tensor([0.01, 0.04, 0.03]),),
-            (torch.tensor([0.2, 0.01, 0.02, 0.7, 0.6]),),
-            (torch.tensor([0.011, 0.001, 0.012, 0.5]),),
-        ],
-        {
-            "that is Bonferroni: only the smallest is multiplied by all of m.": lambda p: (
-                p * len(p)
-            ).clamp(max=1),
-            "a corrected p may not be below that of a smaller p: take the running maximum.": (
-                lambda p: (p * (len(p) - p.argsort().argsort())).clamp(max=1)
-            ),
-            "a probability is at most 1.": lambda p: (
-                (p.sort().values * torch.arange(len(p), 0, -1))
-                .cummax(0)
-                .values[p.argsort().argsort()]
-            ),
-            "give them back in their own order.": lambda p: holm(p).sort().values,
-        },
-    ),
-    "aurc": Exercise(
-        aurc,
-        [(_draw(4, seed=50 + i).sigmoid(), right) for i, right in enumerate(_RIGHT[-1:])]
-        + [(_draw(6, seed=60 + i).sigmoid(), right) for i, right in enumerate(_RIGHT[:3])],
-        {
-            "the most confident come first.": lambda c, r: aurc(-c, r),
-            "that is the error rate of all; take the mean over the first 1, 2, ... N.": (
-                lambda c, r: 1 - r.float().mean()
-            ),
-            "risk is the share of errors, not of right answers.": lambda c, r: 1 - aurc(c, r),
-            "sort the answers by confidence first.": lambda c, r: (
-                (~r).float().cumsum(0) / torch.arange(1, len(r) + 1)
-            ).mean(),
         },
     ),
 }

@@ -344,6 +344,10 @@ class _Run:
         state = torch.load(path, map_location=self.device, weights_only=True)
         if state["fingerprint"] != self.dataset.fingerprint:
             raise ValueError(f"{path} was made with other data; remove it to start afresh.")
+        for name, part in (("method", self.method), ("recorder", self.recorder)):
+            if set(state[name]) != set(part.state()):
+                log.warning("%s is of another version of toastlab; starting afresh", path)
+                return 0
         self.rows = state["rows"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

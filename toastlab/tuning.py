@@ -74,10 +74,11 @@ def settings_of(config: TrainConfig, arm: str) -> dict[str, float]:
 
 
 def chosen(table: pd.DataFrame) -> pd.DataFrame:
-    """Of each setting and method the trial with the best top-1 on validation; ties: the first.
+    """Of each network, setting and method the trial with the best top-1 on validation; ties: the
+    first.
 
     Args:
-        table: setting, method, trial, val_top1.
+        table: model, setting, method, trial, val_top1.
     """
-    best = table.groupby(["setting", "method"], sort=False).val_top1.idxmax()
+    best = table.groupby(["model", "setting", "method"], sort=False).val_top1.idxmax()
     return table.loc[best].reset_index(drop=True)

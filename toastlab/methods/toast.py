@@ -133,6 +133,8 @@ class Toast(Method):
         carry: who goes into the next batch.
     """
 
+    memory = "[N, K], [B/2] indices, [B/2, K], [K, K]"
+
     def __init__(
         self,
         labels: Tensor,

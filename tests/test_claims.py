@@ -9,13 +9,13 @@ from toastlab.claims import CLAIMS, Claim, evidence, judgement, page
 from toastlab.compare import ARMS
 from toastlab.data import DataConfig, load
 from toastlab.peers import (
+    AUGMENTED_ARMS,
     HEADLINE,
     MORE_SEEDS,
     NETWORKS,
     NOISE,
     PARTS,
     SEEDS,
-    STAGES,
     TUNED,
     Entry,
     entries,
@@ -52,7 +52,7 @@ def test_the_stored_comparison_is_whole() -> None:
     tuned = select(table, part="tuned")
     assert tuned.groupby(["model", "setting", "method"]).seed.nunique().min() >= SEEDS
     assert set(tuned.method) == set(SPACES)
-    assert set(select(table, part="augmented").method) == set(STAGES)
+    assert set(select(table, part="augmented").method) == set(AUGMENTED_ARMS)
 
 
 def test_its_runs_are_those_of_this_code_and_these_data() -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from toastlab.compare import ARMS, BASELINE, differences, holm, interval, verdict
 from toastlab.peers import AUGMENTED, NOISE, TUNED, select
+from toastlab.tuning import TRIALS
 
 TOAST = "TOAST"
 PEERS = tuple(name for name in ARMS if not name.startswith(TOAST) and name != BASELINE)
@@ -155,10 +156,10 @@ def page(table: pd.DataFrame) -> str:
         "# The source's claims on our data",
         "",
         "Made by `toastlab claims` from `data/peers`, which `toastlab peers` makes from real runs:",
-        "`fashion-mini`, batch 128, equal images through the network, test split, last epoch. The",
-        "multilayer perceptron (mlp) has 6,000 images and 30 epochs, the residual network",
-        "(resnet-small) 2,000 and 20. *Defaults*: every method with the settings of its source.",
-        "*Tuned*: chosen on validation by nine trials each (`data/peers/trials.csv`). Differences",
+        "`fashion-mini`, equal images through the network, test split, last epoch. The multilayer",
+        "perceptron (mlp) has 6,000 images, batches of 128 and 30 epochs, the residual network",
+        "(resnet-small) 1,000, 64 and 20. *Defaults*: all methods with their source's settings.",
+        f"*Tuned*: chosen on validation, {TRIALS + 1} trials each (`data/peers/trials.csv`). Gaps",
         "in top-1 points, paired over seeds, 95 % t interval, p of the paired t test after Holm's",
         "correction. *Supported*: better in every row. *Not supported*: in none. *Open*: between.",
         "",

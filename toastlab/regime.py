@@ -43,8 +43,6 @@ METHODS = (
     "DLB",
     "BAKE",
     "BYOT",
-    "TOAST stage 1",
-    "TOAST stage 2",
     "TOAST",
     CAREFUL,
 )

@@ -15,7 +15,7 @@ from scipy.stats import qmc
 from toastlab.compare import ARMS
 from toastlab.config import TrainConfig
 
-TRIALS = 8  # a power of two, as Sobol sequences want it
+TRIALS = 4  # a power of two, as Sobol sequences want it
 
 
 @dataclass(frozen=True)

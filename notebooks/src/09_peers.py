@@ -107,7 +107,7 @@ noisy[["method", "mean", "low", "high", "p_holm", "verdict"]].round(3).reset_ind
 # ## With tuned settings
 #
 # Defaults made for large networks on CIFAR-100 may suit some methods here better than others. So each
-# method, cross-entropy too, gets the same number of trials: its defaults and eight points of a Sobol
+# method, cross-entropy too, gets the same number of trials: its defaults and four points of a Sobol
 # sequence over learning rate, weight decay and at most two settings of its own. The best on the
 # *validation* split is trained again with other seeds; the test split is read once, at the end.
 
@@ -231,7 +231,7 @@ check("aurc", aurc)
 # * One data set and small networks, 20 to 30 epochs. A method that loses here may win where it was made
 #   for; the recipes of the literature wait for a GPU ([docs/recipes.md](../docs/recipes.md)).
 # * "Equal images" punishes methods that need several passes per step, "equal samples" favours them.
-# * Nine trials are few for four settings; the same few for everybody.
+# * Five trials are few for up to four settings; the same few for everybody.
 # * TOAST here is our reading **[R]** of an abstract. Five or ten seeds find differences of about one
 #   point; smaller ones stay within seed noise.
 # * Validation labels are clean even where training labels are not.

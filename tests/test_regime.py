@@ -1,5 +1,7 @@
 """The regime map: its cells, gains, figure, panel, and the stored runs."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -86,7 +88,7 @@ def test_figure_and_words() -> None:
     found = {m: gains(small(), "TOAST", m) for m in MEASURES}
     figure = regime_view(found, "TOAST")
     assert len(figure.axes) == 3
-    shown = np.ma.asarray(figure.axes[0].images[0].get_array())
+    shown: Any = figure.axes[0].images[0].get_array()
     top1 = found["test_top1"]
     assert np.ma.getmaskarray(shown).sum() == ((top1.low <= 0) & (top1.high >= 0)).sum()
     words = describe_regime_view(found, "TOAST", "a cell", vars(cells()[0]))

@@ -13,7 +13,7 @@ from tyro.conf import Positional, arg
 
 from toastlab import device as devices
 from toastlab import sources
-from toastlab.cli_notebooks import claims, dashboard, layouts, peers, sweep
+from toastlab.cli_notebooks import ablation, claims, dashboard, layouts, peers
 from toastlab.compare import ARMS, BASELINE, Job, plan, run_all, tidy
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig, load
@@ -252,7 +252,7 @@ COMMANDS = (
     Command(("train",), train, takes_method=True),
     Command(("compare",), compare),
     Command(("dashboard",), dashboard),
-    Command(("sweep",), sweep),
+    Command(("ablation",), ablation),
     Command(("peers",), peers),
     Command(("claims",), claims),
     Command(("layouts",), layouts),

@@ -1,7 +1,8 @@
 """The stored ablation: every combination of a few weights, temperatures and criteria, real runs.
 
-A grid is data; `toastlab sweep` trains what is missing of it and condenses the runs to one table,
-small enough to keep beside the code. Panels look rows up in that table; nothing is interpolated.
+A grid is data; `toastlab ablation` trains what is missing of it and condenses the runs to one
+table, small enough to keep beside the code. Panels look rows up in that table; nothing is
+interpolated.
 """
 
 from collections.abc import Iterator, Sequence
@@ -119,7 +120,7 @@ def load_table(fingerprints: dict[float, str]) -> pd.DataFrame:
         if key != row["run"]:
             raise DataError(
                 f"{path} holds a run of {point}, seed {row['seed']}, that settings or data no "
-                "longer match; make the table again with `toastlab sweep`."
+                "longer match; make the table again with `toastlab ablation`."
             )
     return table
 

@@ -5,20 +5,19 @@ draw the same number of new ones. What is compared is the last epoch on the test
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
 from scipy.stats import t as student
 
 from toastlab import device as devices
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig
-from toastlab.errors import DataError, in_range
+from toastlab.errors import DataError, StoreError, TrainingDiverged, in_range
 from toastlab.methods import (
     BakeConfig,
     ByotConfig,
@@ -34,6 +33,7 @@ from toastlab.methods import (
     ToastConfig,
 )
 from toastlab.metrics import evaluate, fit_temperature
+from toastlab.pool import spread
 from toastlab.runs import Run, RunStore
 
 BASELINE = "cross-entropy"
@@ -98,31 +98,63 @@ def _config(base: TrainConfig, data: DataConfig, method: MethodConfig, seed: int
 
 
 def run_all(
-    jobs: Sequence[Job], store: Path | str, *, device: str = "auto", workers: int = 0
+    jobs: Sequence[Job],
+    store: Path | str,
+    *,
+    device: str = "auto",
+    workers: int = 0,
+    backend: str = "loky",
+    scheduler: str = "",
+    on_diverged: Callable[[Job, str], None] | None = None,
 ) -> Iterator[tuple[Job, Run]]:
     """Runs what is not in the store yet, several at a time, and yields each as it is ready.
 
     Args:
         workers: processes; 0: as many as there are cores for the threads of a run, but one only on
             a GPU, which a single run can fill.
+        backend: loky, processes on this machine; or dask, the cluster of a `scheduler`, whose
+            workers must see the store under the same path.
+        on_diverged: told of a run whose loss turned NaN, and of why; the others go on. None: such
+            a run is an error.
+
+    Raises:
+        TrainingDiverged: see `on_diverged`.
+        WorkerError: processes keep being killed. Finished runs are in the store.
+        StoreError: the store of the cluster's workers is not the one here.
+        DeviceError: the cluster is not there.
     """
-    kind = devices.choose(device).type
+    away = backend == "dask"
+    kind = "cpu" if away else devices.choose(device).type
+    if away:
+        store = Path(store).resolve()  # workers start in folders of their own
     if not workers:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         threads = max((job.config.threads for job in jobs), default=1)
         workers = max(1, (cores or 1) // threads) if kind == "cpu" else 1
-    tasks = (delayed(_one)(i, job.config, str(store), device) for i, job in enumerate(jobs))
-    pool = Parallel(n_jobs=min(workers, len(jobs) or 1), return_as="generator_unordered")
+    forgive = on_diverged is not None
+    tasks = [(i, job.config, str(store), device, forgive) for i, job in enumerate(jobs)]
     here = RunStore(store)
-    for i, key in pool(tasks):
+    for i, key, why in spread(_one, tasks, min(workers, len(jobs) or 1), backend, scheduler):
+        if why and on_diverged is not None:
+            on_diverged(jobs[i], why)
+            continue
+        if away and not (here.root / key).exists():
+            raise StoreError(f"a worker keeps its runs elsewhere: {here.root} must be one folder.")
         yield jobs[i], here.open(key)
 
 
-def _one(number: int, config: TrainConfig, store: str, device: str) -> tuple[int, str]:
-    """In a worker: train or find, and say where it lies."""
-    run = RunStore(store).get(config, device=device)
+def _one(
+    number: int, config: TrainConfig, store: str, device: str, forgive: bool
+) -> tuple[int, str, str]:
+    """In a worker: train or find, and say where it lies, or why it diverged."""
+    try:
+        run = RunStore(store).get(config, device=device)
+    except TrainingDiverged as error:
+        if not forgive:
+            raise
+        return number, "", str(error)
     assert run is not None
-    return number, run.key
+    return number, run.key, ""
 
 
 def tidy(done: Sequence[tuple[Job, Run]]) -> pd.DataFrame:

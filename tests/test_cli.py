@@ -209,5 +209,5 @@ def test_as_a_module_and_a_program() -> None:
         assert done.stderr == (
             "toastlab: unknown command 'trian'. Did you mean 'train'? "
             "Choose one of: ablation, claims, compare, dashboard, data, demo, layouts, peers, "
-            "runs, train.\n"
+            "runs, sweep, train.\n"
         )

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from toastlab import RunStore
+from toastlab.ablation import AXES, SEEDS, grid_fingerprints, load_table, look_up, points
 from toastlab.errors import DataError
-from toastlab.sweep import AXES, SEEDS, grid_fingerprints, load_table, look_up, points
 from toastlab.widgets import AblationPanel
 
 TRAINED = "<small>Done"

@@ -13,12 +13,13 @@ from tyro.conf import Positional, arg
 
 from toastlab import device as devices
 from toastlab import sources
-from toastlab.cli_notebooks import claims, dashboard, layouts, peers, regime, sweep
+from toastlab.cli_notebooks import ablation, claims, dashboard, layouts, peers, regime
 from toastlab.cli_recipes import recipe_list, recipe_page, recipe_run
+from toastlab.cli_sweep import options_of, sweep
 from toastlab.compare import ARM_OF, BASELINE, Job, plan, run_all, tidy
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig, load
-from toastlab.errors import StoreError, TrainingDiverged, one_of
+from toastlab.errors import StoreError, TrainingDiverged, WorkerError, one_of
 from toastlab.methods import CONFIGS, MethodConfig
 from toastlab.models import MODELS
 from toastlab.report import findings, summary, write
@@ -259,8 +260,9 @@ COMMANDS = (
     Command(("demo",), demo),
     Command(("train",), train, takes_method=True),
     Command(("compare",), compare),
+    Command(("sweep",), sweep, takes_method=True),
     Command(("dashboard",), dashboard),
-    Command(("sweep",), sweep),
+    Command(("ablation",), ablation),
     Command(("peers",), peers),
     Command(("claims",), claims),
     Command(("regime",), regime),
@@ -283,8 +285,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         _run(args)
     except KeyboardInterrupt:
         fail("interrupted; what was finished is kept, the same command goes on from there.", 130)
-    except (TrainingDiverged, StoreError) as error:
-        fail(str(error), 1 if isinstance(error, TrainingDiverged) else 2)
+    except (TrainingDiverged, WorkerError) as error:
+        fail(str(error), 1)
+    except StoreError as error:
+        fail(str(error), 2)
     except (ValueError, TypeError, OSError) as error:
         if os.environ.get("TOASTLAB_DEBUG"):
             raise
@@ -312,7 +316,9 @@ def _run(args: list[str]) -> None:
     signature = inspect.signature(command.call)
     if command.takes_method:
         if not rest or rest[0] in ("-h", "--help"):
-            return _methods()
+            return _methods(command)
+        if command.call is sweep and rest[0].endswith(".toml"):
+            rest = options_of(rest[0]) + rest[1:]
         words.append(one_of("method", rest.pop(0), CONFIGS))
         method = signature.parameters["method"]
         kind: Any = CONFIGS[words[-1]]
@@ -322,15 +328,17 @@ def _run(args: list[str]) -> None:
     parse(command.call, signature, "toastlab " + " ".join(words), rest)()
 
 
-def _methods() -> None:
-    """What `toastlab train` says without a method."""
-    table = Table(box=None, show_header=False, padding=(0, 2))
+def _methods(command: Command) -> None:
+    """What `toastlab train` or `toastlab sweep` says without a method."""
+    table, word = Table(box=None, show_header=False, padding=(0, 2)), command.words[0]
     for name, config in CONFIGS.items():
-        table.add_row(f"toastlab train {name}", (config.__doc__ or "").splitlines()[0])
+        table.add_row(f"toastlab {word} {name}", (config.__doc__ or "").splitlines()[0])
+    if command.call is sweep:
+        table.add_row(f"toastlab {word} FILE.toml", "What is to be swept, in a file.")
     screen = console()
-    screen.print((train.__doc__ or "").splitlines()[0] + "\n")
+    screen.print(command.summary + "\n")
     screen.print(table)
-    screen.print("\nOptions: toastlab train toast --help. Networks:")
+    screen.print(f"\nOptions: toastlab {word} toast --help. Networks:")
     models = Table(box=None, show_header=False, padding=(0, 2))
     for name, (what, smallest, _) in MODELS.items():
         models.add_row(name, what, f"from {smallest} pixels")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from toastlab import embedding
+from toastlab.ablation import condense, grid_fingerprints, points, run_grid
 from toastlab.claims import page
 from toastlab.course import course_data, course_runs
 from toastlab.dashboard import serve
@@ -18,11 +19,10 @@ from toastlab.peers import (
 )
 from toastlab.regime import run_map
 from toastlab.runs import RunStore
-from toastlab.sweep import condense, grid_fingerprints, points, run_grid
 from toastlab.terminal import console, progress
 
 
-def sweep(store: str = "runs", out: str = "data/ablation.csv", workers: int = 0) -> None:
+def ablation(store: str = "runs", out: str = "data/ablation.csv", workers: int = 0) -> None:
     """Trains the grid behind the ablation panel and writes its table (about half an hour).
 
     Args:

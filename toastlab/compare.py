@@ -14,13 +14,12 @@ from uuid import uuid4
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
 from scipy.stats import t as student
 
 from toastlab import device as devices
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig, Dataset, load
-from toastlab.errors import DataError, TrainingDiverged, in_range
+from toastlab.errors import DataError, StoreError, TrainingDiverged, in_range
 from toastlab.methods import (
     BakeConfig,
     ByotConfig,
@@ -36,6 +35,7 @@ from toastlab.methods import (
     ToastConfig,
 )
 from toastlab.metrics import evaluate, fit_temperature
+from toastlab.pool import spread
 from toastlab.runs import Run, RunStore
 
 BASELINE = "cross-entropy"
@@ -114,6 +114,8 @@ def run_all(
     *,
     device: str = "auto",
     workers: int = 0,
+    backend: str = "loky",
+    scheduler: str = "",
     on_diverged: Callable[[Job, str], None] | None = None,
 ) -> Iterator[tuple[Job, Run]]:
     """Runs what is not in the store yet, several at a time, and yields each as it is ready.
@@ -123,28 +125,40 @@ def run_all(
     Args:
         workers: processes; 0: as many as there are cores for the threads of a run, but one only on
             a GPU, which a single run can fill.
-        on_diverged: told of a run that diverged, while the others go on; without it, it is raised.
+        backend: loky, processes on this machine; or dask, the cluster of a `scheduler`, whose
+            workers must see the store under the same path.
+        on_diverged: told of a run whose loss turned NaN, and of why; the others go on. None: such
+            a run is an error.
 
     Raises:
-        TrainingDiverged: see there.
+        TrainingDiverged: see `on_diverged`.
+        WorkerError: processes keep being killed. Finished runs are in the store.
+        StoreError: the store of the cluster's workers is not the one here.
+        DeviceError: the cluster is not there.
     """
-    kind = devices.choose(device).type
+    away = backend == "dask"
+    kind = "cpu" if away else devices.choose(device).type
+    if away:
+        store = Path(store).resolve()  # workers start in folders of their own
     if not workers:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         threads = max((job.config.threads for job in jobs), default=1)
         workers = max(1, (cores or 1) // threads) if kind == "cpu" else 1
     call = str(uuid4())
-    tasks = (delayed(_one)(i, job.config, str(store), device, call) for i, job in enumerate(jobs))
-    pool = Parallel(n_jobs=min(workers, len(jobs) or 1), return_as="generator_unordered")
+    tasks = [(i, job.config, str(store), device, call) for i, job in enumerate(jobs)]
     here = RunStore(store)
     try:
-        for i, key, error in pool(tasks):
-            if not error:
-                yield jobs[i], here.open(key)
-            elif on_diverged is None:
-                raise TrainingDiverged(f"{jobs[i].arm}, seed {jobs[i].config.seed}: {error}")
-            else:
-                on_diverged(jobs[i], error)
+        for i, key, why in spread(_one, tasks, min(workers, len(jobs) or 1), backend, scheduler):
+            if why and on_diverged is None:
+                raise TrainingDiverged(f"{jobs[i].arm}, seed {jobs[i].config.seed}: {why}")
+            if why and on_diverged is not None:
+                on_diverged(jobs[i], why)
+                continue
+            if away and not (here.root / key).exists():
+                raise StoreError(
+                    f"a worker keeps its runs elsewhere: {here.root} must be one folder."
+                )
+            yield jobs[i], here.open(key)
     finally:
         _read.cache_clear()  # where the runs were in this process
 
@@ -152,7 +166,7 @@ def run_all(
 def _one(
     number: int, config: TrainConfig, store: str, device: str, call: str
 ) -> tuple[int, str, str]:
-    """In a worker: train or find, and say where it lies, or how it diverged."""
+    """In a worker: train or find, and say where it lies, or why it diverged."""
     try:
         run = RunStore(store).get(config, dataset=_read(config.data, call), device=device)
     except TrainingDiverged as error:

@@ -20,6 +20,10 @@ class TrainingDiverged(ValueError):
     """The loss or the logits turned NaN or infinite; the last good state has been kept."""
 
 
+class WorkerError(ValueError):
+    """Worker processes that keep being killed; finished runs have been kept."""
+
+
 class StoreError(ValueError):
     """A run folder that cannot be written, is incomplete, or does not match its config."""
 

@@ -62,14 +62,20 @@ def one_line(text: str) -> str:
     return plain.rstrip(".") + "."
 
 
-def progress() -> Progress:
-    """A bar for long work: share done, time left, and what is happening; fits 80 columns."""
+def progress(window: float = 30.0) -> Progress:
+    """A bar for long work: share done, time left, and what is happening; fits 80 columns.
+
+    Args:
+        window: seconds over which the speed is measured; more than a step takes, or there is no
+            time left to be seen.
+    """
     return Progress(
         BarColumn(10),
         TaskProgressColumn(),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         TextColumn("{task.description}"),
         console=Console(stderr=True),
+        speed_estimate_period=window,
     )
 
 

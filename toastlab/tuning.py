@@ -6,47 +6,35 @@ cross-entropy is tuned like the rest, since a weak baseline makes every method l
 split takes no part in the choice.
 """
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pandas as pd
-from scipy.stats import qmc
 
 from toastlab.compare import ARMS
 from toastlab.config import TrainConfig
+from toastlab.space import Axis, drawn, with_point
 
 TRIALS = 4  # a power of two, as Sobol sequences want it
 
 
-@dataclass(frozen=True)
-class Range:
-    """Numbers from `low` to `high`, evenly spread in themselves or in their logarithm."""
-
-    low: float
-    high: float
-    log: bool = False
-
-    def at(self, share: float) -> float:
-        """The number at that share of the way, to three digits."""
-        low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
-        value = low + share * (high - low)
-        return float(f"{math.exp(value) if self.log else value:.3g}")
+def _axis(name: str, low: float, high: float, log: bool = False) -> Axis:
+    return Axis(name, low=low, high=high, log=log)
 
 
-SHARED = {"learning_rate": Range(0.01, 0.2, log=True), "weight_decay": Range(1e-4, 5e-3, log=True)}
-HEAT, SCALE = Range(1, 8), Range(0.2, 4, log=True)  # temperatures; weights of a term
-SPACES: dict[str, dict[str, Range]] = {
-    "cross-entropy": {},
-    "label smoothing": {"smoothing": Range(0.02, 0.4)},
-    "TOAST": {"medoid_weight": Range(0.05, 0.7), "past_weight": SCALE},
-    "OLS": {"weight": Range(0.2, 0.9)},
-    "Tf-KD": {"weight": Range(0.05, 0.9), "temperature": Range(5, 40)},
-    "Tf-KD self": {"weight": Range(0.1, 0.95), "temperature": HEAT},
-    "CS-KD": {"weight": SCALE, "temperature": HEAT},
-    "PS-KD": {"final_weight": Range(0.2, 1)},
-    "DLB": {"weight": SCALE, "temperature": HEAT},
-    "BAKE": {"weight": SCALE, "ensemble": Range(0.1, 0.9)},
-    "BYOT": {"weight": Range(0.05, 0.9), "temperature": HEAT},
+SHARED = (_axis("learning-rate", 0.01, 0.2, log=True), _axis("weight-decay", 1e-4, 5e-3, log=True))
+HEAT, WEIGHT = _axis("temperature", 1, 8), _axis("weight", 0.2, 4, log=True)
+SPACES: dict[str, tuple[Axis, ...]] = {
+    "cross-entropy": (),
+    "label smoothing": (_axis("smoothing", 0.02, 0.4),),
+    "TOAST": (_axis("medoid-weight", 0.05, 0.7), _axis("past-weight", 0.2, 4, log=True)),
+    "OLS": (_axis("weight", 0.2, 0.9),),
+    "Tf-KD": (_axis("weight", 0.05, 0.9), _axis("temperature", 5, 40)),
+    "Tf-KD self": (_axis("weight", 0.1, 0.95), HEAT),
+    "CS-KD": (WEIGHT, HEAT),
+    "PS-KD": (_axis("final-weight", 0.2, 1),),
+    "DLB": (WEIGHT, HEAT),
+    "BAKE": (WEIGHT, _axis("ensemble", 0.1, 0.9)),
+    "BYOT": (_axis("weight", 0.05, 0.9), HEAT),
 }
 
 
@@ -56,21 +44,16 @@ def trials(arm: str, base: TrainConfig) -> list[TrainConfig]:
     Args:
         arm: a name of `SPACES`; base: everything else, the data included.
     """
-    space, method = {**SHARED, **SPACES[arm]}, ARMS[arm]
-    points = qmc.Sobol(len(space), seed=0).random_base2(int(math.log2(TRIALS)))
-    found = [replace(base, method=method)]
-    for point in points:
-        pairs = zip(space.items(), point, strict=True)
-        values = {name: axis.at(share) for (name, axis), share in pairs}
-        shared = {name: values.pop(name) for name in SHARED}
-        found.append(replace(base, method=replace(method, **values), **shared))  # type: ignore[arg-type]
-    return found
+    plain = replace(base, method=ARMS[arm])
+    points = drawn((*SHARED, *SPACES[arm]), "sobol", TRIALS, seed=0)
+    return [plain, *(with_point(plain, point) for point in points)]
 
 
 def settings_of(config: TrainConfig, arm: str) -> dict[str, float]:
-    """What of a run was searched for."""
-    mine = {name: float(getattr(config.method, name)) for name in SPACES[arm]}
-    return {name: float(getattr(config, name)) for name in SHARED} | mine
+    """What of a run was searched for, by the names of the axes."""
+    mine = {axis.name: config.method for axis in SPACES[arm]}
+    owners = {axis.name: config for axis in SHARED} | mine
+    return {name: float(getattr(owner, name.replace("-", "_"))) for name, owner in owners.items()}
 
 
 def chosen(table: pd.DataFrame) -> pd.DataFrame:

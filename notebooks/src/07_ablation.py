@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from toastlab import plots
 from toastlab.compare import interval
-from toastlab.sweep import AXES, SEEDS, grid_fingerprints, load_table, look_up, points
+from toastlab.ablation import AXES, SEEDS, grid_fingerprints, load_table, look_up, points
 
 table = load_table(grid_fingerprints())
 print(f"{len(points())} settings x {len(SEEDS)} seeds = {len(table)} stored runs")
@@ -22,7 +22,7 @@ for name, values in AXES.items():
     print(f"{name:19s}", *values)
 
 # %% [markdown]
-# Each row is a real run of a small network on 2,000 images over 30 epochs, made by `toastlab sweep`
+# Each row is a real run of a small network on 2,000 images over 30 epochs, made by `toastlab ablation`
 # and checked against the settings of this very code. Where a weight is 0, the temperature behind it
 # has no effect, and the setting is stored once.
 #

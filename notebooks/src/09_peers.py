@@ -112,10 +112,14 @@ noisy[["method", "mean", "low", "high", "p_holm", "verdict"]].round(3).reset_ind
 # *validation* split is trained again with other seeds; the test split is read once, at the end.
 
 # %%
-print(f"{TRIALS + 1} trials for each of {len(SPACES)} methods; shared by all:", *SHARED)
+def said(axes):
+    ranges = (f"{a.name} {a.low:g} to {a.high:g}{' (log)' if a.log else ''}" for a in axes)
+    return "; ".join(ranges) or "nothing of its own"
+
+
+print(f"{TRIALS + 1} trials for each of {len(SPACES)} methods; all share: {said(SHARED)}")
 for name, space in SPACES.items():
-    ranges = (f"{k} {r.low:g} to {r.high:g}{' (log)' if r.log else ''}" for k, r in space.items())
-    print(f"{name:16s}", "; ".join(ranges) or "nothing of its own")
+    print(f"{name:16s}", said(space))
 
 # %%
 tuned = select(table, part="tuned", model="mlp")
@@ -195,8 +199,8 @@ wrong.round(1)
 
 # %%
 for c in CLAIMS:
-    said = findings(table, c).verdict.tolist() if c.others else []
-    print(f"{judgement(said):14s} {c.title} ({said.count('better')} of {len(said)} clearly)")
+    words = findings(table, c).verdict.tolist() if c.others else []
+    print(f"{judgement(words):14s} {c.title} ({words.count('better')} of {len(words)} clearly)")
 
 # %% [markdown]
 # ## Exercises

@@ -135,6 +135,18 @@ def test_a_run_that_diverges_does_not_end_the_sweep(tmp_path: Path) -> None:
     assert Done(0, {}, 0, None).aim == 0
 
 
+def test_the_command_names_what_diverged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["--seeds", "1", "--workers", "1", "--axis", "learning-rate", "1e30"]
+    cli.main(["sweep", "toast", *FAST, *words])
+    out = capsys.readouterr().out
+    assert re.search(r"1e\+30 *│ *diverged", out)
+    assert "1 runs diverged" in out
+    assert len(pd.read_csv("sweep.csv")) == 1
+
+
 def test_the_name_of_the_table_is_checked_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

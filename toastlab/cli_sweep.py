@@ -129,7 +129,7 @@ def _show(what: Sweep, done: list[Done], table: Any, out: str) -> None:
     axes, screen = [axis.name for axis in what.axes], console()
     rows = ranking(table, axes)
     shown = rows[axes].astype(str)
-    shown["val top-1 %"] = [f"{100 * x:.1f}" for x in rows["mean"]]
+    shown["val top-1 %"] = [f"{100 * x:.1f}" if x == x else "diverged" for x in rows["mean"]]
     shown["95 % interval"] = [
         f"[{100 * low:.1f}, {100 * high:.1f}]" if low == low else ""  # NaN: one seed
         for low, high in zip(rows["low"], rows["high"], strict=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from toastlab.claims import CLAIMS, Claim, evidence, judgement, page
+from toastlab.claims import CLAIMS, Claim, evidence, judgement, overview, page
 from toastlab.compare import ARMS
 from toastlab.data import DataConfig, load
 from toastlab.peers import (
@@ -101,6 +101,12 @@ def test_the_committed_page_is_what_the_table_says() -> None:
     committed = Path(__file__).parents[1] / "docs" / "claims.md"
     assert committed.read_text(encoding="utf-8") == page(load_peers()), "run `toastlab claims`"
     assert len(CLAIMS) >= 6
+
+
+def test_the_readme_shows_the_stored_comparison() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    for line in overview(load_peers(), "mlp").splitlines():
+        assert line in readme
 
 
 @pytest.mark.parametrize("arm", SPACES)

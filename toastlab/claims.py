@@ -211,3 +211,36 @@ def _costs(table: pd.DataFrame) -> list[str]:
                 f"| {ratio.total_passes.mean():.2f} | {ratio.total_steps.mean():.2f} |"
             )
     return lines
+
+
+def overview(table: pd.DataFrame, model: str) -> str:
+    """Markdown: every method's top-1 under each noise rate and budget, in per cent.
+
+    Args:
+        table: as of `peers.load_peers`.
+    """
+    lines = [
+        "| method | passes a new sample | " + " | ".join(NOISE) + " | 20 % noise, equal samples "
+        "| 20 % noise, tuned |",
+        "|---|---|" + "---|" * (len(NOISE) + 2),
+    ]
+    rows = select(table, model=model)
+    for method in ARMS:
+        plain = select(rows, (method,), part="defaults")
+        at = {name: select(plain, budget="images", setting=name) for name in NOISE}
+        more = select(plain, budget="samples", setting="20 % noise")
+        tuned = select(rows, (method,), part="tuned", setting="20 % noise")
+        base = select(rows, (BASELINE,), part="defaults", budget="samples", setting="20 % noise")
+        ratio = more.total_passes.mean() / base.total_passes.mean()
+        cells = [_percent(part) for part in (*at.values(), more, tuned)]
+        lines.append(f"| {method} | {ratio:.3g} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _percent(rows: pd.DataFrame) -> str:
+    """Mean ± deviation over the seeds; empty where nothing was run."""
+    return (
+        ""
+        if rows.empty
+        else f"{100 * rows.test_top1.mean():.1f} ± {100 * rows.test_top1.std():.1f}"
+    )

@@ -16,6 +16,7 @@ from typing import Any
 STEADY = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 HERE = Path(__file__).parent
 WIDGET = "application/vnd.jupyter.widget-view+json"
+LARGE = {"03": "medoids.png", "10": "map.png"}  # pictures that the README shows large
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 
 
@@ -85,8 +86,9 @@ def main(begin: str = "") -> None:
         target = HERE / f"{source.stem}.ipynb"
         nbformat.write(book, target)
         thumbnail(book, HERE / "pictures" / f"{source.stem}.png")
-        if source.stem.startswith("03"):  # the README's picture
-            thumbnail(book, HERE / "pictures" / "medoids.png", (900, 600))
+        for begin_of, name in LARGE.items():
+            if source.stem.startswith(begin_of):
+                thumbnail(book, HERE / "pictures" / name, (900, 700))
         size = target.stat().st_size / 1e6
         print(f"{target.name}: {time.perf_counter() - start:.0f} s, {size:.1f} MB")
 

@@ -14,6 +14,7 @@ from toastlab.peers import (
     MORE_SEEDS,
     NETWORKS,
     NOISE,
+    PAIRWISE,
     PARTS,
     SEEDS,
     TUNED,
@@ -52,6 +53,9 @@ def test_the_stored_comparison_is_whole() -> None:
     tuned = select(table, part="tuned")
     assert tuned.groupby(["model", "setting", "method"]).seed.nunique().min() >= SEEDS
     assert set(tuned.method) == set(SPACES)
+    pairwise = select(table, part="pairwise", setting=PAIRWISE)
+    assert pairwise.groupby(["model", "method"]).seed.nunique().min() >= SEEDS
+    assert set(pairwise.method) == set(ARMS)
     assert set(select(table, part="augmented").method) == set(AUGMENTED_ARMS)
 
 

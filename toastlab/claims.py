@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from toastlab.compare import ARMS, BASELINE, differences, holm, interval, verdict
-from toastlab.peers import AUGMENTED, NOISE, TUNED, select
+from toastlab.peers import AUGMENTED, NOISE, PAIRWISE, TUNED, select
 from toastlab.tuning import TRIALS
 
 TOAST = "TOAST"
@@ -219,20 +219,18 @@ def overview(table: pd.DataFrame, model: str) -> str:
     Args:
         table: as of `peers.load_peers`.
     """
-    lines = [
-        "| method | passes a new sample | " + " | ".join(NOISE) + " | 20 % noise, equal samples "
-        "| 20 % noise, tuned |",
-        "|---|---|" + "---|" * (len(NOISE) + 2),
-    ]
+    columns = [*NOISE, PAIRWISE, "20 % noise, equal samples", "20 % noise, tuned"]
+    lines = [f"| method | passes a new sample | {' | '.join(columns)} |", "|---|---|" + "---|" * 6]
     rows = select(table, model=model)
     for method in ARMS:
         plain = select(rows, (method,), part="defaults")
-        at = {name: select(plain, budget="images", setting=name) for name in NOISE}
+        at = [select(plain, budget="images", setting=name) for name in NOISE]
+        at += [select(rows, (method,), part="pairwise")]
         more = select(plain, budget="samples", setting="20 % noise")
         tuned = select(rows, (method,), part="tuned", setting="20 % noise")
         base = select(rows, (BASELINE,), part="defaults", budget="samples", setting="20 % noise")
         ratio = more.total_passes.mean() / base.total_passes.mean()
-        cells = [_percent(part) for part in (*at.values(), more, tuned)]
+        cells = [_percent(part) for part in (*at, more, tuned)]
         lines.append(f"| {method} | {ratio:.3g} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

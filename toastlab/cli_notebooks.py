@@ -54,8 +54,8 @@ def peers(
 
     Args:
         models: mlp takes about an hour on two cores, resnet-small one and a half.
-        parts: defaults (of every source), augmented (Cutout, Mixup, CutMix), tuned (on validation,
-            the same number of trials for every method).
+        parts: defaults (of every source), pairwise (noise), augmented (Cutout, Mixup, CutMix),
+            tuned (on validation, the same number of trials for every method).
         seeds: How many seeds.
         more_seeds: How many of the headline methods: cross-entropy, label smoothing, DLB, TOAST.
         store: Folder of runs; what is there is not trained again.

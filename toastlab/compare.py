@@ -212,7 +212,8 @@ def _tensors(thing: object) -> list[torch.Tensor]:
 def tidy(done: Sequence[tuple[Job, Run]]) -> pd.DataFrame:
     """One row per run: setting, method, seed, the last epoch's metrics, and of the whole run
 
-    - `seconds`, `total_passes`, `total_gradients`, `total_steps`, a teacher's included,
+    - `seconds`, `total_passes`, `total_gradients`, `total_steps`, `images_per_second` (passed), a
+      teacher's included, and on a CUDA device `peak_memory` in MiB,
     - `temperature`, fitted on the validation split, with `test_nll_scaled`, `test_ece_scaled`,
     - `best_minus_last`: what choosing the best test epoch would add to top-1, a common mistake.
     """
@@ -224,7 +225,7 @@ def _row(job: Job, run: Run) -> dict[str, object]:
     logits = {k: torch.from_numpy(v) for k, v in said.items()}
     heat = fit_temperature(logits["val_logits"], logits["val_labels"])
     scaled = evaluate(logits["test_logits"] / heat, logits["test_labels"])
-    totals = {f"total_{k}": float(metrics[k].sum()) for k in COSTS if k in metrics}
+    totals = {f"total_{k}": float(metrics[k].sum()) for k in COSTS}
     return {
         "setting": job.setting,
         "method": job.arm,
@@ -233,6 +234,7 @@ def _row(job: Job, run: Run) -> dict[str, object]:
         **run.last,
         "seconds": float(metrics.train_seconds.sum()),
         **totals,
+        "images_per_second": totals["total_passes"] / float(metrics.train_seconds.sum()),
         "temperature": heat,
         "test_nll_scaled": scaled["nll"],
         "test_ece_scaled": scaled["ece"],

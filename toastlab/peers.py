@@ -28,6 +28,7 @@ from toastlab.tuning import SPACES, chosen, settings_of, trials
 log = logging.getLogger(__name__)
 
 NOISE = {"clean labels": 0.0, "20 % noise": 0.2, "40 % noise": 0.4}
+PAIRWISE = "20 % pairwise noise"  # every flipped label goes to the next class
 TUNED = ("clean labels", "20 % noise")  # where the hyperparameters are searched for
 # Augmentations that the source says TOAST combines with, under those same settings
 AUGMENTED = {
@@ -52,7 +53,7 @@ NETWORKS: dict[str, TrainConfig] = {
         evaluate_every=4,
     ),
 }
-PARTS = ("defaults", "augmented", "tuned")
+PARTS = ("defaults", "pairwise", "augmented", "tuned")
 KEPT = ("part", "model", "budget", "setting", "method", "seed", "run")
 CURVES = ("test_top1", "test_nll", "test_ece", "under_trained", "carried_share")
 TABLES = ("rows", "trials", "curves")
@@ -82,6 +83,8 @@ def entries(model: str, seeds: int = SEEDS, more: int = MORE_SEEDS) -> list[Entr
         if more > seeds:
             jobs += plan(list(HEADLINE), more - seeds, replace(at, seed=seeds), noise)
         found += [Entry("defaults", budget, job) for job in jobs]
+    pairwise = {PAIRWISE: replace(base.data, noise="pairwise", noise_rate=0.2)}
+    found += [Entry("pairwise", "images", job) for job in plan(list(ARMS), seeds, base, pairwise)]
     for name, augment in AUGMENTED.items():
         settings = {f"{setting}, {name}": noise[setting] for setting in TUNED}
         jobs = plan(list(AUGMENTED_ARMS), seeds, replace(base, augment=augment), settings)

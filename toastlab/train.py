@@ -104,6 +104,8 @@ def train(
         teacher = (before.weights, before.metrics)
     with devices.reproducible(config.seed, config.threads, place):
         dataset = load(config.data, place) if dataset is None else dataset.to(place)
+        if place.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(place)
         run = _Run(config, dataset, model, place)
         if teacher is not None:
             run.teach(*teacher)
@@ -229,6 +231,8 @@ class _Run:
         row |= {"carried_share": float(carried) / images_seen, "images": images_seen}
         row |= {name: float(self.steps * each) for name, each in costs.items()}
         row["train_seconds"] = time.perf_counter() - started
+        if self.device.type == "cuda":
+            row["peak_memory"] = torch.cuda.max_memory_allocated(self.device) / 2**20
         if epoch == 0:
             row |= {name: row[name] + spent for name, spent in self.before.items()}
         if not (math.isfinite(row["loss"]) and self._finite()):

@@ -16,7 +16,7 @@ import pandas as pd
 from toastlab import plots
 from toastlab.claims import CLAIMS, PEERS, Claim, evidence, findings, judgement
 from toastlab.compare import ARMS, BASELINE, differences, extra_bytes
-from toastlab.peers import NOISE, load_peers, select
+from toastlab.peers import NOISE, PAIRWISE, load_peers, select
 from toastlab.tuning import SHARED, SPACES, TRIALS
 
 table = load_peers()
@@ -43,14 +43,16 @@ print("seeds:", ", ".join(f"{name} {n}" for name, n in seeds.items()))
 costs = select(plain, setting="clean labels").groupby(["method", "budget"], sort=False)[
     ["total_passes", "total_gradients", "total_steps"]
 ].mean()
+passes = costs.total_passes.unstack()["images"]
+print(f"equal images: passes differ by at most {100 * (passes.max() / passes.min() - 1):.0f} %")
 costs = (costs.unstack() / 1000).round(1).swaplevel(axis=1)[["images", "samples"]]
-costs["extra memory, KB"] = [round(extra_bytes(ARMS[m], 6000, 10, 128) / 1024) for m in costs.index]
-print(costs["images"].round(0).astype(int).describe().loc[["min", "max"]].to_string())
+costs["extra memory, KiB"] = [round(extra_bytes(ARMS[m], 6000, 10, 128) / 1024) for m in costs.index]
 costs
 
 # %% [markdown]
 # In thousands: images through the network, those with a gradient, optimiser steps; and what a method
-# keeps on the device beside network and data (networks of its own not counted).
+# keeps on the device beside network and data (networks of its own not counted). Seconds, images per
+second and, on a CUDA device, peak memory stand in the rows too (`seconds`, `images_per_second`).
 #
 # ## Against cross-entropy
 #
@@ -75,6 +77,16 @@ plots.forest(gaps, "top-1 points")
 # %%
 columns = ["method", "mean", "low", "high", "boot_low", "boot_high", "p", "p_holm", "seeds"]
 gaps[gaps.setting == "20 % noise"][columns].round(3).reset_index(drop=True)
+
+# %% [markdown]
+# Pairwise noise, where every flipped label goes to the next class, is harder: a class's wrong labels
+# agree with each other.
+
+# %%
+pairwise = select(table, part="pairwise", model="mlp")
+gaps = against(pairwise, (PAIRWISE,))
+print(plots.describe_forest(gaps, "top-1 points"))
+plots.forest(gaps, "top-1 points")
 
 # %% [markdown]
 # ## With equal samples

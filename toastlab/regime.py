@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from toastlab.augment import AugmentConfig
-from toastlab.compare import ARMS, BASELINE, CAREFUL, Job, differences, holm, run_all
+from toastlab.compare import ARMS, BASELINE, CAREFUL, Job, holm, interval, paired_p, run_all
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig
 from toastlab.errors import DataError
@@ -145,15 +145,15 @@ def gains(table: pd.DataFrame, method: str, measure: str) -> pd.DataFrame:
         The columns of `AXES`; gain, low, high (positive is better, whatever the measure; 95 % t
         interval, paired over the seeds); p and p_holm (Holm's correction over all cells).
     """
-    both = table[table.method.isin([BASELINE, method])].copy()
-    both["setting"] = list(zip(*(both[name] for name in AXES), strict=True))
-    gaps = differences(both, measure)
     sign = 1 if LARGER_IS_BETTER[measure] else -1
-    ends = (sign * gaps[["low", "high"]]).to_numpy()
-    found = pd.DataFrame(gaps.setting.tolist(), columns=list(AXES))
-    return found.assign(
-        gain=sign * gaps["mean"], low=ends.min(1), high=ends.max(1), p=gaps.p, p_holm=holm(gaps.p)
-    )
+    value = table.set_index([*AXES, "seed"])[measure]
+    own, base = (value[(table.method == name).to_numpy()] for name in (method, BASELINE))
+    pairs = sign * (own - base).dropna()
+    rows = []
+    for cell, pair in pairs.groupby(list(AXES), sort=False):
+        rows.append((*cell, *interval(pair.tolist()), paired_p(pair.tolist())))
+    found = pd.DataFrame(rows, columns=[*AXES, "gain", "low", "high", "p"])
+    return found.assign(p_holm=holm(found.p))
 
 
 def summary(table: pd.DataFrame, methods: Sequence[str] = METHODS[1:]) -> pd.DataFrame:

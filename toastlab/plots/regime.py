@@ -5,12 +5,15 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import TwoSlopeNorm
+from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from toastlab.plots.curves import measure
-from toastlab.plots.style import DASHES, FLAG, MARKERS, PALETTE, new_figure, style
+from toastlab.plots.style import DASHES, MARKERS, PALETTE, new_figure, style
 
+# between orange and blue, which everybody can tell apart
+COLOURS = LinearSegmentedColormap.from_list("gain", ["#b34700", "#f6f6f6", "#015b91"])
 ROWS, COLUMNS = ("per_class", "noise_rate"), ("augmented", "epochs")
 
 
@@ -56,16 +59,15 @@ def _map(
     labelled: bool,
 ) -> None:
     label, factor = measure(column)
-    grid = factor * table.pivot(index=list(ROWS), columns=list(COLUMNS), values="gain")
-    clear = table.assign(clear=(table.low > 0) | (table.high < 0))
-    seen = clear.pivot(index=list(ROWS), columns=list(COLUMNS), values="clear").to_numpy()
-    values = grid.to_numpy()
+    table = table.assign(clear=(table.low > 0) | (table.high < 0))
+    grid = _grid(table, "gain")
+    seen, values = _grid(table, "clear").to_numpy(), factor * grid.to_numpy()
     # the colours saturate at the 90th percentile, or one cell would leave all others pale
     most = max(1e-9, float(np.quantile(np.abs(values), 0.9)))
     axis.set_facecolor("#c9c9c9")
     axis.imshow(
         np.ma.masked_where(~seen.astype(bool), values),
-        cmap="PuOr",
+        cmap=COLOURS,
         norm=TwoSlopeNorm(0, -most, most),
         aspect="auto",
     )
@@ -78,18 +80,26 @@ def _map(
     if chosen is not None:
         column_at, row_at = (tuple(float(chosen[n]) for n in names) for names in (COLUMNS, ROWS))
         spot = (columns.index(column_at), rows.index(row_at))
-        axis.plot(*spot, "s", ms=24, mfc="none", mec=FLAG, mew=2.5)
-    ticks = [f"{e:g}{' aug.' if a else ''}" for a, e in columns]
-    axis.set_xticks(range(len(ticks)), ticks, fontsize=8)
+        corner = (spot[0] - 0.5, spot[1] - 0.5)
+        frame = {"fill": False, "edgecolor": "black", "linewidth": 2.5, "zorder": 5}
+        axis.add_patch(Rectangle(corner, 1, 1, **frame))
+    axis.set_xticks(range(len(columns)), [f"{epochs:g}" for _, epochs in columns], fontsize=8)
     names = [f"{10 * n:g}, {100 * e:g} %" for n, e in rows] if labelled else []
     axis.set_yticks(range(len(grid)) if labelled else [], names, fontsize=8)
     for line in range(3, len(grid), 3):
         axis.axhline(line - 0.5, color="white", linewidth=2.5)
     axis.axvline(2.5, color="white", linewidth=2.5)
-    axis.set(xlabel="epochs", title=f"Gain in {label}")
+    unit = label.replace("(%)", "(points)")
+    axis.set(xlabel="epochs; right half: augmented", title=f"Gain in {unit}")
     if labelled:
         axis.set_ylabel("training images, noise")
     axis.grid(False)
+
+
+def _grid(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A column over rows and columns of the map, in rising order."""
+    found = table.pivot(index=list(ROWS), columns=list(COLUMNS), values=column)
+    return found.sort_index().sort_index(axis=1)
 
 
 def _curves(axis: Axes, curves: pd.DataFrame, column: str) -> None:

@@ -1,5 +1,6 @@
 """The regime map: pick a method and a cell; see the maps, and the cell's curves."""
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from toastlab.compare import BASELINE
@@ -17,6 +18,7 @@ class RegimePanel(Panel):
 
     def __init__(self, method: str = "TOAST") -> None:
         self.rows, self.curves = load_regime("rows"), load_regime("curves")
+        self.gains: dict[str, dict[str, pd.DataFrame]] = {}  # method -> measure -> cells
         methods = [m for m in METHODS if m != BASELINE]
         controls = {
             "method": choice("method", methods, method, "compared with cross-entropy"),
@@ -38,7 +40,9 @@ class RegimePanel(Panel):
     def draw(self) -> tuple[Figure, str]:
         """The three maps of the method, and the curves of the cell."""
         method, cell = str(self.controls["method"].value), self.cell()
-        found = {name: gains(self.rows, method, name) for name in MEASURES}
+        if method not in self.gains:
+            self.gains[method] = {name: gains(self.rows, method, name) for name in MEASURES}
+        found = self.gains[method]
         curves = self.curves[self.curves.method.isin([BASELINE, method])]
         for name, value in vars(cell).items():
             curves = curves[curves[name] == value]

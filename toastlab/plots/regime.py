@@ -81,8 +81,8 @@ def _map(
         column_at, row_at = (tuple(float(chosen[n]) for n in names) for names in (COLUMNS, ROWS))
         spot = (columns.index(column_at), rows.index(row_at))
         corner = (spot[0] - 0.5, spot[1] - 0.5)
-        frame = {"fill": False, "edgecolor": "black", "linewidth": 2.5, "zorder": 5}
-        axis.add_patch(Rectangle(corner, 1, 1, **frame))
+        frame = Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=2.5, zorder=5)
+        axis.add_patch(frame)
     axis.set_xticks(range(len(columns)), [f"{epochs:g}" for _, epochs in columns], fontsize=8)
     names = [f"{10 * n:g}, {100 * e:g} %" for n, e in rows] if labelled else []
     axis.set_yticks(range(len(grid)) if labelled else [], names, fontsize=8)

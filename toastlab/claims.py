@@ -186,9 +186,13 @@ def page(table: pd.DataFrame) -> str:
             lines.append(
                 f"| {row['model']} | {row['part']} | {row['setting']} "
                 f"| {claim.first} - {row['method']} | {mean:+.1f} [{low:+.1f}, {high:+.1f}] "
-                f"| {row['p_holm']:.3f} | {row['seeds']} | {row['verdict']} |"
+                f"| {_small(row['p_holm'])} | {row['seeds']} | {row['verdict']} |"
             )
     return "\n".join(lines) + "\n"
+
+
+def _small(p: float) -> str:
+    return "< 0.001" if p < 0.0005 else f"{p:.3f}"
 
 
 def _costs(table: pd.DataFrame) -> list[str]:

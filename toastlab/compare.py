@@ -215,6 +215,7 @@ def tidy(done: Sequence[tuple[Job, Run]]) -> pd.DataFrame:
     - `seconds`, `total_passes`, `total_gradients`, `total_steps`, `images_per_second` (passed), a
       teacher's included, and on a CUDA device `peak_memory` in MiB,
     - `temperature`, fitted on the validation split, with `test_nll_scaled`, `test_ece_scaled`,
+    - `early_top1`: test top-1 of the epoch that is best on validation, early stopping's answer,
     - `best_minus_last`: what choosing the best test epoch would add to top-1, a common mistake.
     """
     return pd.DataFrame([_row(job, run) for job, run in done])
@@ -238,6 +239,7 @@ def _row(job: Job, run: Run) -> dict[str, object]:
         "temperature": heat,
         "test_nll_scaled": scaled["nll"],
         "test_ece_scaled": scaled["ece"],
+        "early_top1": float(metrics.test_top1[metrics.val_top1.idxmax()]),
         "best_minus_last": float(metrics.test_top1.max() - metrics.test_top1.iloc[-1]),
     }
 
@@ -271,7 +273,8 @@ def differences(table: pd.DataFrame, metric: str, baseline: str = BASELINE) -> p
         base = table[(table.setting == setting) & (table.method == baseline)]
         if method == baseline:
             continue
-        pair = group.set_index("seed")[metric] - base.set_index("seed")[metric]
+        own = group.set_index("seed")[metric]
+        pair = own - base.set_index("seed")[metric].reindex(own.index)
         if base.empty or pair.isna().any():
             raise DataError(
                 f"{baseline!r} has not run with the seeds of {method!r} on {setting!r}."

@@ -239,7 +239,7 @@ def _row(job: Job, run: Run) -> dict[str, object]:
         "temperature": heat,
         "test_nll_scaled": scaled["nll"],
         "test_ece_scaled": scaled["ece"],
-        "early_top1": float(metrics.test_top1[metrics.val_top1.idxmax()]),
+        "early_top1": float(metrics.test_top1.iloc[int(np.nanargmax(metrics.val_top1))]),
         "best_minus_last": float(metrics.test_top1.max() - metrics.test_top1.iloc[-1]),
     }
 

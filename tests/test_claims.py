@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -166,3 +167,20 @@ def test_evidence_pairs_only_seeds_that_both_have() -> None:
     gaps = evidence(table, Claim("", "", "TOAST", ("DLB",)))
     assert gaps.seeds.tolist() == [3]
     assert gaps["mean"].tolist() == pytest.approx([0.11])
+
+
+def test_verdicts_are_by_the_corrected_p() -> None:
+    random = np.random.default_rng(1)
+    rows = []
+    for other, gap in (("A", 0.03), ("B", 0.01), ("C", 0.0)):
+        for seed in range(5):
+            rows += [("TOAST", seed, 0.8), (other, seed, 0.8 - gap + random.normal(0, 0.008))]
+    table = pd.DataFrame(rows, columns=["method", "seed", "test_top1"]).drop_duplicates()
+    gaps = evidence(table.assign(setting="x"), Claim("", "", "TOAST", ("A", "B", "C")))
+    assert (gaps.p_holm >= gaps.p).all()
+    assert gaps.p_holm.iloc[0] == pytest.approx(3 * gaps.p.iloc[0])
+    clear = gaps.p_holm < 0.05
+    assert (gaps.verdict[clear] == "better").all()
+    assert (gaps.verdict[~clear] == "within seed noise").all()
+    assert clear.any()
+    assert not clear.all()

@@ -97,4 +97,6 @@ def test_readme_lists_it_with_a_picture_and_its_minutes(book: Path) -> None:
 def test_small_enough() -> None:
     stored = [*BOOKS, *(ROOT / "data" / "runs").rglob("*"), *(ROOT / "data").glob("*.*")]
     stored += (FOLDER / "pictures").glob("*.png")
-    assert sum(p.stat().st_size for p in stored if p.is_file()) < 25e6
+    tables = [*(ROOT / "data" / "peers").iterdir(), *(ROOT / "data" / "regime").iterdir()]
+    assert sum(p.stat().st_size for p in [*stored, *tables] if p.is_file()) < 25e6
+    assert sum(p.stat().st_size for p in tables) < 5e6

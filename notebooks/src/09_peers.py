@@ -114,7 +114,8 @@ noisy = percent[percent.setting == "20 % noise"]
 noisy[["method", "mean", "low", "high", "p_holm", "verdict"]].round(3).reset_index(drop=True)
 
 # %% [markdown]
-# Positive: TOAST is ahead. The lines above count over which peers it is better or worse.
+# Positive: TOAST is ahead. *Better* and *worse* mean a corrected p below 0.05; the lines above count
+# them.
 #
 # ## With tuned settings
 #

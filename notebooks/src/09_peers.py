@@ -179,7 +179,7 @@ shown = [BASELINE, "label smoothing", "DLB", "TOAST", "TOAST careful"]
 frames = {name: [curves[curves.method == name]] for name in shown}
 measures = ("under_trained", "test_top1", "test_nll")
 print(plots.describe_learning_curves(frames, measures))
-plots.learning_curves(frames, measures)
+plots.learning_curves(frames, measures, "line: mean of the seeds")
 
 # %% [markdown]
 # A network that gets *all* samples right has learnt the wrong labels too; its NLL tells. And with clean

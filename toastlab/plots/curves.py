@@ -37,13 +37,16 @@ def _stack(frames: Sequence[pd.DataFrame], column: str) -> tuple[np.ndarray, np.
 
 
 def learning_curves(
-    frames: Mapping[str, Sequence[pd.DataFrame]], columns: Sequence[str] = ("test_top1", "test_nll")
+    frames: Mapping[str, Sequence[pd.DataFrame]],
+    columns: Sequence[str] = ("test_top1", "test_nll"),
+    note: str = "",
 ) -> Figure:
     """Mean over seeds as a line, smallest to largest seed as a band, one panel per column.
 
     Args:
         frames: method -> one table of epochs per seed, as `Result.metrics`.
         columns: such as "test_top1", "val_ece", "carried_share".
+        note: what a line is, where it is no seed.
     """
     with style():
         figure = new_figure(4.8 * len(columns), 3.6)
@@ -76,6 +79,7 @@ def learning_curves(
                     )
             axis.set(xlabel="epoch", ylabel=label, title=label[0].upper() + label[1:])
         band = f"line: mean of {seeds} seeds, band: all of them" if seeds > 1 else "one seed"
+        band = note or band
         figure.legend(
             *axes[0].get_legend_handles_labels(),
             loc="outside lower center",

@@ -6,7 +6,7 @@ A setting has the name that it has on the command line: `learning-rate`, `data.n
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Any, get_type_hints
 
@@ -22,7 +22,15 @@ Point = dict[str, Value]
 
 PARTS = ("data", "augment")  # settings of these are written with the part's name and a dot
 # What the sweep itself sets, or what changes nothing in what is learned.
-NOT_SWEPT = ("seed", "threads", "record", "data.path", "data.workers", "data.stream")
+NOT_SWEPT = (
+    "seed",
+    "threads",
+    "record",
+    "evaluate-every",
+    "data.path",
+    "data.workers",
+    "data.stream",
+)
 DIGITS = 6  # significant, of drawn values: readable, and the same run name on every machine
 
 
@@ -85,7 +93,7 @@ def settings(config: TrainConfig) -> dict[str, type]:
     for prefix, part in parts:
         kinds = get_type_hints(type(part))
         for field in fields(part):
-            if not is_dataclass(getattr(part, field.name)):
+            if kinds[field.name] in (int, float, str, bool):  # no tuples, no parts
                 found[prefix + field.name.replace("_", "-")] = kinds[field.name]
     return {name: kind for name, kind in found.items() if name not in NOT_SWEPT}
 

@@ -15,6 +15,7 @@ from toastlab import plots
 from toastlab.dynamics import Dynamics
 from toastlab.dynamics import data_map as frame_of
 from toastlab.metrics import reliability_bins
+from toastlab.plots.style import headline, new_figure
 
 
 def curves(seeds: int = 3) -> dict[str, list[pd.DataFrame]]:
@@ -139,3 +140,16 @@ def test_no_figure_is_left_with_pyplot() -> None:
     plots.data_map(samples())
     plots.learning_curves(curves())
     assert plt.get_fignums() == before
+
+
+@pytest.mark.parametrize("width", [3.0, 5.8, 10.4])
+def test_a_headline_stays_within_its_figure(width: float) -> None:
+    figure = new_figure(width, 3)
+    figure.subplots()
+    text = "Reliability: the gap to the line is over-confidence (//) or under-confidence (..)"
+    headline(figure, text)
+    figure.draw_without_rendering()
+    title = figure._suptitle  # type: ignore[attr-defined]
+    box = title.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+    assert title.get_text().replace("\n", " ") == text

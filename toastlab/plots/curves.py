@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from toastlab.plots.style import DASHES, FLAG, MARKERS, PALETTE, new_figure, style
+from toastlab.plots.style import DASHES, FLAG, MARKERS, PALETTE, headline, new_figure, style
 
 NAMES = {
     "top1": "top-1 accuracy",
@@ -133,7 +133,7 @@ def forest(table: pd.DataFrame, unit: str) -> Figure:
             axis.set_yticks(range(len(part)), list(part["method"]))
             axis.set_ylim(len(part) - 0.5, -0.5)
             axis.set(xlabel=f"difference to cross-entropy ({unit})", title=setting)
-        figure.suptitle("Hollow: within seed noise (95 % interval holds 0)", fontsize=10)
+        headline(figure, "Hollow: within seed noise (95 % interval holds 0)")
     return figure
 
 

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from toastlab.dynamics import variability_bound
 from toastlab.metrics import Bins
-from toastlab.plots.style import FLAG, PALETTE, new_figure, style
+from toastlab.plots.style import FLAG, PALETTE, headline, new_figure, style
 
 MOST_POINTS = 6000
 
@@ -120,10 +120,9 @@ def reliability(entries: Mapping[str, Bins]) -> Figure:
             below.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
         grid[0, 0].set_ylabel("accuracy")
         grid[1, 0].set_ylabel("share")
-        figure.suptitle(
+        headline(
+            figure,
             "Reliability: the gap to the line is over-confidence (//) or under-confidence (..)",
-            fontsize=11,
-            fontweight="bold",
         )
     return figure
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from toastlab.plots.style import FLAG, PALETTE, new_figure, show_image, style
+from toastlab.plots.style import FLAG, PALETTE, headline, new_figure, show_image, style
 
 MOST_CLASSES = 20
 
@@ -111,7 +111,7 @@ def sample_gallery(
         axis.set(xticks=[], yticks=[])
         axis.axis("off")
         framed = "; framed: label flipped on purpose" if any(flagged) else ""
-        figure.suptitle(title + framed, fontweight="bold", fontsize=11)
+        headline(figure, title + framed)
     return figure
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from toastlab.plots.curves import measure
-from toastlab.plots.style import DASHES, MARKERS, PALETTE, new_figure, style
+from toastlab.plots.style import DASHES, MARKERS, PALETTE, headline, new_figure, style
 
 # between orange and blue, which everybody can tell apart
 COLOURS = LinearSegmentedColormap.from_list("gain", ["#b34700", "#f6f6f6", "#015b91"])
@@ -44,10 +44,8 @@ def regime_view(
             figure.legend(
                 *axes[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2
             )
-        figure.suptitle(
-            f"{method} against cross-entropy. Blue: better; orange: worse; grey: within seed noise",
-            fontsize=11,
-        )
+        colours = "blue: better, orange: worse, grey: within seed noise"
+        headline(figure, f"{method} against cross-entropy; {colours}")
     return figure
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -57,6 +58,12 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Picture(figsize=(width, height), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def headline(figure: Figure, text: str) -> None:
+    """A title over the whole figure, in as many lines as its width needs."""
+    per_line = int(10.5 * figure.get_figwidth())  # characters of this size, bold, on an inch
+    figure.suptitle(textwrap.fill(text, per_line), fontsize=11, fontweight="bold")
 
 
 def to_png(figure: Figure, dpi: int = 110) -> bytes:

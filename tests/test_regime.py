@@ -1,5 +1,6 @@
 """The regime map: its cells, gains, figure, panel, and the stored runs."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -140,3 +141,11 @@ def test_panel_shows_the_cell_asked_for() -> None:
     panel.controls["epochs"].value = 5
     assert "5 epochs" in panel.text
     assert panel.cell().epochs == 5
+
+
+def test_the_readme_shows_the_stored_map() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    rows = summary(load_regime()).set_index(["method", "measure"])
+    for method in METHODS[1:]:
+        cells = [f"{rows.better[method, m]} / {rows.worse[method, m]}" for m in MEASURES]
+        assert f"| {method} | {' | '.join(cells)} |" in readme

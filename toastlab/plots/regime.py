@@ -38,6 +38,8 @@ def regime_view(
         axes = figure.subplots(len(heights), len(gains), squeeze=False, height_ratios=heights)
         for place, (column, table) in enumerate(gains.items()):
             _map(axes[0, place], table, column, chosen, place == 0)
+            if not below:  # 216 numbers take longer to draw than all the rest: not in a panel
+                _numbers(axes[0, place], table, column)
             if curves is not None:
                 _curves(axes[1, place], curves, column)
         if below:
@@ -57,23 +59,15 @@ def _map(
     labelled: bool,
 ) -> None:
     label, factor = measure(column)
-    table = table.assign(clear=(table.low > 0) | (table.high < 0))
     grid = _grid(table, "gain")
-    seen, values = _grid(table, "clear").to_numpy(), factor * grid.to_numpy()
-    # the colours saturate at the 90th percentile, or one cell would leave all others pale
-    most = max(1e-9, float(np.quantile(np.abs(values), 0.9)))
+    seen, values, most = _values(table, factor)
     axis.set_facecolor("#c9c9c9")
     axis.imshow(
-        np.ma.masked_where(~seen.astype(bool), values),
+        np.ma.masked_where(~seen, values),
         cmap=COLOURS,
         norm=TwoSlopeNorm(0, -most, most),
         aspect="auto",
     )
-    for i, j in np.ndindex(values.shape):
-        strong = seen[i, j] and abs(values[i, j]) > 0.6 * most
-        text = f"{values[i, j]:+.1f}" if factor == 100 else f"{values[i, j]:+.2f}"
-        colour = "white" if strong else "black" if seen[i, j] else "#666666"
-        axis.text(j, i, text, ha="center", va="center", fontsize=7.5, color=colour)
     rows, columns = ([tuple(map(float, at)) for at in side] for side in (grid.index, grid.columns))
     if chosen is not None:
         column_at, row_at = (tuple(float(chosen[n]) for n in names) for names in (COLUMNS, ROWS))
@@ -92,6 +86,25 @@ def _map(
     if labelled:
         axis.set_ylabel("training images, noise")
     axis.grid(False)
+
+
+def _numbers(axis: Axes, table: pd.DataFrame, column: str) -> None:
+    _, factor = measure(column)
+    seen, values, most = _values(table, factor)
+    for i, j in np.ndindex(values.shape):
+        strong = seen[i, j] and abs(values[i, j]) > 0.6 * most
+        text = f"{values[i, j]:+.1f}" if factor == 100 else f"{values[i, j]:+.2f}"
+        colour = "white" if strong else "black" if seen[i, j] else "#666666"
+        axis.text(j, i, text, ha="center", va="center", fontsize=7.5, color=colour)
+
+
+def _values(table: pd.DataFrame, factor: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """Which cells are clear, the gains, and where the colours saturate: at the 90th percentile, or
+    one cell would leave all others pale."""
+    table = table.assign(clear=(table.low > 0) | (table.high < 0))
+    seen = _grid(table, "clear").to_numpy().astype(bool)
+    values = factor * _grid(table, "gain").to_numpy()
+    return seen, values, max(1e-9, float(np.quantile(np.abs(values), 0.9)))
 
 
 def _grid(table: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from toastlab.claims import page
 from toastlab.course import course_data, course_runs
 from toastlab.dashboard import serve
 from toastlab.errors import one_of
+from toastlab.methods.base import BUDGETS
 from toastlab.peers import (
     MORE_SEEDS,
     NETWORKS,
@@ -44,6 +45,7 @@ def ablation(store: str = "runs", out: str = "data/ablation.csv", workers: int =
 def peers(
     models: tuple[str, ...] = ("mlp",),
     parts: tuple[str, ...] = PARTS,
+    budgets: tuple[str, ...] = BUDGETS,
     seeds: int = SEEDS,
     more_seeds: int = MORE_SEEDS,
     store: str = "runs",
@@ -56,6 +58,8 @@ def peers(
         models: mlp takes about an hour on two cores, resnet-small one and a half.
         parts: defaults (of every source), pairwise (noise), augmented (Cutout, Mixup, CutMix),
             tuned (on validation, the same number of trials for every method).
+        budgets: images (equally many through the network), samples (equally many new ones), both;
+            the other parts than defaults have equal images only.
         seeds: How many seeds.
         more_seeds: How many of the headline methods: cross-entropy, label smoothing, DLB, TOAST.
         store: Folder of runs; what is there is not trained again.
@@ -66,13 +70,21 @@ def peers(
         one_of("model", model, NETWORKS)
     for name in parts:
         one_of("part", name, PARTS)
+    for budget in budgets:
+        one_of("budget", budget, BUDGETS)
     RunStore(store).check_writable()
     RunStore(out).check_writable()
     for model in models:
         with progress() as bar:
             task = bar.add_task(model, total=None)
             for name, done, total, tables in run_peers(
-                model, store, parts=parts, seeds=seeds, more=more_seeds, workers=workers
+                model,
+                store,
+                parts=parts,
+                seeds=seeds,
+                more=more_seeds,
+                budgets=budgets,
+                workers=workers,
             ):
                 text = f"{model}, {name}: {done} of {total} runs"
                 bar.update(task, completed=done, total=total, description=text)

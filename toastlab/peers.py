@@ -73,11 +73,13 @@ def data_of(model: str, setting: str) -> DataConfig:
     return replace(NETWORKS[model].data, noise_rate=NOISE[setting])
 
 
-def entries(model: str, seeds: int = SEEDS, more: int = MORE_SEEDS) -> list[Entry]:
+def entries(
+    model: str, seeds: int = SEEDS, more: int = MORE_SEEDS, budgets: Sequence[str] = BUDGETS
+) -> list[Entry]:
     """Every row but the tuned ones; a run that serves both budgets stands under both."""
     base, found = NETWORKS[model], []
     noise = {name: data_of(model, name) for name in NOISE}
-    for budget in BUDGETS:
+    for budget in budgets:
         at = replace(base, budget=budget)
         jobs = plan(list(ARMS), seeds, at, noise)
         if more > seeds:
@@ -121,11 +123,12 @@ def run_peers(
     parts: Sequence[str] = PARTS,
     seeds: int = SEEDS,
     more: int = MORE_SEEDS,
+    budgets: Sequence[str] = BUDGETS,
     workers: int = 0,
 ) -> Iterator[tuple[str, int, int, dict[str, pd.DataFrame]]]:
     """Trains what is missing; yields the part, how many of how many runs are there, and at the end
     of each part its tables by the names of `TABLES`."""
-    wanted = entries(model, seeds, more)
+    wanted = entries(model, seeds, more, budgets)
     for name in parts:
         if name == "tuned":
             searched = trial_jobs(model)
@@ -140,7 +143,7 @@ def run_peers(
         yield from _train(name, [entry.job for entry in rows], store, workers, runs)
         rows = [entry for entry in rows if entry.job in runs]
         tables = {"rows": rows_of(model, rows, runs)}
-        if name == "defaults":
+        if name == "defaults" and "images" in budgets:
             tables["curves"] = _curves(model, rows, runs)
         yield name, len(runs), len(runs), tables
 
@@ -238,12 +241,13 @@ def load_peers(which: str = "rows") -> pd.DataFrame:
 
 
 def write_rows(path: Path, rows: pd.DataFrame) -> None:
-    """Puts rows into a stored table, in place of those of the same network and part."""
+    """Puts rows into a stored table, in place of those of the same network, part and budget."""
     if path.exists():
         old = pd.read_csv(path)
         same = old.model.isin(rows.model)
-        if "part" in rows:
-            same &= old.part.isin(rows.part)
+        for name in ("part", "budget"):
+            if name in rows:
+                same &= old[name].isin(rows[name])
         rows = pd.concat([old[~same], rows], ignore_index=True)
     rows.to_csv(path, index=False)
 

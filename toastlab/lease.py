@@ -7,6 +7,7 @@ nothing: equal runs are equal, each writes aside under a name of its own, a rena
 
 import logging
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -91,3 +92,15 @@ def held(folder: Path) -> bool | None:
     finally:
         os.close(handle)
     return False
+
+
+def clear(folder: Path) -> bool:
+    """Removes a folder that no living process holds; whether it is gone."""
+    if folder.is_symlink() or not folder.is_dir():
+        return not os.path.lexists(folder)
+    lease = Lease(folder)
+    with suppress(OSError):  # a store may be for reading only
+        if lease.take():
+            shutil.rmtree(folder, ignore_errors=True)
+    lease.free()
+    return not folder.exists()

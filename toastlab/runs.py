@@ -39,7 +39,7 @@ from toastlab.data import DataConfig, Dataset, load
 from toastlab.durable import sync_folder, write
 from toastlab.dynamics import Dynamics
 from toastlab.errors import StoreError, one_of
-from toastlab.lease import Lease
+from toastlab.lease import Lease, clear
 from toastlab.methods import CONFIGS
 from toastlab.train import Result, teacher_config, train
 
@@ -213,8 +213,10 @@ class RunStore:
         """
         if dataset is None:
             dataset = load(config.data)
+        partial = self.root / f".partial-{run_key(config, dataset.fingerprint)}"
         run = self.find(config, dataset.fingerprint)
         if run is not None:
+            clear(partial)  # of a process that was killed when all was done but this
             return run
         teacher = None
         if config.method.needs_teacher:  # found again where cross-entropy was trained so before
@@ -225,7 +227,6 @@ class RunStore:
                 return None
             teacher = (earlier.weights(), earlier.metrics)
         self.check_writable()
-        partial = self.root / f".partial-{run_key(config, dataset.fingerprint)}"
         lease = self._lease(partial, should_stop)
         if lease is None:
             return None

@@ -175,7 +175,7 @@ class RunStore:
                 f"{len(found)} runs in {self.root} begin with {key!r}; "
                 "`toastlab runs list` shows what is there."
             )
-        return _open(found[0])
+        return open_run(found[0])
 
     def list(self) -> list[Run]:
         """All finished runs, oldest first.
@@ -184,12 +184,12 @@ class RunStore:
             StoreError: a folder does not hold what its name says.
         """
         folders = [p for p in self.root.glob("*/config.json") if not p.parent.name.startswith(".")]
-        return [_open(p.parent) for p in sorted(folders, key=lambda p: p.stat().st_mtime)]
+        return [open_run(p.parent) for p in sorted(folders, key=lambda p: p.stat().st_mtime)]
 
     def find(self, config: TrainConfig, fingerprint: str) -> Run | None:
         """The run with these settings and data, if it is finished."""
         folder = self.root / run_key(config, fingerprint)
-        return _open(folder) if folder.exists() else None
+        return open_run(folder) if folder.exists() else None
 
     def get(
         self,
@@ -300,7 +300,7 @@ class RunStore:
                     f"cannot write the run to {folder}: {error.strerror or error}. Make room or "
                     "choose another --store; the same command goes on from there."
                 ) from error
-        return _open(folder)
+        return open_run(folder)
 
     def check_writable(self) -> None:
         """Makes the folder if need be and tries to write there.
@@ -351,7 +351,12 @@ def _inside(path: Path) -> Path:
     return path
 
 
-def _open(folder: Path) -> Run:
+def open_run(folder: Path) -> Run:
+    """The finished run in a folder.
+
+    Raises:
+        StoreError: the folder does not hold what its name says.
+    """
     try:
         for file in (folder, *(folder / name for name in FILES)):
             _inside(file)

@@ -21,12 +21,10 @@ import torch
 
 from tests.helpers import tiny
 from tests.test_lease import FORKS
-from toastlab import lease
 from toastlab.config import TrainConfig
 from toastlab.methods import ToastConfig
 from toastlab.runs import Run, RunStore
 
-pytestmark = pytest.mark.skipif(lease.fcntl is None, reason="no SIGKILL or no locks here")
 TRIALS = 120 if os.environ.get("TOASTLAB_LONG") else 25
 CONFIG = TrainConfig(epochs=5, batch_size=16, method=ToastConfig(refresh_every=1))
 # Phase -> the function, by file and name, that a child is to die in.

@@ -19,12 +19,11 @@ from toastlab.errors import StoreError
 from toastlab.lease import Lease, held
 from toastlab.runs import RunStore, run_key
 
+fcntl = pytest.importorskip("fcntl")  # locks, and SIGKILL, as Windows does not have them
 # A server that has imported torch and nothing else forks them: quick, and no threads to inherit.
-FORKS: Any = multiprocessing.get_context("forkserver") if hasattr(os, "fork") else None
-if FORKS is not None:
-    FORKS.set_forkserver_preload(["tests.test_lease", "tests.test_kill"])
+FORKS: Any = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.test_lease", "tests.test_kill"])
 CONFIG = TrainConfig(epochs=3, batch_size=16)
-pytestmark = pytest.mark.skipif(lease.fcntl is None, reason="no advisory locks here")
 
 
 def trains(store: Path, seeds: list[int], notes: Path, slow: float) -> None:
@@ -126,14 +125,14 @@ def test_a_waiting_process_can_be_stopped_and_finds_what_the_other_made(tmp_path
 def test_a_lock_on_a_file_that_was_cleared_away_does_not_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, flock = tmp_path / "partial", lease.fcntl.flock
+    folder, flock = tmp_path / "partial", fcntl.flock
 
     def late(handle: int, how: int) -> None:
         (folder / lease.NAME).unlink(missing_ok=True)
         flock(handle, how)
 
     with monkeypatch.context() as patched:
-        patched.setattr(lease.fcntl, "flock", late)
+        patched.setattr(fcntl, "flock", late)
         assert not Lease(folder).take()
     mine = Lease(folder)
     assert mine.take()
@@ -152,7 +151,7 @@ def test_without_locks_nothing_is_lost(
     def none(handle: int, how: int) -> None:
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
 
-    monkeypatch.setattr(lease.fcntl, "flock", none)
+    monkeypatch.setattr(fcntl, "flock", none)
     store, data = RunStore(tmp_path / "runs"), tiny()
     alone = RunStore(tmp_path / "alone").get(CONFIG, dataset=data, device="cpu")
 

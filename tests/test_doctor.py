@@ -68,6 +68,7 @@ def test_leftovers_are_listed_and_removed_only_if_nobody_holds_them(
     dead, alive = Lease(store / ".partial-dead"), Lease(store / ".partial-alive")
     assert dead.take()
     assert alive.take()
+    (dead.folder / "checkpoint.pt").write_text("kept")
     dead.free()
     out = told(capsys, 1, store)
     assert out.count("WRONG leftover") == 2

@@ -67,8 +67,11 @@ class Lease:
         return False
 
     def free(self) -> None:
-        """Gives the lock back; nothing where none is held."""
+        """Gives the lock back, and removes a folder with nothing else in it."""
         if self._handle >= 0:
+            with suppress(OSError):
+                if os.listdir(self.folder) == [NAME]:
+                    shutil.rmtree(self.folder)
             # By name, because a child process may hold a copy of the handle for longer.
             fcntl.flock(self._handle, fcntl.LOCK_UN)
             os.close(self._handle)

@@ -164,7 +164,37 @@ def test_written_whole_or_not_at_all(store: RunStore, monkeypatch: pytest.Monkey
 
     result = train(CONFIG, dataset=tiny(), device="cpu")
     assert result is not None
-    monkeypatch.setattr("toastlab.runs.save_tensors", full)
+    monkeypatch.setattr("toastlab.runs.tensor_bytes", full)
     with pytest.raises(StoreError, match="No space left"):
         store.add(result)
     assert list(store.root.iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["folder", "weights.safetensors", "config.json"])
+def test_links_are_not_followed(store: RunStore, what: str, tmp_path: Path) -> None:
+    run, outside = get(store), tmp_path / "outside"
+    place = run.folder if what == "folder" else run.folder / what
+    place.rename(outside)
+    place.symlink_to(outside)
+    for look in (lambda: get(store), store.list, lambda: store.open(run.key)):
+        with pytest.raises(StoreError, match="symbolic link"):
+            look()
+
+
+def test_a_key_cannot_leave_the_store(store: RunStore, tmp_path: Path) -> None:
+    run = get(store)
+    inner = RunStore(store.root / "inner")
+    inner.root.mkdir()
+    for key in (f"../{run.key}", str(run.folder), "*", "..", f"./../{run.key[:4]}"):
+        with pytest.raises(StoreError, match="0 runs"):
+            inner.open(key)
+    with pytest.raises(StoreError, match="0 runs"):
+        store.open("*")
+
+
+def test_what_a_killed_process_was_writing_is_cleared_away(store: RunStore) -> None:
+    partial = store.root / f".partial-{run_key(CONFIG, tiny().fingerprint)}"
+    (partial / ".writing-half").mkdir(parents=True)
+    (partial / "checkpoint.ptabc.new").write_text("torn")
+    get(store)
+    assert not list(store.root.glob(".*"))

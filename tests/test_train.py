@@ -14,9 +14,10 @@ from toastlab.augment import AugmentConfig
 from toastlab.config import TrainConfig, make_schedule
 from toastlab.data import Dataset, Split, from_tensors
 from toastlab.device import uses_bf16
+from toastlab.durable import load_checkpoint, save_checkpoint
 from toastlab.errors import DeviceError, TrainingDiverged
 from toastlab.methods import CrossEntropyConfig, MethodConfig, ToastConfig
-from toastlab.train import Result, train
+from toastlab.train import CHECKPOINT, Result, train
 
 BASE = TrainConfig(epochs=4, batch_size=16, learning_rate=0.05)
 
@@ -114,9 +115,10 @@ def test_checkpoint_of_another_version_is_told_and_not_used(
 ) -> None:
     file = tmp_path / "checkpoint.pt"
     whole = run(checkpoint=file)
-    state = torch.load(file, weights_only=True)
+    state = load_checkpoint(file, CHECKPOINT)
+    assert state is not None
     del state["method"]["table"]
-    torch.save(state, file)
+    save_checkpoint(file, state)
     same(whole, run(checkpoint=file))
     assert "another version" in caplog.text
 
@@ -136,7 +138,8 @@ def test_nan_keeps_the_last_good_state(tmp_path: Path) -> None:
     file = tmp_path / "checkpoint.pt"
     with pytest.raises(TrainingDiverged, match=r"epoch 3.*learning rate.*after epoch 2 is kept"):
         run(model=Explodes(), checkpoint=file)
-    kept = torch.load(file, weights_only=True)
+    kept = load_checkpoint(file, CHECKPOINT)
+    assert kept is not None
     assert kept["epoch"] == 2
     assert all(bool(torch.isfinite(t).all()) for t in kept["model"].values())
 

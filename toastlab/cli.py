@@ -13,6 +13,7 @@ from tyro.conf import Positional, arg
 
 from toastlab import device as devices
 from toastlab import sources
+from toastlab.cli_doctor import doctor
 from toastlab.cli_notebooks import ablation, claims, dashboard, layouts, peers, regime
 from toastlab.cli_recipes import recipe_list, recipe_page, recipe_run
 from toastlab.cli_sweep import options_of, sweep
@@ -275,6 +276,7 @@ COMMANDS = (
     Command(("data", "check"), data_check),
     Command(("runs", "list"), runs_list),
     Command(("runs", "show"), runs_show),
+    Command(("doctor",), doctor),
 )
 
 

@@ -15,11 +15,10 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
-from torchvision.transforms.v2 import functional as F
 
 from toastlab import sources
 from toastlab.errors import DataError, in_range, one_of
-from toastlab.image_files import decode
+from toastlab.image_files import decode, fit
 from toastlab.noise import NOISES, flip_labels
 from toastlab.raw import Raw, RawSplit
 
@@ -143,8 +142,11 @@ class DiskSplit:
             num_workers=self.workers,
             pin_memory=device.type == "cuda",
         )
-        for images, chosen in loader:
-            yield images.to(device, non_blocking=True), self.labels[chosen.to(device)]
+        try:
+            for images, chosen in loader:
+                yield images.to(device, non_blocking=True), self.labels[chosen.to(device)]
+        except DataError as error:  # of a worker: its traceback, our line the last
+            raise DataError(str(error).strip().splitlines()[-1].split("DataError: ")[-1]) from error
 
 
 class _Files(TorchDataset[tuple[Tensor, int]]):
@@ -154,7 +156,7 @@ class _Files(TorchDataset[tuple[Tensor, int]]):
         self.paths, self.size, self.grey = paths, size, grey
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return _fit(decode(self.paths[index], self.grey)[None], self.size, "keep")[0], index
+        return fit(decode(self.paths[index], self.grey)[None], self.size, "keep")[0], index
 
 
 def _placed(split: Split | DiskSplit, device: torch.device | str) -> Split | DiskSplit:
@@ -338,7 +340,7 @@ def _split(
     if part.paths is None:
         assert part.pixels is not None
         channels = config.channels
-        images = _fit(torch.from_numpy(part.pixels), config.size, channels)
+        images = fit(torch.from_numpy(part.pixels), config.size, channels)
         return Split(images.to(labels.device), labels, clean)
     size = config.size or part.common_size()
     if config.stream:
@@ -349,19 +351,8 @@ def _split(
             f"{len(part)} images of {size} x {size} need {need / 2**30:.1f} GiB; leave them on "
             "disk with stream=True (--data.stream), or choose a smaller size."
         )
-    images = torch.cat([_fit(decode(path, grey)[None], size, "keep") for path in part.paths])
+    images = torch.cat([fit(decode(path, grey)[None], size, "keep") for path in part.paths])
     return Split(images.to(labels.device), labels, clean)
-
-
-def _fit(images: Tensor, size: int, channels: str) -> Tensor:
-    """Resizes and converts colours where asked; uint8 [N, C, H, W] in and out."""
-    if size and tuple(images.shape[-2:]) != (size, size):
-        images = F.resize(images, [size, size], antialias=True)
-    if channels == "grey" and images.shape[1] == 3:
-        images = F.rgb_to_grayscale(images)
-    if channels == "rgb" and images.shape[1] == 1:
-        images = images.expand(-1, 3, -1, -1).contiguous()
-    return images
 
 
 def _finish(

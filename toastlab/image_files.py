@@ -37,6 +37,17 @@ def decode(path: Path, grey: bool) -> Tensor:
     return torch.as_tensor(F.pil_to_tensor(converted))
 
 
+def fit(images: Tensor, size: int, channels: str) -> Tensor:
+    """Resizes and converts colours where asked; uint8 [N, C, H, W] in and out."""
+    if size and tuple(images.shape[-2:]) != (size, size):
+        images = F.resize(images, [size, size], antialias=True)
+    if channels == "grey" and images.shape[1] == 3:
+        images = F.rgb_to_grayscale(images)
+    if channels == "rgb" and images.shape[1] == 1:
+        images = images.expand(-1, 3, -1, -1).contiguous()
+    return images
+
+
 def _open_image(path: Path) -> Image.Image:
     """Opens a file and reads its header only."""
     try:

@@ -7,15 +7,18 @@
             arrays.safetensors  predictions, medoids, dynamics
             weights.safetensors
             facts.json          software, hardware, threads
-        .partial-0f3a...c1/     a run under way: its checkpoint
+        .partial-0f3a...c1/     a run under way: its lock, its last two checkpoints
 
 Everything in it is data: JSON, CSV, safetensors; nothing that is loaded can run.
 """
 
 import hashlib
 import json
+import logging
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -25,19 +28,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file as load_arrays
-from safetensors.numpy import save_file as save_arrays
+from safetensors.numpy import save as array_bytes
 from safetensors.torch import load_file as load_tensors
-from safetensors.torch import save_file as save_tensors
+from safetensors.torch import save as tensor_bytes
 from torch import Tensor, nn
 
 from toastlab.augment import AugmentConfig
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig, Dataset, load
+from toastlab.durable import sync_folder, write
 from toastlab.dynamics import Dynamics
 from toastlab.errors import StoreError, one_of
+from toastlab.lease import Lease, clear
 from toastlab.methods import CONFIGS
 from toastlab.train import Result, teacher_config, train
 
+log = logging.getLogger(__name__)
+FILES = ("config.json", "facts.json", "metrics.csv", "arrays.safetensors", "weights.safetensors")
+WAIT = 0.2  # seconds between two looks whether another process is done with a run
 # Settings that came later, with what they were before: at that value they do not rename a run.
 ADDED = {
     "budget": "images",
@@ -159,13 +167,15 @@ class RunStore:
         Raises:
             StoreError: none or several begin so, or the folder does not hold what its name says.
         """
-        found = sorted(p for p in self.root.glob(f"{key}*") if p.is_dir()) if key else []
+        # Only what can be a key: "../x" or "*" would find what is no run of this store.
+        known = re.fullmatch(r"[0-9a-f]{1,16}", key)
+        found = sorted(p for p in self.root.glob(f"{key}*") if p.is_dir()) if known else []
         if len(found) != 1:
             raise StoreError(
                 f"{len(found)} runs in {self.root} begin with {key!r}; "
                 "`toastlab runs list` shows what is there."
             )
-        return _open(found[0])
+        return open_run(found[0])
 
     def list(self) -> list[Run]:
         """All finished runs, oldest first.
@@ -174,12 +184,12 @@ class RunStore:
             StoreError: a folder does not hold what its name says.
         """
         folders = [p for p in self.root.glob("*/config.json") if not p.parent.name.startswith(".")]
-        return [_open(p.parent) for p in sorted(folders, key=lambda p: p.stat().st_mtime)]
+        return [open_run(p.parent) for p in sorted(folders, key=lambda p: p.stat().st_mtime)]
 
     def find(self, config: TrainConfig, fingerprint: str) -> Run | None:
         """The run with these settings and data, if it is finished."""
         folder = self.root / run_key(config, fingerprint)
-        return _open(folder) if folder.exists() else None
+        return open_run(folder) if folder.exists() else None
 
     def get(
         self,
@@ -194,16 +204,19 @@ class RunStore:
     ) -> Run | None:
         """The run, from the store or trained now; arguments and errors as of `train`.
 
-        A run that was interrupted continues after its last finished epoch. A user's own `model`
+        A run that was interrupted continues after its last finished epoch. While another process
+        trains the same run, this one waits for it (`lease`). A user's own `model`
         is known to the store by `config.model` only: give each network its own name there.
 
         Returns:
-            None only if `should_stop` stopped it.
+            None only if `should_stop` stopped it, or the waiting.
         """
         if dataset is None:
             dataset = load(config.data)
+        partial = self.root / f".partial-{run_key(config, dataset.fingerprint)}"
         run = self.find(config, dataset.fingerprint)
         if run is not None:
+            clear(partial)  # of a process that was killed when all was done but this
             return run
         teacher = None
         if config.method.needs_teacher:  # found again where cross-entropy was trained so before
@@ -213,24 +226,52 @@ class RunStore:
             if earlier is None:
                 return None
             teacher = (earlier.weights(), earlier.metrics)
-        partial = self.root / f".partial-{run_key(config, dataset.fingerprint)}"
         self.check_writable()
-        result = train(
-            config,
-            dataset=dataset,
-            model=model,
-            device=device,
-            checkpoint=partial / "checkpoint.pt",
-            teacher=teacher,
-            on_epoch=on_epoch,
-            on_step=on_step,
-            should_stop=should_stop,
-        )
-        if result is None:
+        lease = self._lease(partial, should_stop)
+        if lease is None:
             return None
-        run = self.add(result)
-        shutil.rmtree(partial, ignore_errors=True)
-        return run
+        try:
+            run = self.find(config, dataset.fingerprint)  # of a process that was before us
+            if run is None:
+                result = train(
+                    config,
+                    dataset=dataset,
+                    model=model,
+                    device=device,
+                    checkpoint=partial / "checkpoint.pt",
+                    teacher=teacher,
+                    on_epoch=on_epoch,
+                    on_step=on_step,
+                    should_stop=should_stop,
+                )
+                if result is None:
+                    return None
+                run = self._put(result, partial)
+            shutil.rmtree(partial, ignore_errors=True)
+            return run
+        finally:
+            lease.free()
+
+    def _lease(self, partial: Path, should_stop: Callable[[], bool] | None) -> Lease | None:
+        """The right to write there, once no other process has it; None if stopped meanwhile."""
+        lease, waited = Lease(_inside(partial)), False
+        try:
+            while not lease.take():
+                if should_stop is not None and should_stop():
+                    return None
+                if not waited:
+                    log.info("another process trains this run; waiting for it (%s)", partial)
+                waited = True
+                time.sleep(WAIT)
+            if lease.sole:  # what a killed process was writing
+                for left in [*partial.glob("*.new"), *partial.glob(".writing-*")]:
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+        except OSError as error:
+            lease.free()
+            raise StoreError(
+                f"cannot write to {partial}: {error.strerror}; free it, or choose another --store."
+            ) from error
+        return lease
 
     def add(self, result: Result) -> Run:
         """Writes a result aside and moves it into place in one go; a run already there stays.
@@ -239,16 +280,27 @@ class RunStore:
             StoreError: the folder cannot be written.
         """
         self.check_writable()
+        return self._put(result, self.root)
+
+    def _put(self, result: Result, parent: Path) -> Run:
+        """Writes it aside in `parent`, and moves it into place."""
         folder = self.root / run_key(result.config, result.fingerprint)
-        aside = Path(tempfile.mkdtemp(prefix=f".writing-{folder.name}-", dir=self.root))
+        aside = None
         try:
+            parent.mkdir(exist_ok=True)
+            aside = Path(tempfile.mkdtemp(prefix=f".writing-{folder.name}-", dir=parent))
             _write(aside, result)
             aside.rename(folder)
+            sync_folder(self.root)
         except OSError as error:
-            shutil.rmtree(aside, ignore_errors=True)
+            if aside is not None:
+                shutil.rmtree(aside, ignore_errors=True)
             if not folder.exists():  # somebody else was quicker, with the same run
-                raise StoreError(f"cannot write the run to {folder}: {error}") from error
-        return _open(folder)
+                raise StoreError(
+                    f"cannot write the run to {folder}: {error.strerror or error}. Make room or "
+                    "choose another --store; the same command goes on from there."
+                ) from error
+        return open_run(folder)
 
     def check_writable(self) -> None:
         """Makes the folder if need be and tries to write there.
@@ -268,9 +320,6 @@ class RunStore:
 
 def _write(folder: Path, result: Result) -> None:
     config = {"config": to_json(result.config), "data": result.fingerprint, "format": FORMAT}
-    (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
-    (folder / "facts.json").write_text(json.dumps(result.facts, indent=1), encoding="utf-8")
-    result.metrics.to_csv(folder / "metrics.csv", index=False)
     dynamics = {} if result.dynamics is None else vars(result.dynamics)
     groups = {"predictions": result.predictions, "medoids": result.medoids, "dynamics": dynamics}
     arrays = {
@@ -279,15 +328,38 @@ def _write(folder: Path, result: Result) -> None:
         for name, array in named.items()
         if array is not None
     }
-    save_arrays(arrays, folder / "arrays.safetensors")
-    save_tensors(result.weights, folder / "weights.safetensors")
-    folder.chmod(0o755)  # mkdtemp makes it private, and so does safetensors its files
-    for file in folder.iterdir():
-        file.chmod(0o644)
+    # Bytes, written by us: only so a full disk is an OSError, and known before the rename.
+    write(folder / "config.json", json.dumps(config, indent=1).encode())
+    write(folder / "facts.json", json.dumps(result.facts, indent=1).encode())
+    write(folder / "metrics.csv", result.metrics.to_csv(index=False).encode())
+    write(folder / "arrays.safetensors", array_bytes(arrays))
+    write(folder / "weights.safetensors", tensor_bytes(result.weights))
+    folder.chmod(0o755)  # mkdtemp makes it private
+    sync_folder(folder)
 
 
-def _open(folder: Path) -> Run:
+def _inside(path: Path) -> Path:
+    """A path in a store that may be read and written: links could lead out of it.
+
+    Raises:
+        StoreError: it is a symbolic link.
+    """
+    if path.is_symlink():
+        raise StoreError(
+            f"{path} is a symbolic link, which a store does not follow; put a copy in its place."
+        )
+    return path
+
+
+def open_run(folder: Path) -> Run:
+    """The finished run in a folder.
+
+    Raises:
+        StoreError: the folder does not hold what its name says.
+    """
     try:
+        for file in (folder, *(folder / name for name in FILES)):
+            _inside(file)
         stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         config = from_json(stored["config"])
         if stored["format"] != FORMAT:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from toastlab import device as devices
+from toastlab import durable
 from toastlab.augment import Augment, Mixer, pixel_statistics
 from toastlab.config import TrainConfig, make_optimizer, make_schedule
 from toastlab.data import Dataset, DiskSplit, Split, load
@@ -33,6 +34,11 @@ from toastlab.recorder import Recorder
 from toastlab.stream import Batch, Stream
 
 log = logging.getLogger(__name__)
+# What a checkpoint holds.
+CHECKPOINT = (
+    *("epoch", "fingerprint", "rows", "model", "optimizer", "schedule"),
+    *("method", "stream", "recorder", "generators"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +86,8 @@ def train(
         dataset: loaded already, or a user's own, on any device; None loads `config.data`.
         model: a user's own network, trained in place; None builds `config.model`.
         device: "auto", "cuda", "cuda:1", "mps", "cpu".
-        checkpoint: file written after every epoch, and resumed from if it is there.
+        checkpoint: file written after every epoch, and resumed from if it is there; the one before
+            is kept beside it, for the case that this one is damaged.
         teacher: weights and metrics of the run of `teacher_config`, for methods that need one; None
             trains it first. Its time and images count into the first epoch.
         on_epoch: called after every epoch with its row of metrics.
@@ -90,6 +97,7 @@ def train(
     Raises:
         TrainingDiverged: the loss turned NaN or infinite; the checkpoint holds the epoch before.
         ValueError: network and data do not fit, or the batch is larger than the training split.
+        StoreError: a checkpoint cannot be written; the ones before are untouched.
         DataError, DeviceError: see there.
     """
     place = devices.choose(device)
@@ -323,7 +331,7 @@ class _Run:
         }
 
     def save(self, path: Path, epoch: int) -> None:
-        """Writes the state after `epoch` epochs aside and puts it in place in one go."""
+        """Keeps the state after `epoch` epochs; errors as of `save_checkpoint`."""
         state: dict[str, Any] = {
             "epoch": epoch,
             "fingerprint": self.dataset.fingerprint,
@@ -336,16 +344,13 @@ class _Run:
             "recorder": self.recorder.state(),
             "generators": self._generators(),
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(".new")
-        torch.save(state, aside)
-        aside.replace(path)
+        durable.save_checkpoint(path, state)
 
     def resume(self, path: Path | None) -> int:
         """Continues from a checkpoint if there is one; returns the number of finished epochs."""
-        if path is None or not path.exists():
+        state = None if path is None else durable.load_checkpoint(path, CHECKPOINT)
+        if state is None:
             return 0
-        state = torch.load(path, map_location=self.device, weights_only=True)
         if state["fingerprint"] != self.dataset.fingerprint:
             raise ValueError(f"{path} was made with other data; remove it to start afresh.")
         for name, part in (("method", self.method), ("recorder", self.recorder)):

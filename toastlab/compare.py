@@ -4,6 +4,7 @@ All methods of a seed start from the same weights and see the same order of samp
 draw the same number of new ones. What is compared is the last epoch on the test split.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +38,8 @@ from toastlab.methods import (
 from toastlab.metrics import evaluate, fit_temperature
 from toastlab.pool import spread
 from toastlab.runs import Run, RunStore
+
+log = logging.getLogger(__name__)
 
 BASELINE = "cross-entropy"
 # Our own defaults, found on the regime map and not the source's: nothing is softened before the
@@ -161,6 +164,11 @@ def run_all(
             yield jobs[i], here.open(key)
     finally:
         _read.cache_clear()  # where the runs were in this process
+
+
+def warn_diverged(job: Job, why: str) -> None:
+    """For `on_diverged`: says which run will be missing."""
+    log.warning("left out: %s, %s, seed %d: %s", job.setting, job.arm, job.config.seed, why)
 
 
 def _one(

@@ -8,7 +8,6 @@ beside the code; the notebook and the page of claims read those tables only:
     data/peers/curves.csv  a few measures per epoch, means over the seeds
 """
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from toastlab.augment import AugmentConfig
-from toastlab.compare import ARMS, BASELINE, Job, plan, run_all, tidy
+from toastlab.compare import ARMS, BASELINE, Job, plan, run_all, tidy, warn_diverged
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig
 from toastlab.errors import DataError
@@ -24,8 +23,6 @@ from toastlab.methods.base import BUDGETS
 from toastlab.runs import Run
 from toastlab.sources import embedded
 from toastlab.tuning import SPACES, chosen, settings_of, trials
-
-log = logging.getLogger(__name__)
 
 NOISE = {"clean labels": 0.0, "20 % noise": 0.2, "40 % noise": 0.4}
 PAIRWISE = "20 % pairwise noise"  # every flipped label goes to the next class
@@ -153,14 +150,11 @@ def _train(
 ) -> Iterator[tuple[str, int, int, dict[str, pd.DataFrame]]]:
     """Trains each run once and puts it into `done`."""
     single = list(dict.fromkeys(jobs))
-    lost: list[Job] = []
     for job, run in run_all(
-        single, store, device="cpu", workers=workers, on_diverged=lambda j, e: lost.append(j)
+        single, store, device="cpu", workers=workers, on_diverged=warn_diverged
     ):
         done[job] = run
         yield part, len(done), len(single), {}
-    for job in lost:
-        log.warning("diverged, left out: %s, %s, seed %d", job.setting, job.arm, job.config.seed)
 
 
 def rows_of(model: str, wanted: Sequence[Entry], runs: dict[Job, Run]) -> pd.DataFrame:

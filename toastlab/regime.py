@@ -5,7 +5,6 @@ with or without augmentation. In every cell every method runs with the same seed
 through the network. `toastlab regime` trains what is missing and condenses the runs to two tables.
 """
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -14,14 +13,22 @@ from pathlib import Path
 import pandas as pd
 
 from toastlab.augment import AugmentConfig
-from toastlab.compare import ARMS, BASELINE, CAREFUL, Job, holm, interval, paired_p, run_all
+from toastlab.compare import (
+    ARMS,
+    BASELINE,
+    CAREFUL,
+    Job,
+    holm,
+    interval,
+    paired_p,
+    run_all,
+    warn_diverged,
+)
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig
 from toastlab.errors import DataError
 from toastlab.runs import Run
 from toastlab.sources import embedded
-
-log = logging.getLogger(__name__)
 
 AXES: dict[str, tuple[float, ...]] = {
     "per_class": (25, 50, 100, 200),  # training images per class
@@ -99,14 +106,11 @@ def run_map(
         for method in methods
     }
     done: dict[Job, Run] = {}
-    lost: list[Job] = []
     for job, run in run_all(
-        list(places), store, device="cpu", workers=workers, on_diverged=lambda j, e: lost.append(j)
+        list(places), store, device="cpu", workers=workers, on_diverged=warn_diverged
     ):
         done[job] = run
         yield len(done), len(places), {}
-    for job in lost:
-        log.warning("diverged, left out: %s, %s, seed %d", job.setting, job.arm, job.config.seed)
     rows, curves = [], []
     for job, cell in places.items():
         if job not in done:

@@ -285,7 +285,7 @@ class Toast(Method):
             right = (self.bank.logits.argmax(1) == self.labels) & self.bank.seen
             above = (right.float().mean() - self.config.fit_from) / (1 - self.config.fit_from)
             self.growth.copy_(above.clamp(min=0))
-        self.table = class_targets(self.soft, self.config.medoid_weight * float(self.growth))
+        self._set_soft(self.soft)
 
     @torch.no_grad()
     def _refresh(self) -> None:

@@ -83,13 +83,15 @@ def test_nesterov_as_the_recipe_has_it() -> None:
 
 @every
 def test_published_figures_are_of_methods_and_networks_known_here(recipe: Recipe) -> None:
-    keys = [(p.model, p.method, p.metric) for p in recipe.published]
+    keys = [(p.data, p.model, p.method, p.metric) for p in recipe.published]
     assert len(set(keys)) == len(keys)
     assert bool(recipe.source) == bool(recipe.published)
     for p in recipe.published:
         assert p.model in FAMILIES
         assert p.method in ARMS
-        low, high = {"top-1": (70, 85), "ECE": (0, 20)}[p.metric]
+        assert p.data in DATA
+        top1 = (68, 85) if p.data == "cifar100" else (50, 70)
+        low, high = {"top-1": top1, "ECE": (0, 20)}[p.metric]
         assert low < p.value < high
 
 
@@ -215,6 +217,8 @@ def test_beside_knows_whose_figures_they_are() -> None:
     assert ours["top-1 %"].tolist() == ["78.70", "78.70"]
     tiny_rows = pd.DataFrame(rows).assign(setting="ps-kd-300: tiny-imagenet")
     assert not beside(recipe, tiny_rows)["published top-1 %"].any()
+    bake = tiny_rows.assign(setting="bake-200: tiny-imagenet", method="BAKE")
+    assert beside(RECIPES["bake-200"], bake)["published top-1 %"].tolist() == ["58.29", ""]
 
 
 def test_wrong_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

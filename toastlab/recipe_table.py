@@ -51,8 +51,11 @@ def beside(recipe: Recipe, table: pd.DataFrame) -> pd.DataFrame:
     Args:
         table: as of `peers.rows_of`, of this recipe.
     """
-    data_is_theirs = table.setting.str.startswith(f"{recipe.name}: cifar100").all()
-    known = {(p.model, p.method, p.metric): p for p in recipe.published if data_is_theirs}
+    known = {
+        (p.model, p.method, p.metric): p
+        for p in recipe.published
+        if table.setting.str.startswith(f"{recipe.name}: {p.data}").all()
+    }
     rows = []
     for (model, budget, method), group in table.groupby(["model", "budget", "method"], sort=False):
         row = {"network": model, "budget": budget, "method": method, "seeds": str(len(group))}
@@ -130,11 +133,11 @@ def page() -> str:
 def _published(recipe: Recipe) -> list[str]:
     if not recipe.published:
         return ["No published figures are noted here.", ""]
-    found: dict[tuple[str, str], dict[str, str]] = {}
+    found: dict[tuple[str, str, str], dict[str, str]] = {}
     for p in recipe.published:
-        found.setdefault((p.network, p.method), {})[p.metric] = str(p)
-    lines = [f"Published on CIFAR-100 ({recipe.source}):", ""]
-    lines += ["| their network | method | top-1 % | ECE % |", "|---|---|---|---|"]
-    for (network, method), values in found.items():
-        lines.append(f"| {network} | {method} | {values['top-1']} | {values.get('ECE', '')} |")
+        found.setdefault((p.data, p.network, p.method), {})[p.metric] = str(p)
+    lines = [f"Published ({recipe.source}):", ""]
+    lines += ["| data | their network | method | top-1 % | ECE % |", "|---|---|---|---|---|"]
+    for names, values in found.items():
+        lines.append("| " + " | ".join([*names, values["top-1"], values.get("ECE", "")]) + " |")
     return [*lines, ""]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from toastlab.claims import CLAIMS, Claim, evidence, judgement, overview, page
+from toastlab.claims import CLAIMS, Claim, evidence, judgement, overview, page, parts
 from toastlab.compare import ARMS
 from toastlab.data import DataConfig, load
 from toastlab.peers import (
@@ -115,8 +115,13 @@ def test_the_committed_page_is_what_the_table_says() -> None:
 
 def test_the_readme_shows_the_stored_comparison() -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    for line in overview(load_peers(), "mlp").splitlines():
-        assert line in readme
+    table = load_peers()
+    for text in (
+        overview(table, "mlp"),
+        *(parts(table, "mlp", name) for name in ("20 % noise", "clean labels")),
+        parts(table, "resnet-small", "20 % noise"),
+    ):
+        assert text in readme
 
 
 @pytest.mark.parametrize("arm", SPACES)

@@ -6,11 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 import toastlab
-from toastlab.report import summary
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -129,18 +127,6 @@ def test_readme_loop_is_short_and_runs(capsys: pytest.CaptureFixture[str]) -> No
     assert len(said) >= 3
     assert said[-1] > 70
     assert said[-1] > said[0]
-
-
-def test_readme_tables_come_from_the_results() -> None:
-    """Each table is what `summary` makes of the committed runs, to the character."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    files = sorted((ROOT / "data" / "results").glob("*.csv"))
-    assert files
-    for file in files:
-        rows = summary(pd.read_csv(file)).drop(columns=["setting", "train s"])
-        lines = [" | ".join(map(str, row)) for row in [list(rows.columns), *rows.to_numpy()]]
-        for line in lines:
-            assert f"| {line} |" in text, (file.name, line)
 
 
 def test_readme_commands_exist() -> None:

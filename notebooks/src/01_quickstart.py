@@ -50,11 +50,11 @@ figure
 # TOAST loses less. That is one seed; a claim needs several, and intervals:
 
 # %%
-import pandas as pd
+from toastlab.peers import load_peers, select
 from toastlab.report import findings, summary
 
-table = pd.read_csv("../data/results/mlp-noise.csv")
-table = table[table.method.isin(["cross-entropy", "TOAST", "label smoothing"])]
+stored = select(load_peers(), model="mlp", part="defaults", budget="images", setting="20 % noise")
+table = select(stored, ("cross-entropy", "TOAST", "label smoothing"))
 print(summary(table).drop(columns=["setting", "train s"]).to_string(index=False))
 for sentence in findings(table):
     print("-", sentence)

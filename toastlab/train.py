@@ -4,21 +4,19 @@ The loop is open: explicit calls, no hooks. Nothing in the step waits for the de
 results once per epoch.
 """
 
-import logging
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from toastlab import checkpoint as checkpoints
 from toastlab import device as devices
-from toastlab import durable
 from toastlab.augment import Augment, Mixer, pixel_statistics
 from toastlab.config import TrainConfig, make_optimizer, make_schedule
 from toastlab.data import Dataset, DiskSplit, Split, load
@@ -32,13 +30,6 @@ from toastlab.mixing import Mixing
 from toastlab.models import build, check_model
 from toastlab.recorder import Recorder
 from toastlab.stream import Batch, Stream
-
-log = logging.getLogger(__name__)
-# What a checkpoint holds.
-CHECKPOINT = (
-    *("epoch", "fingerprint", "rows", "model", "optimizer", "schedule"),
-    *("method", "stream", "recorder", "generators"),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,13 +108,13 @@ def train(
         run = _Run(config, dataset, model, place)
         if teacher is not None:
             run.teach(*teacher)
-        first = run.resume(checkpoint)
+        first = checkpoints.resume(run, checkpoint, dataset.fingerprint)
         for epoch in range(first, config.epochs):
             row = run.epoch(epoch, on_step, should_stop, checkpoint)
             if row is None:
                 return None
             if checkpoint is not None:
-                run.save(checkpoint, epoch + 1)
+                checkpoints.save(run, checkpoint, epoch + 1, dataset.fingerprint)
             if on_epoch is not None:
                 on_epoch(row)
         return run.result()
@@ -329,61 +320,6 @@ class _Run:
             "threads": str(self.config.threads),
             "precision": "bf16 autocast" if bf16 else "float32",
         }
-
-    def save(self, path: Path, epoch: int) -> None:
-        """Keeps the state after `epoch` epochs; errors as of `save_checkpoint`."""
-        state: dict[str, Any] = {
-            "epoch": epoch,
-            "fingerprint": self.dataset.fingerprint,
-            "rows": self.rows,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "method": self.method.state(),
-            "stream": self.stream.state(),
-            "recorder": self.recorder.state(),
-            "generators": self._generators(),
-        }
-        durable.save_checkpoint(path, state)
-
-    def resume(self, path: Path | None) -> int:
-        """Continues from a checkpoint if there is one; returns the number of finished epochs."""
-        state = None if path is None else durable.load_checkpoint(path, CHECKPOINT)
-        if state is None:
-            return 0
-        if state["fingerprint"] != self.dataset.fingerprint:
-            raise ValueError(f"{path} was made with other data; remove it to start afresh.")
-        for name, part in (("method", self.method), ("recorder", self.recorder)):
-            if set(state[name]) != set(part.state()):
-                log.warning("%s is of another version of toastlab; starting afresh", path)
-                return 0
-        self.rows = state["rows"]
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.method.load(state["method"])
-        self.stream.load(state["stream"])
-        self.recorder.load(state["recorder"])
-        for name, generator in self._generator_list().items():
-            generator.set_state(state["generators"][name].cpu())
-        torch.set_rng_state(state["generators"]["global"].cpu())
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["generators"]["cuda"].cpu(), self.device)
-        log.info("resumed from %s after epoch %d", path, state["epoch"])
-        return int(state["epoch"])
-
-    def _generator_list(self) -> dict[str, torch.Generator]:
-        found = {"augment": self.generator}
-        if self.mixing is not None:
-            found["mixing"] = self.mixing.generator
-        return found
-
-    def _generators(self) -> dict[str, Tensor]:
-        states = {name: g.get_state() for name, g in self._generator_list().items()}
-        states["global"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            states["cuda"] = torch.cuda.get_rng_state(self.device)
-        return states
 
 
 def _statistics(split: Split | DiskSplit) -> tuple[tuple[float, ...], tuple[float, ...]]:

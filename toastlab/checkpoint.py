@@ -1,0 +1,100 @@
+"""What a run needs to go on after an epoch, as it goes to disk and comes back."""
+
+import logging
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from toastlab import durable
+from toastlab.methods.base import Method
+from toastlab.mixing import Mixing
+from toastlab.recorder import Recorder
+from toastlab.stream import Stream
+
+log = logging.getLogger(__name__)
+# What a checkpoint holds.
+CHECKPOINT = (
+    *("epoch", "fingerprint", "rows", "model", "optimizer", "schedule"),
+    *("method", "stream", "recorder", "generators"),
+)
+
+
+class Parts(Protocol):
+    """A run, as far as a checkpoint knows it."""
+
+    device: torch.device
+    rows: list[dict[str, float]]
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: LRScheduler
+    method: Method
+    stream: Stream
+    recorder: Recorder
+    generator: torch.Generator
+    mixing: Mixing | None
+
+
+def save(run: Parts, path: Path, epoch: int, fingerprint: str) -> None:
+    """Keeps the state after `epoch` epochs; errors as of `save_checkpoint`."""
+    state: dict[str, Any] = {
+        "epoch": epoch,
+        "fingerprint": fingerprint,
+        "rows": run.rows,
+        "model": run.model.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "schedule": run.schedule.state_dict(),
+        "method": run.method.state(),
+        "stream": run.stream.state(),
+        "recorder": run.recorder.state(),
+        "generators": _generators(run),
+    }
+    durable.save_checkpoint(path, state)
+
+
+def resume(run: Parts, path: Path | None, fingerprint: str) -> int:
+    """Continues from a checkpoint if there is one; returns the number of finished epochs.
+
+    Raises:
+        ValueError: it was made with other data.
+    """
+    state = None if path is None else durable.load_checkpoint(path, CHECKPOINT)
+    if state is None:
+        return 0
+    if state["fingerprint"] != fingerprint:
+        raise ValueError(f"{path} was made with other data; remove it to start afresh.")
+    for name, part in (("method", run.method), ("recorder", run.recorder)):
+        if set(state[name]) != set(part.state()):
+            log.warning("%s is of another version of toastlab; starting afresh", path)
+            return 0
+    run.rows = state["rows"]
+    run.model.load_state_dict(state["model"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    run.schedule.load_state_dict(state["schedule"])
+    run.method.load(state["method"])
+    run.stream.load(state["stream"])
+    run.recorder.load(state["recorder"])
+    for name, generator in _generator_list(run).items():
+        generator.set_state(state["generators"][name].cpu())
+    torch.set_rng_state(state["generators"]["global"].cpu())
+    if run.device.type == "cuda":
+        torch.cuda.set_rng_state(state["generators"]["cuda"].cpu(), run.device)
+    log.info("resumed from %s after epoch %d", path, state["epoch"])
+    return int(state["epoch"])
+
+
+def _generator_list(run: Parts) -> dict[str, torch.Generator]:
+    found = {"augment": run.generator}
+    if run.mixing is not None:
+        found["mixing"] = run.mixing.generator
+    return found
+
+
+def _generators(run: Parts) -> dict[str, Tensor]:
+    states = {name: g.get_state() for name, g in _generator_list(run).items()}
+    states["global"] = torch.get_rng_state()
+    if run.device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(run.device)
+    return states

@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from toastlab import durable
 from toastlab.methods.base import Method
 from toastlab.mixing import Mixing
+from toastlab.ranks import Ranks
 from toastlab.recorder import Recorder
 from toastlab.stream import Stream
 
@@ -25,6 +26,8 @@ CHECKPOINT = (
 class Parts(Protocol):
     """A run, as far as a checkpoint knows it."""
 
+    seed: int
+    ranks: Ranks
     device: torch.device
     rows: list[dict[str, float]]
     model: nn.Module
@@ -38,7 +41,16 @@ class Parts(Protocol):
 
 
 def save(run: Parts, path: Path, epoch: int, fingerprint: str) -> None:
-    """Keeps the state after `epoch` epochs; errors as of `save_checkpoint`."""
+    """Keeps the state after `epoch` epochs; errors as of `save_checkpoint`.
+
+    All ranks call it; rank 0 writes, with what the others have for themselves under "others".
+    """
+    own = {
+        "stream": run.stream.state(),
+        "generators": _generators(run),
+        "method": {k: v for k, v in run.method.state().items() if k.startswith(run.method.local)},
+    }
+    others = run.ranks.each(own)[1:]
     state: dict[str, Any] = {
         "epoch": epoch,
         "fingerprint": fingerprint,
@@ -51,16 +63,23 @@ def save(run: Parts, path: Path, epoch: int, fingerprint: str) -> None:
         "recorder": run.recorder.state(),
         "generators": _generators(run),
     }
-    durable.save_checkpoint(path, state)
+    if others:
+        state["others"] = others
+    run.ranks.first(lambda: durable.save_checkpoint(path, state))
 
 
 def resume(run: Parts, path: Path | None, fingerprint: str) -> int:
     """Continues from a checkpoint if there is one; returns the number of finished epochs.
 
+    One of another number of ranks serves too: order, augmentation and lots are then drawn anew, and
+    nobody is carried at first.
+
     Raises:
         ValueError: it was made with other data.
     """
-    state = None if path is None else durable.load_checkpoint(path, CHECKPOINT)
+    if path is None:
+        return 0
+    state = run.ranks.first(lambda: durable.load_checkpoint(path, CHECKPOINT))
     if state is None:
         return 0
     if state["fingerprint"] != fingerprint:
@@ -73,16 +92,38 @@ def resume(run: Parts, path: Path | None, fingerprint: str) -> int:
     run.model.load_state_dict(state["model"])
     run.optimizer.load_state_dict(state["optimizer"])
     run.schedule.load_state_dict(state["schedule"])
-    run.method.load(state["method"])
-    run.stream.load(state["stream"])
     run.recorder.load(state["recorder"])
-    for name, generator in _generator_list(run).items():
-        generator.set_state(state["generators"][name].cpu())
-    torch.set_rng_state(state["generators"]["global"].cpu())
-    if run.device.type == "cuda":
-        torch.cuda.set_rng_state(state["generators"]["cuda"].cpu(), run.device)
+    local = run.method.local
+    run.method.load({k: v for k, v in state["method"].items() if not k.startswith(local)})
+    parts = [state, *state.get("others", ())]
+    if len(parts) == run.ranks.count:
+        _load_own(run, parts[run.ranks.rank])
+    else:
+        reseed(run, run.ranks.seeds(run.seed, int(state["epoch"])))
     log.info("resumed from %s after epoch %d", path, state["epoch"])
     return int(state["epoch"])
+
+
+def reseed(run: Parts, seeds: list[int]) -> None:
+    """Draws everything anew from five seeds: augmentation, lots, order, mixes, dropout."""
+    run.generator.manual_seed(seeds[0])
+    if run.method.generator is not None:
+        run.method.generator.manual_seed(seeds[1])
+    run.stream.restart(seeds[2])
+    if run.mixing is not None:
+        run.mixing.generator.manual_seed(seeds[3])
+    torch.manual_seed(seeds[4])
+
+
+def _load_own(run: Parts, part: dict[str, Any]) -> None:
+    """Takes back what a rank has for itself."""
+    run.method.load({k: v for k, v in part["method"].items() if k.startswith(run.method.local)})
+    run.stream.load(part["stream"])
+    for name, generator in _generator_list(run).items():
+        generator.set_state(part["generators"][name].cpu())
+    torch.set_rng_state(part["generators"]["global"].cpu())
+    if run.device.type == "cuda":
+        torch.cuda.set_rng_state(part["generators"]["cuda"].cpu(), run.device)
 
 
 def _generator_list(run: Parts) -> dict[str, torch.Generator]:

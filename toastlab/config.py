@@ -44,6 +44,7 @@ class TrainConfig:
     evaluate_every: int = 1  # epochs between two looks at validation and test; the last always
     seed: int = 0  # of weights, order, augmentation, dropout, lots
     record: str = "auto"  # dynamics: logits, summary (probability, correctness), none; auto by size
+    spread: bool = False  # over the processes of torchrun, which sets it: batch_size is of them all
     threads: int = 1  # CPU threads; part of the run, since sums round differently with another
 
     def __post_init__(self) -> None:

@@ -24,6 +24,10 @@ class WorkerError(ValueError):
     """Worker processes that keep being killed; finished runs have been kept."""
 
 
+class RankLost(ValueError):
+    """A process of a run on several ranks that is gone; the last checkpoint has been kept."""
+
+
 class StoreError(ValueError):
     """A run folder that cannot be written, is incomplete, or does not match its config."""
 

@@ -45,12 +45,10 @@ def save(run: Parts, path: Path, epoch: int, fingerprint: str) -> None:
 
     All ranks call it; rank 0 writes, with what the others have for themselves under "others".
     """
-    own = {
-        "stream": run.stream.state(),
-        "generators": _generators(run),
-        "method": {k: v for k, v in run.method.state().items() if k.startswith(run.method.local)},
-    }
-    others = run.ranks.each(own)[1:]
+    mine = {k: v for k, v in run.method.state().items() if k.startswith(run.method.local)}
+    own = {"stream": run.stream.state(), "generators": _generators(run), "method": mine}
+    # from the CPU, since a tensor of another rank's GPU would be unpacked on that GPU
+    others = run.ranks.each({k: {n: t.cpu() for n, t in v.items()} for k, v in own.items()})[1:]
     state: dict[str, Any] = {
         "epoch": epoch,
         "fingerprint": fingerprint,

@@ -239,6 +239,10 @@ def job() -> Iterator[Ranks]:
     try:
         yield Ranks(rank, count)
         dist.destroy_process_group()
+    except KeyboardInterrupt:
+        if rank:
+            raise SystemExit(130) from None
+        raise
     except Exception as error:
         if isinstance(error, dist.DistError) or (
             isinstance(error, RuntimeError) and GONE.search(str(error))
@@ -248,7 +252,7 @@ def job() -> Iterator[Ranks]:
             _leave_it_to_rank_0(store, rank, error)
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _lost(rank: int, count: int) -> None:

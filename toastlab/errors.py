@@ -24,8 +24,11 @@ class WorkerError(ValueError):
     """Worker processes that keep being killed; finished runs have been kept."""
 
 
-class RankLost(ValueError):
-    """A process of a run on several ranks that is gone; the last checkpoint has been kept."""
+class RankLost(Exception):
+    """A process of a run on several ranks that is gone; the last checkpoint has been kept.
+
+    No `ValueError`, since a signal raises it anywhere, and nobody may take it for a damaged file.
+    """
 
 
 class StoreError(ValueError):

@@ -239,11 +239,14 @@ def job() -> Iterator[Ranks]:
     try:
         yield Ranks(rank, count)
         dist.destroy_process_group()
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
     except KeyboardInterrupt:
         if rank:
             raise SystemExit(130) from None
         raise
     except Exception as error:
+        # torchrun sends it as soon as one rank has ended; what is to be said is said first
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if isinstance(error, dist.DistError) or (
             isinstance(error, RuntimeError) and GONE.search(str(error))
         ):
@@ -251,8 +254,6 @@ def job() -> Iterator[Ranks]:
         if not isinstance(error, RankLost):
             _leave_it_to_rank_0(store, rank, error)
         raise
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _lost(rank: int, count: int) -> None:

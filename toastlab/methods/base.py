@@ -211,7 +211,7 @@ class Method:
         self.bank.write(batch.index, logits, batch.weight == 1, batch.carried)
 
     def gather(self, ranks: Ranks, shards: Sequence[Tensor]) -> None:
-        """Puts together what the ranks noted in an epoch, before it ends.
+        """Puts together what the ranks noted in an epoch: after its last step, before `end_epoch`.
 
         Args:
             shards: R x [n] int64, the samples that each rank drew.

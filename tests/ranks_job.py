@@ -18,7 +18,16 @@ from toastlab.config import TrainConfig
 from toastlab.data import DataConfig, Dataset, Split, load
 from toastlab.errors import StoreError
 from toastlab.losses import Loss
-from toastlab.methods import CONFIGS, DlbConfig, MethodConfig, Plan, PsKdConfig, ToastConfig
+from toastlab.methods import (
+    CONFIGS,
+    ByotConfig,
+    CrossEntropyConfig,
+    DlbConfig,
+    MethodConfig,
+    Plan,
+    PsKdConfig,
+    ToastConfig,
+)
 from toastlab.methods.ols import Ols
 from toastlab.runs import RunStore
 from toastlab.stream import Stream
@@ -35,6 +44,13 @@ RUNS: dict[str, TrainConfig] = {
     "mixed": replace(SMALL, method=ToastConfig(mixed_carry="stored"), augment=MIXUP),
     "repeated": replace(SMALL, method=DlbConfig(), augment=MIXUP),
     "batch norm": replace(SMALL, model="resnet-small", method=CONFIGS["byot"]()),
+}
+
+
+# The hint's weight is 1e-6 by default: too little to see in a gradient.
+GRADIENTS: dict[str, MethodConfig] = {
+    "cross-entropy": CrossEntropyConfig(),
+    "byot": ByotConfig(feature_weight=1.0),
 }
 
 
@@ -130,8 +146,8 @@ def together(group: ranks.Ranks, out: Path, folder: str) -> None:
     found["streamed"] = watched(replace(SMALL, data=streamed), load(streamed))
     digits = load(DIGITS.data)
     found["seeds"] = [watched(replace(DIGITS, seed=s), digits)["top1"] for s in range(3)]
-    for name in ("cross-entropy", "byot"):
-        found[f"{name} gradients"] = gradients(CONFIGS[name](), group)
+    for name, method in GRADIENTS.items():
+        found[f"{name} gradients"] = gradients(method, group)
     for name in ("whole", "interrupted", "grown"):
         run = RunStore(out / name).get(DIGITS, dataset=digits, device="cpu")
         assert run is not None

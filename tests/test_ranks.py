@@ -18,14 +18,13 @@ import torch.distributed as dist
 
 from tests import ranks_job
 from tests.helpers import save, tiny
-from tests.ranks_job import DIGITS, RUNS, gradients
+from tests.ranks_job import DIGITS, GRADIENTS, RUNS, gradients
 from tests.test_kill import same
 from toastlab import cli, ranks
 from toastlab.data import load
 from toastlab.durable import load_checkpoint
 from toastlab.errors import DeviceError
 from toastlab.medoids import class_medoids
-from toastlab.methods import CONFIGS
 from toastlab.ranks import ALONE, Ranks
 from toastlab.runs import Run, RunStore, run_key
 from toastlab.train import train
@@ -139,9 +138,9 @@ def test_class_sums_are_of_all_ranks(job: Any) -> None:
     assert not torch.equal(mine, both)
 
 
-@pytest.mark.parametrize("name", ["cross-entropy", "byot"])
+@pytest.mark.parametrize("name", GRADIENTS)
 def test_gradients_are_those_of_the_whole_batch(job: Any, name: str) -> None:
-    alone = gradients(CONFIGS[name](), ALONE)
+    alone = gradients(GRADIENTS[name], ALONE)
     for found in of(job, f"{name} gradients"):
         assert len(alone) == len(found) >= 4
         for a, b in zip(alone, found, strict=True):

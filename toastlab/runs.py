@@ -51,12 +51,12 @@ WAIT = 0.2  # seconds between two looks whether another process is done with a r
 ADDED = {
     "budget": "images",
     "evaluate_every": 1,
+    "spread": False,
     "method.ramp": "none",
     "method.fit_from": 0.0,
     "milestones": (0.5, 0.75),
     "decay": 0.1,
     "nesterov": True,
-    "spread": False,
 }
 # Raise when the meaning of a stored result changes, so that no older one passes for a new one.
 FORMAT = 1

@@ -2,6 +2,11 @@
 
     torchrun --nproc-per-node 4 -m toastlab train toast
 
+In a script of one's own that torchrun starts:
+
+    with ranks.job():
+        run = RunStore().get(TrainConfig(spread=True))
+
 Letters: R ranks, N samples, B the batch of all ranks together. A rank takes B / R images of each
 batch from its own shard of the training split and carries on within it. DistributedDataParallel
 takes the mean of the gradients. When an epoch ends, the ranks put together what each noted of its

@@ -85,6 +85,7 @@ def test_every_setting_changes_the_name() -> None:
         replace(CONFIG, milestones=(0.5,)),
         replace(CONFIG, decay=0.2),
         replace(CONFIG, nesterov=False),
+        replace(CONFIG, spread=True),
     ]
     keys = {run_key(c, "data") for c in others} | {run_key(CONFIG, "other data")}
     assert key not in keys

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from tests.helpers import tiny
 from toastlab.augment import AugmentConfig
+from toastlab.checkpoint import CHECKPOINT
 from toastlab.config import TrainConfig, make_schedule
 from toastlab.data import Dataset, Split, from_tensors
 from toastlab.device import uses_bf16
 from toastlab.durable import load_checkpoint, save_checkpoint
 from toastlab.errors import DeviceError, TrainingDiverged
 from toastlab.methods import CrossEntropyConfig, MethodConfig, ToastConfig
-from toastlab.train import CHECKPOINT, Result, train
+from toastlab.train import Result, train
 
 BASE = TrainConfig(epochs=4, batch_size=16, learning_rate=0.05)
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from tyro.conf import Positional, arg
 
 from toastlab import device as devices
-from toastlab import sources
+from toastlab import ranks, sources
 from toastlab.cli_doctor import doctor
 from toastlab.cli_notebooks import ablation, claims, dashboard, layouts, peers, regime
 from toastlab.cli_recipes import recipe_list, recipe_page, recipe_run
@@ -20,7 +20,7 @@ from toastlab.cli_sweep import options_of, sweep
 from toastlab.compare import ARM_OF, BASELINE, Job, plan, run_all, tidy
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig, load
-from toastlab.errors import StoreError, TrainingDiverged, WorkerError, one_of
+from toastlab.errors import RankLost, StoreError, TrainingDiverged, WorkerError, one_of
 from toastlab.methods import CONFIGS, MethodConfig
 from toastlab.models import MODELS
 from toastlab.report import findings, summary, write
@@ -141,6 +141,9 @@ def train(
 ) -> None:
     """Trains one network with one method and keeps the run; a run that is there is found again.
 
+    On several GPUs: torchrun --nproc-per-node 4 -m toastlab train toast. Each takes its part of
+    --batch-size.
+
     Args:
         method: Settings of the method.
         config: Everything else about the run.
@@ -149,14 +152,15 @@ def train(
     """
     one_of("model", config.model, MODELS)
     devices.choose(device)
-    config, runs, screen = replace(config, method=method), RunStore(store), console()
-    runs.check_writable()
+    spread, group = config.spread or ranks.launched(), ranks.here()
+    config, runs, screen = replace(config, method=method, spread=spread), RunStore(store), console()
+    group.first(runs.check_writable)
     dataset = load(config.data)
     screen.print(dataset.note)
-    known = runs.find(config, dataset.fingerprint)
+    known = group.first(lambda: runs.find(config, dataset.fingerprint))
     if known is not None:
         screen.print(f"This run is in the store already: {known.folder}")
-        return show_run(known)
+        return None if group.rank else show_run(known)
     with progress() as bar:
         task, seen = bar.add_task("starting", total=None), ""
 
@@ -174,7 +178,8 @@ def train(
         run = runs.get(config, dataset=dataset, device=device, on_epoch=on_epoch, on_step=on_step)
         bar.update(task, completed=bar.tasks[task].total)
     assert run is not None
-    show_run(run)
+    if not group.rank:
+        show_run(run)
 
 
 def data_list() -> None:
@@ -284,10 +289,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs a command. Exit codes: 0 done, 1 the training failed, 2 wrong input, 130 interrupted."""
     args = list(sys.argv[1:] if argv is None else argv)
     try:
-        _run(args)
+        with ranks.job() as group:
+            if group.count > 1 and args[:1] != ["train"]:
+                raise ValueError("torchrun can start `toastlab train`, and no other command.")
+            _run(args)
     except KeyboardInterrupt:
         fail("interrupted; what was finished is kept, the same command goes on from there.", 130)
-    except (TrainingDiverged, WorkerError) as error:
+    except (TrainingDiverged, WorkerError, RankLost) as error:
         fail(str(error), 1)
     except StoreError as error:
         fail(str(error), 2)

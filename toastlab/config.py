@@ -40,6 +40,7 @@ class TrainConfig:
     precision: str = "auto"  # float32, bf16 (autocast); auto: bf16 on a GPU that has it
     channels_last: bool = True  # convolutions with channels innermost: faster on CPU and GPU
     compile: bool = False  # torch.compile the network: pays for long runs only
+    spread: bool = False  # over the processes of torchrun, which sets it: batch_size is of them all
     budget: str = "images"  # an epoch is N images through the network, or N new samples
     evaluate_every: int = 1  # epochs between two looks at validation and test; the last always
     seed: int = 0  # of weights, order, augmentation, dropout, lots

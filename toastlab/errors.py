@@ -24,6 +24,13 @@ class WorkerError(ValueError):
     """Worker processes that keep being killed; finished runs have been kept."""
 
 
+class RankLost(Exception):
+    """A process of a run on several ranks that is gone; the last checkpoint has been kept.
+
+    No `ValueError`, since a signal raises it anywhere, and nobody may take it for a damaged file.
+    """
+
+
 class StoreError(ValueError):
     """A run folder that cannot be written, is incomplete, or does not match its config."""
 

@@ -41,6 +41,7 @@ from toastlab.dynamics import Dynamics
 from toastlab.errors import StoreError, one_of
 from toastlab.lease import Lease, clear
 from toastlab.methods import CONFIGS
+from toastlab.ranks import ALONE, Ranks, here
 from toastlab.train import Result, teacher_config, train
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ WAIT = 0.2  # seconds between two looks whether another process is done with a r
 ADDED = {
     "budget": "images",
     "evaluate_every": 1,
+    "spread": False,
     "method.ramp": "none",
     "method.fit_from": 0.0,
     "milestones": (0.5, 0.75),
@@ -208,15 +210,20 @@ class RunStore:
         trains the same run, this one waits for it (`lease`). A user's own `model`
         is known to the store by `config.model` only: give each network its own name there.
 
+        On several ranks, see `TrainConfig.spread`, all call this alike; only rank 0 looks at the
+        store, and the others are told what it found.
+
         Returns:
             None only if `should_stop` stopped it, or the waiting.
         """
         if dataset is None:
             dataset = load(config.data)
-        partial = self.root / f".partial-{run_key(config, dataset.fingerprint)}"
-        run = self.find(config, dataset.fingerprint)
+        fingerprint, ranks = dataset.fingerprint, here() if config.spread else ALONE
+        partial = self.root / f".partial-{run_key(config, fingerprint)}"
+        run = ranks.first(lambda: self.find(config, fingerprint))
         if run is not None:
-            clear(partial)  # of a process that was killed when all was done but this
+            # of a process that was killed when all was done but this
+            ranks.first(lambda: clear(partial))
             return run
         teacher = None
         if config.method.needs_teacher:  # found again where cross-entropy was trained so before
@@ -225,13 +232,14 @@ class RunStore:
             )
             if earlier is None:
                 return None
-            teacher = (earlier.weights(), earlier.metrics)
-        self.check_writable()
-        lease = self._lease(partial, should_stop)
+            teacher = ranks.first(lambda: (earlier.weights(), earlier.metrics))
+        ranks.first(self.check_writable)
+        lease = self._lease(partial, ranks, should_stop)
         if lease is None:
             return None
         try:
-            run = self.find(config, dataset.fingerprint)  # of a process that was before us
+            # of a process that was before us
+            run = ranks.first(lambda: self.find(config, fingerprint))
             if run is None:
                 result = train(
                     config,
@@ -246,17 +254,19 @@ class RunStore:
                 )
                 if result is None:
                     return None
-                run = self._put(result, partial)
-            shutil.rmtree(partial, ignore_errors=True)
+                run = ranks.first(lambda: self._put(result, partial))
+            ranks.first(lambda: shutil.rmtree(partial, ignore_errors=True))
             return run
         finally:
             lease.free()
 
-    def _lease(self, partial: Path, should_stop: Callable[[], bool] | None) -> Lease | None:
+    def _lease(
+        self, partial: Path, ranks: Ranks, should_stop: Callable[[], bool] | None
+    ) -> Lease | None:
         """The right to write there, once no other process has it; None if stopped meanwhile."""
         lease, waited = Lease(_inside(partial)), False
         try:
-            while not lease.take():
+            while not ranks.first(lease.take):
                 if should_stop is not None and should_stop():
                     return None
                 if not waited:

@@ -52,36 +52,55 @@ class Stream:
         split: resident (`Split`) or on disk (`DiskSplit`).
         batch_size: B, even, 2 to N.
         seed: of the order of the samples.
+        shard: [n] int64, of which samples of the split to draw, where `ranks` share it; None: all.
+        ranks: how many streams draw from the split, each from its shard.
 
     Raises:
         ValueError: a batch size that is odd, below 2 or above N.
     """
 
-    def __init__(self, split: Split | DiskSplit, batch_size: int, seed: int = 0) -> None:
-        n = len(split)
+    def __init__(
+        self,
+        split: Split | DiskSplit,
+        batch_size: int,
+        seed: int = 0,
+        shard: Tensor | None = None,
+        ranks: int = 1,
+    ) -> None:
+        n = len(split) // ranks
+        self.shard, self.ranks = shard, ranks
         if batch_size < 2 or batch_size % 2 or batch_size > n:
             raise ValueError(
                 f"batch size is {batch_size}, but must be even (half of it can be carried), at "
                 f"least 2 and at most the {n} training samples."
+                + (f" (Of one of {ranks} ranks.)" if ranks > 1 else "")
             )
         self.split, self.labels, self.batch_size = split, split.labels, batch_size
         self.generator: torch.Generator | None = None
         if not isinstance(
             self.labels, FakeTensor
         ):  # a fake device has no random numbers of its own
-            self.generator = torch.Generator(self.labels.device).manual_seed(seed)
-        self.order = torch.cat([self._permutation(), self._permutation()])  # [2N]
-        self.pointer = torch.zeros((), dtype=torch.int64, device=self.labels.device)
+            self.generator = torch.Generator(self.labels.device)
         self._loader: _InOrder | None = None
         self._last: tuple[Tensor, Tensor] | None = None
+        self.restart(seed)
+
+    def restart(self, seed: int) -> None:
+        """Begins a new row of permutations."""
+        if self.generator is not None:
+            self.generator.manual_seed(seed)
+        self.order = torch.cat([self._permutation(), self._permutation()])  # [2n]
+        self.pointer = torch.zeros((), dtype=torch.int64, device=self.labels.device)
 
     def _permutation(self) -> Tensor:
-        device = self.labels.device
-        return torch.randperm(len(self.split), generator=self.generator, device=device)
+        device, n = self.labels.device, len(self.split if self.shard is None else self.shard)
+        places = torch.randperm(n, generator=self.generator, device=device)
+        return places if self.shard is None else self.shard[places]
 
     def steps(self, places: int, share: float = 1.0) -> int:
-        """Batches of `places` images in an epoch: as many as make up `share` x N, rounded down."""
-        return max(1, int(share * len(self.split)) // places)
+        """Batches of `places` images in an epoch: as many as make up `share` x N, rounded down,
+        on all ranks together."""
+        return max(1, int(share * len(self.split)) // (places * self.ranks))
 
     def fetch(self, index: Tensor) -> Tensor:
         """Images [b, C, H, W] uint8 of any samples [b]; of a split on disk they are decoded now."""
@@ -91,7 +110,7 @@ class Stream:
 
     def start_epoch(self) -> None:
         """Drops a permutation that is used up and appends a new one, without asking whether."""
-        n = len(self.split)
+        n = len(self.order) // 2
         used = self.pointer >= n
         self.order = torch.where(used, torch.cat([self.order[n:], self._permutation()]), self.order)
         self.pointer = self.pointer - n * used

@@ -19,12 +19,17 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from toastlab.ranks import here
 from toastlab.runs import Run
 
 
 def console() -> Console:
-    """Where results go; made when needed, so that it writes to the stdout of that moment."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    """Where results go; made when needed, so that it writes to the stdout of that moment.
+
+    Of several ranks only rank 0 speaks.
+    """
+    width = None if sys.stdout.isatty() else 160
+    return Console(highlight=False, width=width, quiet=here().rank > 0)
 
 
 def parse(
@@ -74,7 +79,7 @@ def progress(window: float = 30.0) -> Progress:
         TaskProgressColumn(),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         TextColumn("{task.description}"),
-        console=Console(stderr=True),
+        console=Console(stderr=True, quiet=here().rank > 0),
         speed_estimate_period=window,
     )
 

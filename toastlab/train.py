@@ -4,24 +4,22 @@ The loop is open: explicit calls, no hooks. Nothing in the step waits for the de
 results once per epoch.
 """
 
-import logging
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from toastlab import checkpoint as checkpoints
 from toastlab import device as devices
-from toastlab import durable
 from toastlab.augment import Augment, Mixer, pixel_statistics
 from toastlab.config import TrainConfig, make_optimizer, make_schedule
-from toastlab.data import Dataset, DiskSplit, Split, load
+from toastlab.data import DataConfig, Dataset, DiskSplit, Split, load
 from toastlab.dynamics import Dynamics
 from toastlab.errors import TrainingDiverged
 from toastlab.losses import Loss
@@ -30,15 +28,9 @@ from toastlab.methods.base import Method
 from toastlab.metrics import METRICS, evaluate
 from toastlab.mixing import Mixing
 from toastlab.models import build, check_model
+from toastlab.ranks import ALONE, Ranks, here
 from toastlab.recorder import Recorder
 from toastlab.stream import Batch, Stream
-
-log = logging.getLogger(__name__)
-# What a checkpoint holds.
-CHECKPOINT = (
-    *("epoch", "fingerprint", "rows", "model", "optimizer", "schedule"),
-    *("method", "stream", "recorder", "generators"),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,15 +84,23 @@ def train(
             trains it first. Its time and images count into the first epoch.
         on_epoch: called after every epoch with its row of metrics.
         on_step: called before every step with its number and how many the run has, from 0 on.
-        should_stop: asked before every step; True ends the run and `train` returns None.
+        should_stop: asked before every step; True ends the run and `train` returns None. Not on
+            several ranks, which might not be of one mind.
+
+    With `config.spread` all ranks of a `toastlab.ranks.job` call this alike, and get the same.
 
     Raises:
         TrainingDiverged: the loss turned NaN or infinite; the checkpoint holds the epoch before.
-        ValueError: network and data do not fit, or the batch is larger than the training split.
+        ValueError: network and data do not fit, or the batch is larger than the training split, or
+            the ranks cannot share it.
         StoreError: a checkpoint cannot be written; the ones before are untouched.
         DataError, DeviceError: see there.
     """
     place = devices.choose(device)
+    ranks = here() if config.spread else ALONE
+    ranks.check(place)
+    if ranks.count > 1 and should_stop is not None:
+        raise ValueError("should_stop cannot stop a run on several ranks: stop torchrun.")
     if config.method.needs_teacher and teacher is None:
         if model is not None:
             raise ValueError("train the teacher of a network of your own yourself: method.teach.")
@@ -112,18 +112,19 @@ def train(
         teacher = (before.weights, before.metrics)
     with devices.reproducible(config.seed, config.threads, place):
         dataset = load(config.data, place) if dataset is None else dataset.to(place)
+        ranks.agree(dataset.fingerprint, replace(config, data=DataConfig()))
         if place.type == "cuda":
             torch.cuda.reset_peak_memory_stats(place)
-        run = _Run(config, dataset, model, place)
+        run = _Run(config, dataset, model, place, ranks)
         if teacher is not None:
             run.teach(*teacher)
-        first = run.resume(checkpoint)
+        first = checkpoints.resume(run, checkpoint, dataset.fingerprint)
         for epoch in range(first, config.epochs):
             row = run.epoch(epoch, on_step, should_stop, checkpoint)
             if row is None:
                 return None
             if checkpoint is not None:
-                run.save(checkpoint, epoch + 1)
+                checkpoints.save(run, checkpoint, epoch + 1, dataset.fingerprint)
             if on_epoch is not None:
                 on_epoch(row)
         return run.result()
@@ -148,15 +149,24 @@ class _Run:
     """The parts of a run, put together."""
 
     def __init__(
-        self, config: TrainConfig, dataset: Dataset, model: nn.Module | None, device: torch.device
+        self,
+        config: TrainConfig,
+        dataset: Dataset,
+        model: nn.Module | None,
+        device: torch.device,
+        ranks: Ranks,
     ) -> None:
         self.config, self.dataset, self.device = config, dataset, device
         split, classes = dataset.train, dataset.num_classes
-        seeds = [int(s) for s in np.random.SeedSequence(config.seed).generate_state(4)]
+        self.seed, self.ranks = config.seed, ranks
+        places = ranks.places(config.batch_size)  # this rank's part of B
+        self.shards = ranks.shards(len(split), config.seed, device)
+        shard = self.shards[ranks.rank] if ranks.count > 1 else None
+        seeds = ranks.seeds(config.seed)
         self.generator = torch.Generator(device).manual_seed(seeds[0])
         lots = torch.Generator(device).manual_seed(seeds[1])
-        self.stream = Stream(split, config.batch_size, seeds[2])
-        self.method: Method = config.method.build(split.labels, classes, config.batch_size, lots)
+        self.stream = Stream(split, places, seeds[2], shard, ranks.count)
+        self.method: Method = config.method.build(split.labels, classes, places, lots)
         self.model = self._network() if model is None else self._placed(model)
         if config.compile:
             self.model.compile()
@@ -168,10 +178,13 @@ class _Run:
         sample = next(iter(split.batches(2)))[0]
         sample = self.augment.evaluate(sample)
         check_model(self.model, sample, classes)
-        plan = Plan(config.epochs, config.budget, self.mixing is not None)
+        plan = Plan(config.epochs, config.budget, self.mixing is not None, ranks=ranks.count)
         self.method.attach(self.model, sample, plan)
-        extra = () if self.method.extra is None else (self.method.extra,)
-        self.optimizer = make_optimizer(config, self.model, *extra)
+        self.extra = () if self.method.extra is None else (self.method.extra,)
+        self.optimizer = make_optimizer(config, self.model, *self.extra)
+        self.network = ranks.wrap(self.model, *self.extra)  # what is called in a step
+        if ranks.count > 1:
+            torch.manual_seed(seeds[4])  # dropout; what was drawn so far is the same on all ranks
         self.steps = self.method.steps(self.stream)
         self.schedule = make_schedule(config, self.optimizer, self.steps)
         self.recorder = Recorder(config.record, config.epochs, len(split), classes)
@@ -230,17 +243,26 @@ class _Run:
                 for name, value in {"loss": loss.total.detach(), **loss.parts}.items():
                     sums[name] = sums[name] + value if name in sums else value
                 carried += batch.carried.sum()
+                if step + 1 == (epoch + 1) * self.steps:  # before the method ends the epoch
+                    self.ranks.mean_buffers(self.model, *self.extra)
+                    self.method.gather(self.ranks, self.shards)
         except TrainingDiverged as error:  # the medoids of this epoch's logits
             raise self._diverged(epoch, checkpoint) from error
-        images_seen = self.steps * self.method.places
-        costs = {"passes": self.method.passes, "gradients": self.method.gradients, "steps": 1}
+        self._agree()
+        count = self.ranks.count
+        images_seen = self.steps * self.method.places * count
+        passes, gradients = self.method.passes * count, self.method.gradients * count
+        costs = {"passes": passes, "gradients": gradients, "steps": 1}
         row: dict[str, float] = {"epoch": epoch + 1, "learning_rate": rate}
-        row |= {name: float(total) / self.steps for name, total in sums.items()}
-        row |= {"carried_share": float(carried) / images_seen, "images": images_seen}
+        total = self.ranks.total
+        row |= {name: float(total(part)) / (self.steps * count) for name, part in sums.items()}
+        row |= {"carried_share": float(total(carried)) / images_seen, "images": images_seen}
         row |= {name: float(self.steps * each) for name, each in costs.items()}
         row["train_seconds"] = time.perf_counter() - started
         if self.device.type == "cuda":
             row["peak_memory"] = torch.cuda.max_memory_allocated(self.device) / 2**20
+        if self.config.spread:
+            row["ranks"] = count
         if epoch == 0:
             row |= {name: row[name] + spent for name, spent in self.before.items()}
         if not (math.isfinite(row["loss"]) and self._finite()):
@@ -261,7 +283,7 @@ class _Run:
         if self.mixing is not None:
             images = self.mixing(images, batch, self.stream)
         with self._autocast():
-            logits = self.method.answer(self.model, images, batch)
+            logits = self.method.answer(self.network, images, batch)
         loss = self.method.loss(logits, batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]
@@ -269,6 +291,12 @@ class _Run:
         self.schedule.step()
         self.method.observe(logits, batch)
         return loss
+
+    def _agree(self) -> None:
+        """The tables that every rank made of the same bank: from now on those of rank 0, to the
+        bit, whatever their processors are."""
+        own = ("bank.", *self.method.local)
+        self.ranks.spread(t for n, t in self.method.state().items() if not n.startswith(own))
 
     def _under_trained(self) -> float:
         """Share of the samples seen so far that the network got wrong at their last visit."""
@@ -291,13 +319,13 @@ class _Run:
     def predict(self, split: Split | DiskSplit) -> tuple[Tensor, Tensor]:
         """Logits [N, K] float32 and labels [N] of a split, in evaluation mode."""
         self.model.eval()
-        logits, labels = [], []
-        for images, truth in split.batches(1024):
+        logits, labels, ranks, n = [], [], self.ranks, len(split)
+        for images, truth in split.batches(1024, ranks.part(n)):
             with self._autocast():
                 answer = self.model(self.augment.evaluate(images))
             logits.append(answer.float())
             labels.append(truth)
-        return torch.cat(logits), torch.cat(labels)
+        return ranks.whole(torch.cat(logits), n), ranks.whole(torch.cat(labels), n)
 
     def result(self) -> Result:
         """Everything to keep, on the CPU."""
@@ -328,62 +356,16 @@ class _Run:
         return devices.facts(self.device) | {
             "threads": str(self.config.threads),
             "precision": "bf16 autocast" if bf16 else "float32",
+            **self._ranks_fact(),
         }
 
-    def save(self, path: Path, epoch: int) -> None:
-        """Keeps the state after `epoch` epochs; errors as of `save_checkpoint`."""
-        state: dict[str, Any] = {
-            "epoch": epoch,
-            "fingerprint": self.dataset.fingerprint,
-            "rows": self.rows,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "method": self.method.state(),
-            "stream": self.stream.state(),
-            "recorder": self.recorder.state(),
-            "generators": self._generators(),
-        }
-        durable.save_checkpoint(path, state)
-
-    def resume(self, path: Path | None) -> int:
-        """Continues from a checkpoint if there is one; returns the number of finished epochs."""
-        state = None if path is None else durable.load_checkpoint(path, CHECKPOINT)
-        if state is None:
-            return 0
-        if state["fingerprint"] != self.dataset.fingerprint:
-            raise ValueError(f"{path} was made with other data; remove it to start afresh.")
-        for name, part in (("method", self.method), ("recorder", self.recorder)):
-            if set(state[name]) != set(part.state()):
-                log.warning("%s is of another version of toastlab; starting afresh", path)
-                return 0
-        self.rows = state["rows"]
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.method.load(state["method"])
-        self.stream.load(state["stream"])
-        self.recorder.load(state["recorder"])
-        for name, generator in self._generator_list().items():
-            generator.set_state(state["generators"][name].cpu())
-        torch.set_rng_state(state["generators"]["global"].cpu())
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["generators"]["cuda"].cpu(), self.device)
-        log.info("resumed from %s after epoch %d", path, state["epoch"])
-        return int(state["epoch"])
-
-    def _generator_list(self) -> dict[str, torch.Generator]:
-        found = {"augment": self.generator}
-        if self.mixing is not None:
-            found["mixing"] = self.mixing.generator
-        return found
-
-    def _generators(self) -> dict[str, Tensor]:
-        states = {name: g.get_state() for name, g in self._generator_list().items()}
-        states["global"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            states["cuda"] = torch.cuda.get_rng_state(self.device)
-        return states
+    def _ranks_fact(self) -> dict[str, str]:
+        """On how many ranks, epoch by epoch, in words; nothing for an ordinary run."""
+        told: list[str] = []
+        for row in self.rows if self.config.spread else ():
+            if not told or told[-1].split()[0] != f"{row['ranks']:.0f}":
+                told.append(f"{row['ranks']:.0f} from epoch {row['epoch']:.0f}")
+        return {"ranks": ", ".join(told)} if told else {}
 
 
 def _statistics(split: Split | DiskSplit) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -17,7 +17,7 @@ the device). A new one is one file with both, and one line in `methods/__init__.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -28,6 +28,7 @@ from toastlab.bank import Bank
 from toastlab.errors import one_of
 from toastlab.losses import Loss, soft_cross_entropy
 from toastlab.medoids import check_labels
+from toastlab.ranks import Ranks
 from toastlab.stream import Batch, Stream
 
 BUDGETS = ("images", "samples")
@@ -42,11 +43,13 @@ class Plan:
         budget: what an epoch is: N "images" through the network (of any pass, with a gradient or
             without), or N "samples" drawn newly, however often the method then looks at them.
         mixes: Mixup or CutMix is on.
+        ranks: over how many processes each batch is spread, see `toastlab.ranks`.
     """
 
     epochs: int = 1
     budget: str = "images"
     mixes: bool = False
+    ranks: int = 1
 
     def __post_init__(self) -> None:
         one_of("budget", self.budget, BUDGETS)
@@ -76,7 +79,7 @@ class Method:
     Args:
         labels: [N] int64, the labels trained on; their device is the method's.
         num_classes: K.
-        batch_size: B, even, 2 to N.
+        batch_size: B, even, 2 to N; on several ranks, what one of them takes of it.
         generator: on that device, for methods that draw lots.
 
     Raises:
@@ -87,6 +90,7 @@ class Method:
         admits_mix: whether it can be trained on mixed images.
         memory: what the method keeps for itself, in words and letters.
         spent_before: share of an "images" budget that goes to a teacher.
+        local: how the names in `state` begin of what each rank has for itself.
         plan: the run, see `Plan`.
         extra: modules of its own that are trained along, or None.
         bank: the last logits of every sample, see `Bank`.
@@ -97,6 +101,7 @@ class Method:
     admits_mix: bool = True
     memory: str = "nothing"
     spent_before: float = 0.0
+    local: tuple[str, ...] = ("generator",)
 
     def __init__(
         self,
@@ -205,6 +210,15 @@ class Method:
         """Takes note of the logits [B, K] of the step that just ended."""
         self.bank.write(batch.index, logits, batch.weight == 1, batch.carried)
 
+    def gather(self, ranks: Ranks, shards: Sequence[Tensor]) -> None:
+        """Puts together what the ranks noted in an epoch: after its last step, before `end_epoch`.
+
+        Args:
+            shards: R x [n] int64, the samples that each rank drew.
+        """
+        for rows in self.bank.state().values():
+            ranks.merge(rows, shards)
+
     def end_epoch(self) -> None:
         """Called once after the last batch of an epoch."""
 
@@ -223,8 +237,10 @@ class Method:
         return state
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Continues from `state`."""
+        """Continues from `state`; what it lacks stays as it is."""
         for name, tensor in self.state().items():
+            if name not in state:
+                continue
             if name == "generator":
                 assert self.generator is not None
                 self.generator.set_state(state[name].cpu())

@@ -122,7 +122,9 @@ class Byot(Method):
             labelled = labelled + soft_cross_entropy(out, targets).mean()
             taught = taught + past_kl(out, logits, cfg.temperature).mean()
             hint = hint + (features.float() - self.end.float()).square().sum()
-        total = (1 - cfg.weight) * labelled + cfg.weight * taught + cfg.feature_weight * hint
+        # the hint is a sum over the batch, where the gradients are a mean over the ranks
+        scale = cfg.feature_weight * self.plan.ranks
+        total = (1 - cfg.weight) * labelled + cfg.weight * taught + scale * hint
         return Loss(total, {"stage1": hard.detach(), "distillation": taught.detach()})
 
 

@@ -56,6 +56,7 @@ class Dlb(Method):
 
     mixed_carry = "repeat"  # the same mix again, since the past prediction was made of it
     memory = "[B/2] indices, [B/2, K]"
+    local = ("generator", "again.")
 
     def __init__(
         self,

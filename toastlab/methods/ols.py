@@ -11,6 +11,7 @@ The default "hard" keeps the scale of the loss; "uniform" is label smoothing for
 with no correct sample gets a uniform row. Passes: 1. Memory: [K, K].
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from toastlab.errors import in_range, one_of
 from toastlab.methods.base import Method, MethodConfig
+from toastlab.ranks import Ranks
 from toastlab.stream import Batch
 
 
@@ -78,6 +80,12 @@ class Ols(Method):
         rows = self.hard[batch.labels] * right[:, None]
         self.sums += rows.T @ p
         self.counts += rows.sum(0)
+
+    def gather(self, ranks: Ranks, shards: Sequence[Tensor]) -> None:
+        """The sums over the ranks too."""
+        super().gather(ranks, shards)
+        self.sums.copy_(ranks.total(self.sums))
+        self.counts.copy_(ranks.total(self.counts))
 
     @torch.no_grad()
     def end_epoch(self) -> None:

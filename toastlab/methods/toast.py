@@ -134,6 +134,7 @@ class Toast(Method):
     """
 
     memory = "[N, K], [B/2] indices, [B/2, K], [K, K]"
+    local = ("generator", "carry.")
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from toastlab.data import Dataset, Split, from_tensors
 from toastlab.device import uses_bf16
 from toastlab.durable import load_checkpoint, save_checkpoint
 from toastlab.errors import DeviceError, TrainingDiverged
-from toastlab.methods import CrossEntropyConfig, MethodConfig, ToastConfig
+from toastlab.methods import CONFIGS, CrossEntropyConfig, MethodConfig, ToastConfig
 from toastlab.train import Result, train
 
 BASE = TrainConfig(epochs=4, batch_size=16, learning_rate=0.05)
@@ -320,3 +320,18 @@ def test_on_a_gpu() -> None:
     result = run(replace(BASE, epochs=8, precision="float32"), device="cuda")
     assert result.facts["device"] == "cuda"
     assert result.metrics.iloc[-1].test_top1 > 0.9
+
+
+@pytest.mark.parametrize("mix", ["none", "mixup"])
+@pytest.mark.parametrize("name", ["dlb", "toast", "bake"])
+def test_a_batch_of_all_samples_at_equal_samples(name: str, mix: str) -> None:
+    """No epoch draws more than its N new samples, or the row of permutations would end."""
+    config = TrainConfig(
+        epochs=4,
+        batch_size=64,
+        budget="samples",
+        method=CONFIGS[name](),
+        augment=AugmentConfig(mix=mix),
+        record="none",
+    )
+    assert train(config, dataset=tiny(64), device="cpu") is not None

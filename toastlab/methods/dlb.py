@@ -77,6 +77,11 @@ class Dlb(Method):
         """The new half."""
         return self.half
 
+    def steps(self, stream: Stream) -> int:
+        """As of `Method`; of mixed images one less, since the first of an epoch repeats nothing."""
+        found = super().steps(stream)
+        return max(1, found - 1) if self.plan.mixes and self.plan.budget == "samples" else found
+
     def next_batch(self, stream: Stream) -> Batch:
         """The last batch's new half again, then new samples."""
         index, images = stream.draw(self.index, self.count, self.places)

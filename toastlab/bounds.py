@@ -97,10 +97,7 @@ def by_products(rows: Rows, near: Tensor, dtype: torch.dtype, total: torch.dtype
     for x, part in zip(rows.centred(dtype), r.split(rows.step), strict=True):
         weighted += (x.T @ part.reciprocal().to(dtype)).to(total)
     along = torch.cat(
-        [
-            (rows.some(i, dtype) @ weighted.to(dtype)).to(total)
-            for i in near.split(rows.step)
-        ]
+        [(rows.some(i, dtype) @ weighted.to(dtype)).to(total) for i in near.split(rows.step)]
     )
     over_r = own * r.reciprocal().sum() + (a / r).sum() - 2 * along  # sum_j s_ij / R_j
     summing = (rows.tile + 8) * eps  # relative, of a block's sums

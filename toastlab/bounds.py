@@ -75,8 +75,8 @@ def by_products(rows: Rows, near: Tensor, dtype: torch.dtype, total: torch.dtype
 
         g_i h [sum R_j - 2 sum sqrt(t_ij) + sum s_ij / R_j + 4 g_i h sum R_j]
 
-    which costs O(K) a row, since s_ij is a polynomial in x_i. (The 4 in place of 2 is for t - s and for
-    rounding in these sums.) Where distances are all about as large as R_j, as they are in many
+    which costs O(K) a row, since s_ij is a polynomial in x_i. (The 4 in place of 2 is for t - s and
+    for rounding in these sums.) Where distances are all about as large as R_j, as they are in many
     dimensions, little is left of it.
 
     Args:
@@ -129,9 +129,9 @@ def _sums(
         torch.mul(square(x), larger, out=left[:, k])
         first = i if mirrored else 0
         if held is None:
-            others = map(right, rows.centred(dtype, tile, first))
+            others = (right(x) for x in rows.centred(dtype, tile, first))
         else:
-            others = iter(held[first // tile :])
+            others = (x for x in held[first // tile :])
         for j, other in zip(range(first, n, tile), others, strict=True):
             d = torch.mm(left, other.T).sqrt_()
             sums[i : i + tile] += d.sum(1)

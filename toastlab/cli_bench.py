@@ -69,7 +69,8 @@ def bench(
     with progress() as bar:
         task = bar.add_task("starting", total=total)
         begun: list[str] = []
-        for section, done, found in measure(config, device):
+        for section, done, so_far in measure(config, device):
+            found = so_far
             begun += [section] if section not in begun else []
             count = len(config.names) if section == "memory" else config.rounds
             part = min(1.0, done / count) if done else 1.0

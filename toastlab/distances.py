@@ -134,7 +134,8 @@ def _direct_sums(rows: Rows, near: Tensor, dtype: torch.dtype, p: float) -> Tens
     """Sums of p-norm distances [m] from the rows `near` to all, over coordinate differences."""
     sums = torch.zeros(len(near), dtype=dtype, device=rows.z.device)
     mode = "donot_use_mm_for_euclid_dist"
-    for others in rows.blocks(dtype):
+    wide = BLOCK_BYTES // rows.z.shape[1] if rows.z.device.type == "cpu" else rows.step
+    for others in rows.blocks(dtype, max(FEW, wide)):
         step = min(rows.step, max(1, BLOCK_BYTES // (8 * len(others))))
         for i in range(0, len(near), step):
             some = rows.z.index_select(0, rows.index[near[i : i + step]]).to(dtype)

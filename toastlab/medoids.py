@@ -100,8 +100,7 @@ def class_medoids(
     if filled:
         index[filled] = medoid_rows(logits, [members[c] for c in filled], distance, memory)
     rows = torch.zeros(num_classes, num_classes, dtype=logits.dtype, device=logits.device)
-    if len(logits):
-        rows = logits[index.clamp(min=0)].masked_fill((index < 0)[:, None], 0)
+    rows[filled] = logits[index[filled]]
     return Medoids(index, rows)
 
 

@@ -93,9 +93,9 @@ class Rows:
             return self._held[1].index_select(0, near)
         return self._less(self.index[near], dtype)
 
-    def blocks(self, dtype: torch.dtype) -> Iterator[Tensor]:
-        """The rows as they are: [step, K] of `dtype`."""
-        for index in self.index.split(self.step):
+    def blocks(self, dtype: torch.dtype, step: int = 0) -> Iterator[Tensor]:
+        """The rows as they are, `step` at a time or as many as fit: [step, K] of `dtype`."""
+        for index in self.index.split(min(step or self.step, self.step)):
             yield self.z.index_select(0, index).to(dtype)
 
     def _less(self, index: Tensor, dtype: torch.dtype) -> Tensor:

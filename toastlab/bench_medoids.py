@@ -39,7 +39,11 @@ def like_logits(n: int, k: int, classes: int, device: torch.device, seed: int = 
 def medoids(config: BenchConfig, device: torch.device) -> Iterator[list[Row]]:
     """Exact Euclidean medoids of made-up logits against what else gives them, and against the
     matrix products of all pairs alone (torch.mm, float32)."""
-    shapes = {"CIFAR-10": (600, 10, 10), "CIFAR-100": (500, 100, 20), "ImageNet": (1281, 1000, 1)}
+    shapes = {
+        "CIFAR-100's": (500, 100, 20),
+        "ImageNet's": (1281, 1000, 1),
+        "a large class": (6000, 100, 1),
+    }
     if config.small:
         shapes = {"tiny": (60, 10, 2)}
     done: list[Row] = []

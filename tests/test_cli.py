@@ -34,7 +34,7 @@ def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
 
 
 COMMANDS = ["demo", "train", "compare", "data list", "data fetch", "data check"]
-COMMANDS += ["runs list", "runs show", "doctor", "recipe list", "recipe run"]
+COMMANDS += ["runs list", "runs show", "doctor", "bench", "recipe list", "recipe run"]
 
 
 @pytest.mark.parametrize("args", [[], ["-h"], ["--help"], ["help"]])
@@ -213,6 +213,6 @@ def test_as_a_module_and_a_program() -> None:
         assert done.returncode == 2
         assert done.stderr == (
             "toastlab: unknown command 'trian'. Did you mean 'train'? "
-            "Choose one of: ablation, claims, compare, dashboard, data, demo, doctor, layouts, "
-            "peers, recipe, regime, runs, sweep, train.\n"
+            "Choose one of: ablation, bench, claims, compare, dashboard, data, demo, doctor, "
+            "layouts, peers, recipe, regime, runs, sweep, train.\n"
         )

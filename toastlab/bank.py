@@ -8,7 +8,7 @@ class Bank:
     """The last logits of every training sample, and how often an epoch visited it.
 
     Attributes:
-        logits: [N, K] float32; rows of samples not yet seen are zero.
+        logits: [N, K] float32, or as `store_as` has it; rows of samples not yet seen are zero.
         seen: [N] bool.
         visits: [N] int64, visits since the last `start_epoch`, carried ones included.
         carried: [N] int64, carried visits since the last `start_epoch`.
@@ -19,6 +19,14 @@ class Bank:
         self.seen = torch.zeros(num_samples, dtype=torch.bool, device=device)
         self.visits = torch.zeros(num_samples, dtype=torch.int64, device=device)
         self.carried = torch.zeros(num_samples, dtype=torch.int64, device=device)
+
+    def store_as(self, dtype: torch.dtype) -> None:
+        """Keeps logits in this dtype from now on: float16 halves the memory, rounds to 11 bits
+        and overflows above 65,504 (to infinity, which the medoids refuse). Empties the bank."""
+        shape, device = self.logits.shape, self.logits.device
+        del self.logits  # before the new one is made
+        self.logits = torch.zeros(shape, dtype=dtype, device=device)
+        self.seen.zero_()
 
     def start_epoch(self) -> None:
         """Sets the counters of the epoch to zero; the logits stay."""
@@ -33,7 +41,7 @@ class Bank:
             pure: [B] bool, rows whose image was not mixed with another; only they are stored.
             carried: [B] bool.
         """
-        kept = torch.where(pure[:, None], logits.detach().float(), self.logits[index])
+        kept = torch.where(pure[:, None], logits.detach().to(self.logits.dtype), self.logits[index])
         self.logits.index_copy_(0, index, kept)
         self.seen.index_copy_(0, index, self.seen[index] | pure)
         self.visits.index_add_(0, index, torch.ones_like(index))

@@ -13,6 +13,7 @@ from tyro.conf import Positional, arg
 
 from toastlab import device as devices
 from toastlab import ranks, sources
+from toastlab.cli_bench import bench
 from toastlab.cli_doctor import doctor
 from toastlab.cli_notebooks import ablation, claims, dashboard, layouts, peers, regime
 from toastlab.cli_recipes import recipe_list, recipe_page, recipe_run
@@ -282,6 +283,7 @@ COMMANDS = (
     Command(("runs", "list"), runs_list),
     Command(("runs", "show"), runs_show),
     Command(("doctor",), doctor),
+    Command(("bench",), bench),
 )
 
 

@@ -13,7 +13,7 @@ from toastlab.augment import AugmentConfig
 from toastlab.data import DataConfig
 from toastlab.errors import in_range, one_of
 from toastlab.methods import MethodConfig, ToastConfig
-from toastlab.methods.base import BUDGETS
+from toastlab.methods.base import BANKS, BUDGETS
 from toastlab.recorder import RECORDS
 
 
@@ -45,6 +45,7 @@ class TrainConfig:
     evaluate_every: int = 1  # epochs between two looks at validation and test; the last always
     seed: int = 0  # of weights, order, augmentation, dropout, lots
     record: str = "auto"  # dynamics: logits, summary (probability, correctness), none; auto by size
+    bank: str = "float32"  # dtype of the stored logits; float16 halves the bank's memory
     threads: int = 1  # CPU threads; part of the run, since sums round differently with another
 
     def __post_init__(self) -> None:
@@ -58,6 +59,7 @@ class TrainConfig:
         one_of("schedule", self.schedule, ("cosine", "step", "constant"))
         one_of("record", self.record, RECORDS)
         one_of("budget", self.budget, BUDGETS)
+        one_of("bank", self.bank, BANKS)
         one_of("precision", self.precision, ("auto", "float32", "bf16"))
         in_range("evaluate every", self.evaluate_every, 1)
         in_range("warmup epochs", self.warmup_epochs, 0, self.epochs)

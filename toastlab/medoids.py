@@ -15,6 +15,7 @@ from torch._subclasses import FakeTensor
 
 from toastlab.distances import DISTANCES, medoid_rows
 from toastlab.errors import TrainingDiverged, in_range, one_of
+from toastlab.rows import MEMORY
 
 SCOPES = ("correct", "all")
 PROTOTYPES = ("medoid", "mean", "mean-softmax", "uniform")
@@ -62,6 +63,7 @@ def class_medoids(
     distance: str = "euclidean",
     scope: str = "correct",
     seen: Tensor | None = None,
+    memory: int = MEMORY,
 ) -> Medoids:
     """The exact medoid of each class c: m_c = z_{i*}, i* = argmin_i sum_j d(z_i, z_j), i, j in S_c.
 
@@ -75,9 +77,10 @@ def class_medoids(
         distance: "euclidean" [R], "squared-euclidean", "cosine" (1 - cos) or "manhattan".
         scope: who may be chosen and counted, see `candidates`.
         seen: [N] bool, rows that hold logits at all; None means every row.
+        memory: bytes for blocks of rows and distances; about 64 bytes a sample come on top.
 
     Raises:
-        ValueError: unknown names, wrong shapes, labels out of range.
+        ValueError: unknown names, wrong shapes, labels out of range, too little memory.
         TrainingDiverged: logits that are not finite.
     """
     one_of("distance", distance, DISTANCES)
@@ -86,13 +89,7 @@ def class_medoids(
     chosen = candidates(logits, labels, scope)
     if seen is not None:
         chosen = chosen & seen
-        logits = logits.masked_fill(~seen[:, None], 0)
-    if len(logits) and not all(isfinite(float(v)) for v in logits.aminmax()):
-        row = int((~torch.isfinite(logits)).any(1).nonzero()[0])
-        raise TrainingDiverged(
-            f"the logits of sample {row} are not finite; a medoid of them would mean nothing. "
-            "Lower the learning rate, or start again from the last good checkpoint."
-        )
+    _check_finite(logits, seen, memory)
     # Members of class c stand together, in rising index order: one sort and one read of sizes.
     key = torch.where(chosen, labels, num_classes)
     order = torch.argsort(key, stable=True)
@@ -101,11 +98,27 @@ def class_medoids(
     index = torch.full((num_classes,), -1, device=logits.device)
     filled = [c for c, size in enumerate(sizes) if size]
     if filled:
-        index[filled] = medoid_rows(logits, [members[c] for c in filled], distance)
+        index[filled] = medoid_rows(logits, [members[c] for c in filled], distance, memory)
     rows = torch.zeros(num_classes, num_classes, dtype=logits.dtype, device=logits.device)
-    if len(logits):
-        rows = logits[index.clamp(min=0)].masked_fill((index < 0)[:, None], 0)
+    rows[filled] = logits[index[filled]]
     return Medoids(index, rows)
+
+
+def _check_finite(logits: Tensor, seen: Tensor | None, memory: int) -> None:
+    if not len(logits) or all(isfinite(float(v)) for v in logits.aminmax()):
+        return
+    start = 0
+    for block in logits.split(max(1, memory // (8 * logits.shape[1]))):
+        bad = ~torch.isfinite(block).all(1)
+        if seen is not None:
+            bad &= seen[start : start + len(block)]
+        if bool(bad.any()):
+            raise TrainingDiverged(
+                f"the logits of sample {start + int(bad.int().argmax())} are not finite; a medoid "
+                "of them would mean nothing. Lower the learning rate, or start again from the "
+                "last good checkpoint."
+            )
+        start += len(block)
 
 
 def _check(logits: Tensor, labels: Tensor) -> None:

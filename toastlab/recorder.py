@@ -52,7 +52,7 @@ class Recorder:
                 data["medoid_logits"][epoch] = _half(method.medoids.logits)
         if self.record == "none":
             return
-        right = bank.logits.softmax(1).gather(1, method.labels[:, None])[:, 0]
+        right = bank.logits.float().softmax(1).gather(1, method.labels[:, None])[:, 0]
         data["probability"][epoch] = torch.where(bank.seen, right, torch.nan).half().cpu()
         data["correct"][epoch] = ((bank.logits.argmax(1) == method.labels) & bank.seen).cpu()
         data["visits"][epoch] = bank.visits.clamp(max=255).to(torch.uint8).cpu()

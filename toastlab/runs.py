@@ -57,6 +57,7 @@ ADDED = {
     "milestones": (0.5, 0.75),
     "decay": 0.1,
     "nesterov": True,
+    "bank": "float32",
 }
 # Raise when the meaning of a stored result changes, so that no older one passes for a new one.
 FORMAT = 1
@@ -91,6 +92,7 @@ def run_key(config: TrainConfig, fingerprint: str) -> str:
     # Where the data lie and who decodes them does not change what they are.
     for unimportant in ("path", "workers"):
         settings["data"].pop(unimportant)
+    settings["method"].pop("medoid_memory", None)  # nor what a computation may take
     for name, before in ADDED.items():
         *group, last = name.split(".")
         part = settings[group[0]] if group else settings

@@ -178,7 +178,8 @@ class _Run:
         sample = next(iter(split.batches(2)))[0]
         sample = self.augment.evaluate(sample)
         check_model(self.model, sample, classes)
-        plan = Plan(config.epochs, config.budget, self.mixing is not None, ranks=ranks.count)
+        mixes = self.mixing is not None
+        plan = Plan(config.epochs, config.budget, mixes, config.bank, ranks.count)
         self.method.attach(self.model, sample, plan)
         self.extra = () if self.method.extra is None else (self.method.extra,)
         self.optimizer = make_optimizer(config, self.model, *self.extra)

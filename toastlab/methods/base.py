@@ -32,6 +32,7 @@ from toastlab.ranks import Ranks
 from toastlab.stream import Batch, Stream
 
 BUDGETS = ("images", "samples")
+BANKS = {"float32": torch.float32, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,19 @@ class Plan:
         budget: what an epoch is: N "images" through the network (of any pass, with a gradient or
             without), or N "samples" drawn newly, however often the method then looks at them.
         mixes: Mixup or CutMix is on.
+        bank: dtype of the stored logits, one of `BANKS`.
         ranks: over how many processes each batch is spread, see `toastlab.ranks`.
     """
 
     epochs: int = 1
     budget: str = "images"
     mixes: bool = False
+    bank: str = "float32"
     ranks: int = 1
 
     def __post_init__(self) -> None:
         one_of("budget", self.budget, BUDGETS)
+        one_of("bank", self.bank, BANKS)
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,8 @@ class Method:
                 f"{type(self).__name__} cannot be trained on mixed images: set mix to none."
             )
         self.plan = plan
+        if self.bank.logits.dtype != BANKS[plan.bank]:
+            self.bank.store_as(BANKS[plan.bank])
 
     def teach(self, teacher: nn.Module) -> None:
         """Takes a network trained before; only methods whose config `needs_teacher` do."""

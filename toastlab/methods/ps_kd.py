@@ -104,7 +104,9 @@ class PsKd(Method):
     def _stored(self, index: Tensor) -> Tensor:
         """[B, K] what the network last said; the hard label of samples it has not seen."""
         hard = self.table[self.labels[index]]
-        return torch.where(self.bank.seen[index, None], self.bank.logits[index].softmax(1), hard)
+        return torch.where(
+            self.bank.seen[index, None], self.bank.logits[index].float().softmax(1), hard
+        )
 
     @torch.no_grad()
     def end_epoch(self) -> None:

@@ -69,6 +69,7 @@ class ToastConfig(MethodConfig):
     distance: str = "euclidean"  # euclidean, squared-euclidean, cosine, manhattan
     scope: str = "correct"  # candidates: correct (classified right) or all of the class
     refresh_every: int = 1  # epochs between two medoid computations, >= 1
+    medoid_memory: int = 256  # MiB for blocks of rows and distances, >= 4; changes no result
     prototype: str = "medoid"  # medoid; its controls: mean, mean-softmax (as OLS), uniform (as LS)
 
     # Stage 2
@@ -90,6 +91,7 @@ class ToastConfig(MethodConfig):
         in_range("medoid temperature", self.medoid_temperature, 0, open_low=True, open_high=True)
         in_range("past temperature", self.past_temperature, 0, open_low=True, open_high=True)
         in_range("refresh every", self.refresh_every, 1)
+        in_range("medoid memory", self.medoid_memory, 4)
         in_range("max visits", self.max_visits, 1)
         in_range("threshold", self.threshold, 0, 1, open_low=True)
         in_range("share", self.share, 0, 1, open_low=True)
@@ -200,7 +202,7 @@ class Toast(Method):
 
     def _remember(self, batch: Batch) -> Batch:
         """Source "memory" [R]: the half of the batch most in need, judged by its last visit."""
-        batch.past = self.bank.logits[batch.index]
+        batch.past = self.bank.logits[batch.index].float()
         seen = self.bank.seen[batch.index]
         marked, urgency = self._under_trained(batch.past, batch.labels, seen)
         places = torch.arange(len(seen), device=seen.device)
@@ -232,7 +234,7 @@ class Toast(Method):
         past = (batch.past.detach() / temperature).softmax(1)
         if self.config.mixed_carry != "stored":
             return past
-        other = (self.bank.logits[batch.partner] / temperature).softmax(1)
+        other = (self.bank.logits[batch.partner].float() / temperature).softmax(1)
         return torch.lerp(other, past, batch.weight[:, None])
 
     @torch.no_grad()
@@ -291,9 +293,15 @@ class Toast(Method):
     @torch.no_grad()
     def _refresh(self) -> None:
         bank, cfg = self.bank, self.config
-        self.medoids = class_medoids(
-            bank.logits, self.labels, distance=cfg.distance, scope=cfg.scope, seen=bank.seen
+        found = class_medoids(
+            bank.logits,
+            self.labels,
+            distance=cfg.distance,
+            scope=cfg.scope,
+            seen=bank.seen,
+            memory=cfg.medoid_memory * 2**20,
         )
+        self.medoids = Medoids(found.index, found.logits.float())
         exists = self.medoids.exists
         if cfg.prototype == "medoid":
             self._set_soft(soft_targets(self.medoids.logits, exists, cfg.medoid_temperature))

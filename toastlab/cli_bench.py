@@ -1,0 +1,122 @@
+"""`toastlab bench`: what things cost on this machine, side by side."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+from tyro.conf import arg
+
+from toastlab.bench import measure
+from toastlab.bench_config import BenchConfig
+from toastlab.durable import write
+from toastlab.terminal import comparison_table, console, progress
+
+TITLES = {
+    "methods": "Training: new images a second, and time a new image against cross-entropy",
+    "data": "Data path: crop, flip, normalise, Cutout",
+    "medoids": "Exact medoids, classes a second; ratio to toastlab",
+    "memory": "Memory: kept beyond cross-entropy (50,000 samples, 100 classes); a process's peak",
+}
+SHOWN = {
+    "images_per_second": ("images/s", "{:,.0f}"),
+    "step_ms": ("ms a step", "{:.1f}"),
+    "passes_per_image": ("passes a new image", "{:.2f}"),
+    "seconds": ("s", "{:.4f}"),
+    "per_second": ("per s", "{:,.0f}"),
+    "time_ratio": ("time ratio", "{:.2f}"),
+    "kept_bytes": ("kept, bytes", "{:,}"),
+    "peak_mib": ("peak, MiB", "{:.0f}"),
+    "peak_over_base_mib": ("above cross-entropy", "{:+.0f}"),
+}
+
+
+def bench(
+    config: Annotated[BenchConfig, arg(name="")],
+    device: str = "auto",
+    quick: bool = False,
+    json_file: Annotated[str, arg(name="json")] = "",
+    stdout: bool = False,
+) -> None:
+    """Measures this machine: methods, data path, medoids and memory against their alternatives.
+
+    toastlab bench --quick
+
+    toastlab bench --sections methods --methods toast dlb --model resnet18
+
+    toastlab bench --device cuda --json bench.json
+
+    Everything that is compared is timed in turns in one process; a ratio is the median of the
+    rounds. On a CPU that is processor time on one thread, so other work on the machine matters
+    little; on a CUDA device the times are its own, from events. Memory is measured in a process per
+    method. Without options it takes some minutes.
+
+    Args:
+        config: What is measured.
+        device: auto, cuda, cuda:1, mps or cpu.
+        quick: 2 steps, 1 round, the teaching MLP, three methods: seconds, to see that it works.
+        json_file: Write everything to this file too, each round's ratio included.
+        stdout: Print JSON instead of tables.
+    """
+    if quick:
+        config = BenchConfig(
+            "mlp", config.batch_size, 2, 1, ("toast", "dlb"), config.sections, small=True
+        )
+    if json_file and not Path(json_file).absolute().parent.is_dir():
+        raise ValueError(f"there is no folder for {json_file!r}: make it first.")
+    found: dict[str, Any] = {}
+    total = len(config.sections)
+    with progress() as bar:
+        task = bar.add_task("starting", total=total)
+        begun: list[str] = []
+        for section, done, so_far in measure(config, device):
+            found = so_far
+            begun += [section] if section not in begun else []
+            count = len(config.names) if section == "memory" else config.rounds
+            part = min(1.0, done / count) if done else 1.0
+            bar.update(task, completed=len(begun) - 1 + part, description=f"{section}, {done}")
+        bar.update(task, completed=total, description="done")
+    text = json.dumps(_without_nan(found), indent=1)
+    if json_file:
+        write(Path(json_file), (text + "\n").encode())
+    if stdout:
+        console().print(text, markup=False, soft_wrap=True)
+    else:
+        _show(found)
+
+
+def _without_nan(thing: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(thing, dict):
+        return {k: _without_nan(v) for k, v in thing.items()}
+    if isinstance(thing, list):
+        return [_without_nan(v) for v in thing]
+    return None if isinstance(thing, float) and thing != thing else thing
+
+
+def _show(found: dict[str, Any]) -> None:
+    screen = console()
+    for section, title in TITLES.items():
+        if section in found:
+            screen.print(comparison_table(title, _table(found[section])))
+    if "imagenet" in found:
+        one = found["imagenet"]
+        screen.print(
+            f"ImageNet's medoids: one class here {one['seconds']:.3f} s (float16 bank, 256 MiB), "
+            f"{one['roof_share']:.2f} of torch.mm's rate; all 1,000: {one['whole_here_s']:.0f} s. "
+            f"On paper, {one['flop'] / 1e12:.1f} TFLOP at that share of the vendor's peak:"
+        )
+        for gpu, plan in one["plan"].items():
+            screen.print(
+                f"  {gpu}: {plan['at_the_share_measured_s']:.2f} s at "
+                f"{plan['peak_tflops']:g} TFLOP/s of float32, not run there"
+            )
+    screen.print(", ".join(f"{k} {v}" for k, v in found["facts"].items()), soft_wrap=True)
+
+
+def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    table = pd.DataFrame(rows).drop(columns="rounds", errors="ignore")
+    for name, (title, form) in SHOWN.items():
+        if name in table:
+            table[title] = [form.format(v) for v in table.pop(name)]
+    return table

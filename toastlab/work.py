@@ -95,7 +95,8 @@ def step_work(
         stream = Stream(Split(images, labels, labels), batch_size)
         stream.start_epoch()
         for _ in range(2):  # the first makes the optimizer's state
-            with _Kept(network, *extra) as kept, FlopCounterMode(display=False) as flops, _Count() as count:
+            kept, flops, count = _Kept(network, *extra), FlopCounterMode(display=False), _Count()
+            with kept, flops, count:
                 batch = learner.next_batch(stream)
                 with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                     logits = learner.answer(network, place.train(batch.images), batch)

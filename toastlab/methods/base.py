@@ -154,6 +154,10 @@ class Method:
             )
         self.plan = plan
 
+    def compile(self) -> None:
+        """Has the loss compiled by `torch.compile`, as `TrainConfig.compile` has the network."""
+        self.loss = torch.compile(self.loss)  # type: ignore[method-assign]
+
     def teach(self, teacher: nn.Module) -> None:
         """Takes a network trained before; only methods whose config `needs_teacher` do."""
         raise TypeError(f"{type(self).__name__} has no teacher.")

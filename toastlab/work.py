@@ -105,7 +105,7 @@ def step_work(
                 loss.total.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 learner.observe(logits, batch)
-        held = [*learner.state().values(), learner.labels]
+        held = [t for n, t in learner.state().items() if not n.startswith("extra.")]
         state = [v for s in optimizer.state.values() for v in s.values()]
         weights = [t for m in (network, *extra) for t in m.state_dict().values()]
         return Work(
@@ -115,7 +115,7 @@ def step_work(
             weights=_size(weights),
             optimizer=_size(state),
             activations=kept.bytes,
-            method=_size(held),
+            method=_size([*held, learner.labels]),
             data=_size([images]),
         )
 

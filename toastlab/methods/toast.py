@@ -241,7 +241,10 @@ class Toast(Method):
     @torch.no_grad()
     def observe(self, logits: Tensor, batch: Batch) -> None:
         """Logits into the bank; the under-trained samples become the next carry."""
-        super().observe(logits, batch)
+        # carried once, `visits` is `carried` as numbers already
+        once = self._carries and self.config.max_visits == 1
+        carried = batch.visits if once else batch.carried
+        self.bank.write(batch.index, logits, batch.weight == 1, carried)
         if self._carries:
             marked, urgency = self._under_trained(logits, batch.labels, batch.visits)
             self.carry = select(

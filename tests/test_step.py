@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import itertools
 import shutil
 from dataclasses import replace
 from typing import Any
@@ -23,7 +24,6 @@ from toastlab.methods import (
     CrossEntropyConfig,
     DlbConfig,
     MethodConfig,
-    Plan,
     Toast,
     ToastConfig,
 )
@@ -65,9 +65,7 @@ def waits(config: TrainConfig, n: int = 64) -> list[int]:
         run(config, n, on_step=mark)
     per = total // config.epochs
     ends = [marks[e * per] - marks[e * per - 1] for e in range(1, config.epochs)]
-    inside = sum(
-        b - a for i, (a, b) in enumerate(zip(marks, marks[1:], strict=False)) if (i + 1) % per
-    )
+    inside = sum(b - a for i, (a, b) in enumerate(itertools.pairwise(marks)) if (i + 1) % per)
     assert len(marks) == total >= 2 * config.epochs
     return [inside, *ends]
 

@@ -15,7 +15,7 @@ from toastlab import data as data_module
 from toastlab.augment import AugmentConfig
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig, DiskSplit, load
-from toastlab.image_files import decode
+from toastlab.image_files import decode, fit
 from toastlab.methods import MethodConfig, Toast, ToastConfig
 from toastlab.methods.cs_kd import CsKdConfig
 from toastlab.stream import Stream
@@ -96,7 +96,7 @@ def test_carried_images_are_decoded_once(
         assert int(batch.carried.sum()) == (4 if step else 0)
         for image, index in zip(batch.images, batch.index.tolist(), strict=True):
             path = split.paths[index]
-            assert torch.equal(image, data_module.fit(decode(path, False)[None], 16, "keep")[0])
+            assert torch.equal(image, fit(decode(path, False)[None], 16, "keep")[0])
         new += 8 - int(batch.carried.sum())
         method.observe(torch.randn(8, 3, generator=g), batch)
     ahead = -sum(read.values()) % 8 + 8  # decoded in whole batches, ahead of what is drawn

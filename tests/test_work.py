@@ -76,7 +76,9 @@ def leaves(config: MethodConfig) -> int:
             logits = method.answer(model, batch.images.float(), batch)
             method.loss(logits, batch).total.backward()  # type: ignore[no-untyped-call]
             method.observe(logits, batch)
-    cheap = r"aten::(empty|resize_|detach|expand|as_strided|view|t$|transpose|select|unsqueeze|.*lift)"
+    cheap = (
+        r"aten::(empty|resize_|detach|expand|as_strided|view|t$|transpose|select|unsqueeze|.*lift)"
+    )
     events = [e for e in seen.events() if e.name.startswith("aten::")]
     return sum(not e.cpu_children and not re.match(cheap, e.name) for e in events)
 

@@ -112,3 +112,19 @@ class Watch(TorchDispatchMode):
         if isinstance(out, Tensor):
             self.shapes.append((name, tuple(out.shape)))
         return out
+
+
+class Crossings(TorchDispatchMode):
+    """Notes every copy from one kind of device to another, fake ones too: the host waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if str(func).startswith(("aten._to_copy", "aten.copy_")) and isinstance(out, Tensor):
+            kinds = {t.device.type for t in (*args, out) if isinstance(t, Tensor)}
+            if len(kinds) > 1:
+                self.found.append(f"{func} {sorted(kinds)}")
+        return out

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from tests.helpers import Watch, tiny
+from tests.helpers import Crossings, Watch, tiny
 from toastlab import device as devices
 from toastlab.augment import Augment, AugmentConfig
 from toastlab.config import TrainConfig
@@ -55,7 +55,8 @@ def attached(config: MethodConfig, method: Method, model: nn.Module, images: Ten
 
 @pytest.mark.parametrize("config", METHODS.values(), ids=METHODS.keys())
 def test_step_on_a_fake_gpu(config: MethodConfig) -> None:
-    """Two whole steps, backward aside, where any mix of devices or data-dependent shape raises."""
+    """Two whole steps, backward aside, where any mix of devices or data-dependent shape raises; and
+    nothing is copied from the host to the device."""
     with FakeTensorMode():
         labels = torch.zeros(32, dtype=torch.int64, device="cuda")
         images = torch.zeros(32, 1, 8, 8, dtype=torch.uint8, device="cuda")
@@ -67,10 +68,12 @@ def test_step_on_a_fake_gpu(config: MethodConfig) -> None:
             attached(config, method, model, augment.evaluate(images[:2]))
         stream.start_epoch()
         for _ in range(2):
-            batch = method.next_batch(stream)
-            logits = method.answer(model, augment.train(batch.images), batch)
-            loss = method.loss(logits, batch)
-            method.observe(logits, batch)
+            with Crossings() as crossings:
+                batch = method.next_batch(stream)
+                logits = method.answer(model, augment.train(batch.images), batch)
+                loss = method.loss(logits, batch)
+                method.observe(logits, batch)
+            assert not crossings.found
             assert loss.total.device.type == logits.device.type == "cuda"
             assert len(batch.index) == method.places
 
@@ -156,6 +159,78 @@ def test_a_run_on_a_gpu_agrees_with_the_cpu(tmp_path: Path) -> None:
         assert run is not None
         runs.append(run.metrics)
     assert float((runs[0].test_top1 - runs[1].test_top1).abs().max()) <= 0.2
+
+
+CHANCE = ("cs-kd", "bake", "random")  # their lots differ from device to device
+
+
+def losses(config: MethodConfig, device: torch.device) -> list[float]:
+    """Of three steps on a device; from the second on, a wait for a CUDA device is an error."""
+    data, found = tiny().to(device), []
+    method = config.build(data.train.labels, 4, 16, torch.Generator(device).manual_seed(0))
+    stream = Stream(data.train, 16)
+    n = len(data.train)
+    stream.order = torch.arange(2 * n, device=device) % n  # the same samples on every device
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = network().to(device)
+        augment = Augment(AugmentConfig(), (0.5,), (0.2,))
+        first = augment.evaluate(next(iter(data.train.batches(2)))[0])
+        attached(config, method, model, first)
+    for m in (method.extra, getattr(method, "teacher", None)):
+        if isinstance(m, nn.Module):
+            m.to(device)
+            for p in m.parameters():
+                nn.init.constant_(p, 0.1)
+    modules = [model, *([method.extra] if method.extra is not None else [])]
+    parameters = [p for m in modules for p in m.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(parameters, 0.01, momentum=0.9, fused=device.type == "cuda" or None)
+    stream.start_epoch()
+    for step in range(3):
+        if device.type == "cuda" and step == 1:
+            torch.cuda.set_sync_debug_mode("error")
+        try:
+            batch = method.next_batch(stream)
+            logits = method.answer(model, augment.evaluate(batch.images), batch)
+            loss = method.loss(logits, batch)
+            optimizer.zero_grad(set_to_none=True)
+            loss.total.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            method.observe(logits, batch)
+        finally:
+            if device.type == "cuda" and step == 2:
+                torch.cuda.set_sync_debug_mode("default")
+        found.append(loss.total.detach())
+    return [float(x) for x in found]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("name", METHODS.keys())
+def test_steps_on_a_gpu_agree_with_the_cpu_and_wait_for_nothing(name: str) -> None:
+    there = losses(METHODS[name], torch.device("cuda"))
+    here = losses(METHODS[name], torch.device("cpu"))
+    assert all(x == x for x in there)
+    if name not in CHANCE:
+        assert there == pytest.approx(here, rel=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("mix", ["none", "mixup", "cutmix"])
+def test_the_loop_on_a_gpu_never_waits(mix: str) -> None:
+    """Between the steps of one epoch, augmentation and mixing included."""
+
+    def watch(step: int, steps: int) -> None:
+        inside = 0 < step % (steps // 2) < steps // 2 - 1  # all but an epoch's first and last step
+        torch.cuda.set_sync_debug_mode("error" if inside else "default")
+
+    augment = AugmentConfig(crop=2, flip=True, cutout=3, mix=mix)
+    config = TrainConfig(model="resnet-small", epochs=2, batch_size=16, augment=augment)
+    try:
+        assert train(config, dataset=tiny(128), device="cuda", on_step=watch) is not None
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_a_data_set_moves_whole() -> None:

@@ -57,6 +57,7 @@ class Augment:
     def __init__(self, config: AugmentConfig, mean: Sequence[float], std: Sequence[float]) -> None:
         self.config = config
         self.mean, self.std = tuple(mean), tuple(std)
+        self._scaled: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
 
     def train(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Augmented, normalised images [B, C, H, W] float32.
@@ -73,9 +74,13 @@ class Augment:
     def evaluate(self, images: Tensor) -> Tensor:
         """Normalised images [B, C, H, W] float32."""
         pixels = images.float()
-        scale = 255.0 if images.dtype == torch.uint8 else 1.0
-        mean = pixels.new_tensor(self.mean)[:, None, None] * scale
-        return (pixels - mean) / (pixels.new_tensor(self.std)[:, None, None] * scale)
+        key = (images.device, images.dtype)
+        if key not in self._scaled:  # the first time only: a copy to a device waits for it
+            scale = 255.0 if images.dtype == torch.uint8 else 1.0
+            mean, std = (pixels.new_tensor(x)[:, None, None] * scale for x in (self.mean, self.std))
+            self._scaled[key] = (mean, std)
+        mean, std = self._scaled[key]
+        return (pixels - mean) / std
 
     def draw(self, images: Tensor, generator: torch.Generator | None = None) -> Draw:
         """Draws for a batch; what is off is not drawn."""

@@ -39,7 +39,7 @@ class Bank:
         Args:
             index: [B] int64; logits: [B, K].
             pure: [B] bool, rows whose image was not mixed with another; only they are stored.
-            carried: [B] bool.
+            carried: [B] bool, or 0 and 1 as int64.
         """
         kept = torch.where(pure[:, None], logits.detach().to(self.logits.dtype), self.logits[index])
         self.logits.index_copy_(0, index, kept)

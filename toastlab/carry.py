@@ -131,7 +131,9 @@ def select(
         max_visits: a sample goes on while `visits` < `max_visits`: 1 is "once per visit" [R], more
             is "until trained" [R, option] with that cap.
     """
-    eligible = marked & (visits < max_visits)
+    # marked and visits < max_visits, in as few kernels as can be: this runs at every step
+    eligible = (marked if max_visits == 1 else marked * max_visits) > visits
     slots = torch.where(eligible, urgency, -torch.inf).topk(places).indices
     count = eligible.sum().clamp(max=places)
-    return Carry(index[slots], logits.detach().float()[slots], visits[slots] + 1, count)
+    again = torch.ones_like(slots) if max_visits == 1 else visits[slots] + 1
+    return Carry(index[slots], logits.detach().float()[slots], again, count)

@@ -170,6 +170,7 @@ class _Run:
         self.model = self._network() if model is None else self._placed(model)
         if config.compile:
             self.model.compile()
+            self.method.compile()
         self.augment = Augment(config.augment, *_statistics(split))
         self.mixing: Mixing | None = None
         if config.augment.mix != "none":
@@ -306,7 +307,8 @@ class _Run:
         return float(wrong.sum() / bank.seen.sum().clamp(min=1))
 
     def _finite(self) -> bool:
-        return all(bool(torch.isfinite(p).all()) for p in self.model.parameters())
+        each = [torch.isfinite(p).all() for p in self.model.parameters()]
+        return not each or bool(torch.stack(each).all())  # one wait for all of them
 
     def _diverged(self, epoch: int, checkpoint: Path | None) -> TrainingDiverged:
         kept = f" The state after epoch {epoch} is kept in {checkpoint}."

@@ -165,6 +165,10 @@ class Method:
         if self.bank.logits.dtype != BANKS[plan.bank]:
             self.bank.store_as(BANKS[plan.bank])
 
+    def compile(self) -> None:
+        """Has the loss compiled by `torch.compile`, as `TrainConfig.compile` has the network."""
+        self.loss = torch.compile(self.loss)  # type: ignore[method-assign]
+
     def teach(self, teacher: nn.Module) -> None:
         """Takes a network trained before; only methods whose config `needs_teacher` do."""
         raise TypeError(f"{type(self).__name__} has no teacher.")
@@ -188,18 +192,30 @@ class Method:
         index, images = stream.draw(nobody[None], nobody, self.places)
         return self._batch(stream, index, images)
 
-    def _batch(self, stream: Stream, index: Tensor, images: Tensor) -> Batch:
-        labels = stream.labels[index]
+    def _batch(
+        self,
+        stream: Stream,
+        index: Tensor,
+        images: Tensor,
+        carried: Tensor | None = None,
+        past: Tensor | None = None,
+        visits: Tensor | None = None,
+    ) -> Batch:
+        labels, b = stream.labels[index], len(index)
+        if carried is None:
+            carried = torch.zeros_like(index, dtype=torch.bool)
+        if past is None:
+            past = torch.zeros(b, self.num_classes, device=index.device)
         return Batch(
             index=index,
             images=images,
             labels=labels,
-            carried=torch.zeros_like(index, dtype=torch.bool),
-            past=torch.zeros(len(index), self.num_classes, device=index.device),
-            visits=torch.zeros_like(index),
+            carried=carried,
+            past=past,
+            visits=torch.zeros_like(index) if visits is None else visits,
             partner=index,
             partner_labels=labels,
-            weight=torch.ones(len(index), device=index.device),
+            weight=torch.ones(b, device=index.device),
         )
 
     def targets(self, batch: Batch) -> Tensor:

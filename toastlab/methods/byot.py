@@ -89,7 +89,7 @@ class Byot(Method):
         self.stages, self.head = [named[n] for n in wanted], last_linear(model)
         training = model.training
         with torch.no_grad(), watched(self.head, self.stages) as seen:
-            model.eval()(images)
+            model.eval().forward(images)  # not a compiled call, which may not see the hooks
         model.train(training)
         with images.device:
             self.extra = nn.ModuleList(

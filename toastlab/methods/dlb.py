@@ -85,10 +85,9 @@ class Dlb(Method):
     def next_batch(self, stream: Stream) -> Batch:
         """The last batch's new half again, then new samples."""
         index, images = stream.draw(self.index, self.count, self.places)
-        batch = self._batch(stream, index, images)
-        batch.carried = torch.arange(self.places, device=index.device) < self.count
-        batch.past = F.pad(self.logits, (0, 0, 0, self.half))
-        return batch
+        carried = torch.arange(self.places, device=index.device) < self.count
+        past = F.pad(self.logits, (0, 0, 0, self.half))
+        return self._batch(stream, index, images, carried, past)
 
     def answer(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
         """[B, K], the new half first through the network, then the repeated one."""

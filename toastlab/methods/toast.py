@@ -152,6 +152,8 @@ class Toast(Method):
         self.epoch = torch.zeros((), dtype=torch.int64)  # on the CPU: a count, not data
         # [] on the CPU too, as a number of the host: what the ramp makes of both weights
         self.growth = torch.tensor(1.0 if self.config.ramp == "none" else 0.0)
+        # b as the ramp has it, a number of the host that a step need not ask for
+        self._past_weight = float(self.config.past_weight * self.growth)
         device, k = labels.device, num_classes
         self.medoids = Medoids(
             torch.full((k,), -1, dtype=torch.int64, device=device), torch.zeros(k, k, device=device)
@@ -160,6 +162,9 @@ class Toast(Method):
         if self.config.prototype == "uniform":
             self._set_soft(torch.full((k, k), 1 / k, device=device))
         self.carry = self._empty()
+        # of next_batch, made once: every kernel that a step need not launch is time saved
+        self._slots = torch.arange(self.places, device=device)
+        self._blank = torch.zeros(self.places - self.half, k, device=device)
 
     @property
     def half(self) -> int:
@@ -193,18 +198,18 @@ class Toast(Method):
             return self._remember(batch) if self._second_stage else batch
         carry = self.carry
         index, images = stream.draw(carry.index, carry.count, self.places)
-        batch = self._batch(stream, index, images)
-        rest = self.places - self.half
-        batch.carried = torch.arange(self.places, device=index.device) < carry.count
-        batch.past = F.pad(carry.logits, (0, 0, 0, rest))
-        batch.visits = F.pad(carry.visits, (0, rest)) * batch.carried
-        return batch
+        carried = self._slots < carry.count
+        past = torch.cat([carry.logits, self._blank])
+        visits = carried.long()  # as far as "once" can tell
+        if self.config.max_visits > 1:
+            visits *= F.pad(carry.visits, (0, self.places - self.half))
+        return self._batch(stream, index, images, carried, past, visits)
 
     def _remember(self, batch: Batch) -> Batch:
         """Source "memory" [R]: the half of the batch most in need, judged by its last visit."""
         batch.past = self.bank.logits[batch.index].float()
         seen = self.bank.seen[batch.index]
-        marked, urgency = self._under_trained(batch.past, batch.labels, seen)
+        marked, urgency = self._under_trained(batch.past, batch.labels, None, seen)
         places = torch.arange(len(seen), device=seen.device)
         chosen = select(marked & seen, urgency, places, batch.past, batch.visits, self.half)
         taken = torch.arange(self.half, device=seen.device) < chosen.count
@@ -220,13 +225,12 @@ class Toast(Method):
         past = self._past_probability(batch)
         if cfg.combination == "target":
             hard = mixed_rows(torch.eye(self.num_classes, device=past.device), batch)
-            weight = cfg.past_weight * self.growth
+            weight = self._past_weight
             targets = past_targets(targets, hard, past, batch.carried, weight)
             return combine(soft_cross_entropy(logits, targets), logits.new_zeros(()), 0.0)
         kl = probability_kl(logits, past, cfg.past_temperature)
         stage2 = masked_mean(kl, batch.carried, cfg.divide_by)
-        weight = cfg.past_weight * self.growth
-        return combine(soft_cross_entropy(logits, targets), stage2, weight)
+        return combine(soft_cross_entropy(logits, targets), stage2, self._past_weight)
 
     def _past_probability(self, batch: Batch) -> Tensor:
         """[B, K] p(z_past; T_p); with `mixed_carry` "stored", mixed like the image."""
@@ -240,10 +244,12 @@ class Toast(Method):
     @torch.no_grad()
     def observe(self, logits: Tensor, batch: Batch) -> None:
         """Logits into the bank; the under-trained samples become the next carry."""
-        super().observe(logits, batch)
+        # carried once, `visits` is `carried` as numbers already
+        once = self._carries and self.config.max_visits == 1
+        carried = batch.visits if once else batch.carried
+        self.bank.write(batch.index, logits, batch.weight == 1, carried)
         if self._carries:
-            eligible = batch.visits < self.config.max_visits
-            marked, urgency = self._under_trained(logits, batch.labels, eligible)
+            marked, urgency = self._under_trained(logits, batch.labels, batch.visits)
             self.carry = select(
                 marked,
                 urgency,
@@ -255,16 +261,21 @@ class Toast(Method):
             )
 
     def _under_trained(
-        self, logits: Tensor, labels: Tensor, eligible: Tensor
+        self, logits: Tensor, labels: Tensor, visits: Tensor | None, eligible: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        """Of a batch, those that may be carried once more or, without `visits`, are `eligible`."""
+        cfg = self.config
+        if cfg.criterion == "random" and visits is not None:
+            eligible = visits < cfg.max_visits
+        far = cfg.criterion == "medoid-distance"
         return under_trained(
             logits,
             labels,
-            self.config.criterion,
-            threshold=self.config.threshold,
-            share=self.config.share,
-            medoid_logits=self.medoids.logits,
-            medoid_exists=self.medoids.exists,
+            cfg.criterion,
+            threshold=cfg.threshold,
+            share=cfg.share,
+            medoid_logits=self.medoids.logits if far else None,
+            medoid_exists=self.medoids.exists if far else None,
             eligible=eligible,
             generator=self.generator,
         )
@@ -324,6 +335,7 @@ class Toast(Method):
     def _set_soft(self, soft: Tensor) -> None:
         self.soft = soft
         self.table = class_targets(soft, self.config.medoid_weight * float(self.growth))
+        self._past_weight = float(self.config.past_weight * self.growth)
 
     def state(self) -> dict[str, Tensor]:
         """The tensors of `Method`, the medoids, the carry."""
@@ -333,3 +345,8 @@ class Toast(Method):
         medoids = {"medoids.index": self.medoids.index, "medoids.logits": self.medoids.logits}
         counts = {"epoch": self.epoch, "growth": self.growth}
         return super().state() | carry | medoids | {"soft": self.soft} | counts
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Continues from `state`."""
+        super().load(state)
+        self._past_weight = float(self.config.past_weight * self.growth)

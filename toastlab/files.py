@@ -38,6 +38,4 @@ def showable(text: object) -> str:
 
     Names of files may hold any of them, and would break a line, a terminal or the encoding.
     """
-    return "".join(
-        ascii(c)[1:-1] if unicodedata.category(c) in UNSHOWN else c for c in str(text)
-    )
+    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in UNSHOWN else c for c in str(text))

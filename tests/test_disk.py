@@ -75,7 +75,9 @@ def test_a_full_disk(small: Path) -> None:
     assert not list(store.root.glob(".*"))
 
 
-@pytest.mark.parametrize("file", ["config.json", "metrics.csv", "weights.safetensors", "sha256.json"])
+@pytest.mark.parametrize(
+    "file", ["config.json", "metrics.csv", "weights.safetensors", "sha256.json"]
+)
 def test_full_while_the_results_are_written(
     file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -159,9 +159,9 @@ def read_tiny_imagenet(path: Path) -> Raw:
         labels += [label[wnid]] * len(files)
     pairs = [line.split("\t")[:2] for line in notes]
     names = [*ids, *(row[0] for row in pairs)]
-    outside = [name for name in names if Path(name).name != name or name in ("", "..")]
-    if outside:
-        raise DataError(f"{path}: its lists hold {outside[0]!r}, which is no name of a file.")
+    for name in names:
+        if Path(name).name != name or name in ("", "..") or showable(name) != name:
+            raise DataError(f"{path}: its lists hold {name!r}, which is no name of a file.")
     unknown = [row for row in pairs if len(row) < 2 or row[1] not in label]
     if unknown or not paths:
         raise DataError(f"{path}: the annotations name classes that wnids.txt does not have.")

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from toastlab.runs import Run, RunStore, open_run
 
 CONFIG = TrainConfig(epochs=2, batch_size=16)
 STORED = Path(__file__).parents[1] / "data" / "runs"
-READERS = {
+READERS: dict[str, Callable[[Run], object]] = {
     "facts.json": lambda run: run.facts,
     "metrics.csv": lambda run: run.metrics,
     "arrays.safetensors": lambda run: run.arrays,

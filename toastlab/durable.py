@@ -63,26 +63,35 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     torch.save(state, content)
     body = content.getbuffer()
     digest = hashlib.sha256(body).hexdigest().encode()
-    aside = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A name of its own: without locks (see `lease`) two processes may be here at a time.
-        handle, name = tempfile.mkstemp(prefix=path.name, suffix=".new", dir=path.parent)
-        os.close(handle)
-        aside = Path(name)
-        write(aside, digest, b"\n", body)
-        with suppress(FileNotFoundError):  # the first one
-            path.replace(previous(path))
-        aside.replace(path)
-        sync_folder(path.parent)
+        try:
+            _put(path, digest, b"\n", body)
+        except FileNotFoundError:
+            # Without locks another process may finish the same run, and clear the folder away.
+            _put(path, digest, b"\n", body)
     except OSError as error:
-        if aside is not None:
-            with suppress(OSError):
-                aside.unlink(missing_ok=True)
         raise StoreError(
             f"cannot write the checkpoint {path}: {error.strerror}. Make room or choose another "
             "folder; the same command goes on from the last checkpoint that was written."
         ) from error
+
+
+def _put(path: Path, *parts: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name of its own: without locks (see `lease`) two processes may be here at a time.
+    handle, name = tempfile.mkstemp(prefix=path.name, suffix=".new", dir=path.parent)
+    os.close(handle)
+    aside = Path(name)
+    try:
+        write(aside, *parts)
+        with suppress(FileNotFoundError):  # the first one
+            path.replace(previous(path))
+        aside.replace(path)
+        sync_folder(path.parent)
+    except OSError:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise
 
 
 def load_checkpoint(path: Path, keys: Collection[str]) -> dict[str, Any] | None:

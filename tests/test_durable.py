@@ -161,7 +161,8 @@ def test_a_folder_that_another_process_clears_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It can happen where there are no locks, when that process finished the same run."""
-    file, fsync, calls = tmp_path / "partial" / "c.pt", os.fsync, []
+    file, fsync = tmp_path / "partial" / "c.pt", os.fsync
+    calls: list[int] = []
 
     def cleared(handle: int) -> None:
         if not calls:

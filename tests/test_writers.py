@@ -26,7 +26,7 @@ PROCESSES, SEEDS = 8, 5
 def asks(store: Path, seeds: list[int], notes: Path, locks: bool) -> None:
     """In a process of its own: asks for runs; every epoch is noted as it begins and as it ends."""
     if not locks:
-        lease.fcntl = None  # type: ignore[assignment]
+        lease.fcntl = None  # type: ignore[assignment, attr-defined]
     for seed in seeds:
         handle = os.open(notes / str(seed), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         begun: list[int] = []

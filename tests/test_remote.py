@@ -146,6 +146,7 @@ def test_a_bad_server_and_then_a_good_one(
         with pytest.raises(DataError, match=f"could not fetch '{source}'.*try again") as error:
             sources.fetch(source, root)
         assert "\n" not in str(error.value)
+        assert ("timed out" in str(error.value)) == (fault in ("stall", "silent"))
         with pytest.raises(DataError, match=f"get it with `toastlab data fetch {source}`"):
             load(DataConfig(source, path=str(root), val_share=0.25))
     assert socket.getdefaulttimeout() is None, "others may wait as they like"

@@ -197,6 +197,14 @@ def test_lists_that_lead_out_of_the_folder(name: str, tmp_path: Path) -> None:
         sources.read("tiny-imagenet", str(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["../..", "\0", "/"])
+def test_class_ids_that_lead_out_of_the_folder(name: str, tmp_path: Path) -> None:
+    write_tiny_imagenet(tmp_path, per_class=1, val=2)
+    (tmp_path / "wnids.txt").write_text(f"{name}\nn001\n")
+    with pytest.raises(DataError, match="no name of a file"):
+        sources.read("tiny-imagenet", str(tmp_path))
+
+
 @pytest.mark.parametrize("name", ["wnids.txt", "words.txt", "val/val_annotations.txt"])
 def test_lists_of_tiny_imagenet(name: str, tmp_path: Path) -> None:
     write_tiny_imagenet(tmp_path, per_class=1, val=2)

@@ -150,6 +150,10 @@ def read_tiny_imagenet(path: Path) -> Raw:
             f"{path} does not have Tiny-ImageNet's layout: {showable(error)}."
         ) from error
     ids = [wnid.strip() for wnid in ids if wnid.strip()]
+    pairs = [line.split("\t")[:2] for line in notes]
+    for name in [*ids, *(row[0] for row in pairs)]:
+        if Path(name).name != name or name in ("", "..") or showable(name) != name:
+            raise DataError(f"{path}: its lists hold {name!r}, which is no name of a file.")
     words = dict(line.split("\t", 1) for line in lines if "\t" in line)
     label = {wnid: i for i, wnid in enumerate(ids)}
     paths, labels = [], []
@@ -157,11 +161,6 @@ def read_tiny_imagenet(path: Path) -> Raw:
         files = _image_files(path / "train" / wnid / "images")
         paths += files
         labels += [label[wnid]] * len(files)
-    pairs = [line.split("\t")[:2] for line in notes]
-    names = [*ids, *(row[0] for row in pairs)]
-    for name in names:
-        if Path(name).name != name or name in ("", "..") or showable(name) != name:
-            raise DataError(f"{path}: its lists hold {name!r}, which is no name of a file.")
     unknown = [row for row in pairs if len(row) < 2 or row[1] not in label]
     if unknown or not paths:
         raise DataError(f"{path}: the annotations name classes that wnids.txt does not have.")

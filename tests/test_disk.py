@@ -75,7 +75,9 @@ def test_a_full_disk(small: Path) -> None:
     assert not list(store.root.glob(".*"))
 
 
-@pytest.mark.parametrize("file", ["config.json", "metrics.csv", "weights.safetensors"])
+@pytest.mark.parametrize(
+    "file", ["config.json", "metrics.csv", "weights.safetensors", "sha256.json"]
+)
 def test_full_while_the_results_are_written(
     file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,7 +89,7 @@ def test_full_while_the_results_are_written(
 
     store = RunStore(tmp_path / "runs")
     with monkeypatch.context() as patched:
-        patched.setattr("toastlab.runs.write", full)
+        patched.setattr("toastlab.run_files.write", full)
         with pytest.raises(StoreError, match="No space left") as error:
             store.get(CONFIG, dataset=tiny(), device="cpu")
         one_line(error.value)

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import pickle
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -154,6 +155,25 @@ def test_what_is_renamed_was_synced_before(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(Path, "replace", renamed)
     save_checkpoint(tmp_path / "c.pt", {"epoch": 2})
     assert done == ["file", "folder", "file", "rename", "rename", "folder"]
+
+
+def test_a_folder_that_another_process_clears_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can happen where there are no locks, when that process finished the same run."""
+    file, fsync = tmp_path / "partial" / "c.pt", os.fsync
+    calls: list[int] = []
+
+    def cleared(handle: int) -> None:
+        if not calls:
+            shutil.rmtree(file.parent)
+        calls.append(handle)
+        fsync(handle)
+
+    monkeypatch.setattr("os.fsync", cleared)
+    save_checkpoint(file, {"epoch": 1})
+    assert load_checkpoint(file, ["epoch"]) == {"epoch": 1}
+    assert len(calls) > 2
 
 
 def test_a_full_disk_leaves_the_checkpoints(

@@ -56,6 +56,7 @@ def test_found_again_and_complete(store: RunStore, monkeypatch: pytest.MonkeyPat
         "metrics.csv",
         "arrays.safetensors",
         "weights.safetensors",
+        "sha256.json",
     }
     assert not list(store.root.glob(".*")), "nothing half-made is left"
     assert again.last["epoch"] == 2

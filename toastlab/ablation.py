@@ -6,6 +6,7 @@ interpolated.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -20,6 +21,7 @@ from toastlab.errors import DataError
 from toastlab.methods import MethodConfig, ToastConfig
 from toastlab.runs import RunStore, run_key
 from toastlab.sources import embedded
+from toastlab.tables import read_table
 
 AXES: dict[str, tuple[float | str, ...]] = {
     "noise_rate": (0.0, 0.2),
@@ -106,17 +108,18 @@ def load_table(fingerprints: dict[float, str]) -> pd.DataFrame:
     """The stored table, after making sure that it is of this code's runs on these data.
 
     Raises:
-        DataError: it is missing, or holds a run that this code would give another name.
+        DataError: it is missing or damaged, or holds a run that this code would give another name.
     """
     path = table_path()
-    try:
-        table = pd.read_csv(path)
-    except OSError as error:
-        raise DataError(f"the stored ablation cannot be read: {error}.") from error
+    columns = (*AXES, "seed", "run", *MEASURES[:4])
+    table = read_table(path, "the stored ablation", columns, "toastlab ablation")
     rows = table[[*AXES, "seed", "run"]].to_dict("records")
     for row in rows:
         point = {str(k): row[k] for k in AXES}
-        key = run_key(config_of(point, int(row["seed"])), fingerprints[float(row["noise_rate"])])
+        key = ""
+        with suppress(KeyError, ValueError, TypeError, OverflowError):  # it stands for no run
+            config = config_of(point, int(row["seed"]))
+            key = run_key(config, fingerprints[float(row["noise_rate"])])
         if key != row["run"]:
             raise DataError(
                 f"{path} holds a run of {point}, seed {row['seed']}, that settings or data no "

@@ -10,6 +10,7 @@ from tyro.conf import UseAppendAction, arg
 from toastlab import device as devices
 from toastlab.config import TrainConfig
 from toastlab.errors import one_of
+from toastlab.files import showable
 from toastlab.methods import MethodConfig
 from toastlab.pool import BACKENDS
 from toastlab.runs import RunStore
@@ -160,8 +161,8 @@ def options_of(file: str) -> list[str]:
         content = tomllib.loads(Path(file).read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"cannot read {file!r}: {error.strerror}.") from error
-    except ValueError as error:
-        raise ValueError(f"{file} is not TOML: {error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file} is not TOML: {showable(error)}.") from error
     if not isinstance(content.get("method"), str):
         raise ValueError(f'{file} does not name its method; begin it with method = "toast".')
     words = [content.pop("method")]

@@ -384,7 +384,9 @@ def _finish(
             digest.update(split.images.cpu().contiguous().numpy().tobytes())
         else:
             sizes = (f"{p.parent.name}/{p.name} {p.stat().st_size}" for p in split.paths)
-            digest.update("\n".join([f"{split.size} {split.grey}", *sizes]).encode())
+            digest.update(
+                "\n".join([f"{split.size} {split.grey}", *sizes]).encode("utf-8", "surrogatepass")
+            )
         digest.update(split.labels.cpu().numpy().tobytes())
         digest.update(split.clean_labels.cpu().numpy().tobytes())
     return Dataset(name, classes, **splits, fingerprint=digest.hexdigest(), note=note)

@@ -14,6 +14,7 @@ from toastlab.config import TrainConfig
 from toastlab.data import from_tensors
 from toastlab.errors import StoreError
 from toastlab.lease import clear, held
+from toastlab.run_files import json_of, read, sealed
 from toastlab.runs import open_run
 from toastlab.train import train
 
@@ -85,8 +86,8 @@ def embedded_data() -> Finding:
 
 
 def runs(root: Path) -> list[Finding]:
-    """Every finished run, opened, and every file of it read."""
-    bad, count = [], 0
+    """Every finished run, opened, and every file of it read and held against its checksum."""
+    bad, count, unsealed = [], 0, 0
     folders = sorted(root.iterdir()) if root.is_dir() else []
     for folder in folders:
         if folder.name.startswith(".") or not (folder.is_dir() or folder.is_symlink()):
@@ -94,16 +95,21 @@ def runs(root: Path) -> list[Finding]:
         count += 1
         try:
             run = open_run(folder)
+            read(folder / "config.json", json_of)  # the others are read, and so checked, below
             rows, epochs = len(run.metrics), run.config.epochs
             if rows != epochs:
                 raise ValueError(f"metrics.csv has {rows} of {epochs} epochs")
             if not (run.facts and run.arrays and run.weights()):
                 raise ValueError("a file of it is empty")
+            unsealed += not sealed(folder)
         # whatever a damaged file makes its reader raise is a finding
         except Exception as error:
             text = str(error) if isinstance(error, StoreError) else f"{folder}: {error}"
             bad.append(Finding("run", False, text))
-    return [*bad, Finding("store", not bad, f"{count - len(bad)} of {count} runs in {root} sound")]
+    text = f"{count - len(bad)} of {count} runs in {root} sound"
+    if unsealed:
+        text += f"; {unsealed} of them without checksums (made by an older version)"
+    return [*bad, Finding("store", not bad, text)]
 
 
 def leftovers(root: Path, repair: bool) -> list[Finding]:

@@ -10,7 +10,6 @@ import hashlib
 import io
 import logging
 import os
-import pickle
 import tempfile
 from collections.abc import Collection
 from contextlib import suppress
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 
 from toastlab.errors import StoreError
+from toastlab.files import regular
 
 log = logging.getLogger(__name__)
 HEADER = 65  # bytes: the digest and a line break
@@ -63,26 +63,35 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     torch.save(state, content)
     body = content.getbuffer()
     digest = hashlib.sha256(body).hexdigest().encode()
-    aside = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A name of its own: without locks (see `lease`) two processes may be here at a time.
-        handle, name = tempfile.mkstemp(prefix=path.name, suffix=".new", dir=path.parent)
-        os.close(handle)
-        aside = Path(name)
-        write(aside, digest, b"\n", body)
-        with suppress(FileNotFoundError):  # the first one
-            path.replace(previous(path))
-        aside.replace(path)
-        sync_folder(path.parent)
+        try:
+            _put(path, digest, b"\n", body)
+        except FileNotFoundError:
+            # Without locks another process may finish the same run, and clear the folder away.
+            _put(path, digest, b"\n", body)
     except OSError as error:
-        if aside is not None:
-            with suppress(OSError):
-                aside.unlink(missing_ok=True)
         raise StoreError(
             f"cannot write the checkpoint {path}: {error.strerror}. Make room or choose another "
             "folder; the same command goes on from the last checkpoint that was written."
         ) from error
+
+
+def _put(path: Path, *parts: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name of its own: without locks (see `lease`) two processes may be here at a time.
+    handle, name = tempfile.mkstemp(prefix=path.name, suffix=".new", dir=path.parent)
+    os.close(handle)
+    aside = Path(name)
+    try:
+        write(aside, *parts)
+        with suppress(FileNotFoundError):  # the first one
+            path.replace(previous(path))
+        aside.replace(path)
+        sync_folder(path.parent)
+    except OSError:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise
 
 
 def load_checkpoint(path: Path, keys: Collection[str]) -> dict[str, Any] | None:
@@ -114,15 +123,16 @@ def load_checkpoint(path: Path, keys: Collection[str]) -> dict[str, Any] | None:
 
 
 def _read(file: Path, keys: Collection[str]) -> dict[str, Any]:
-    content = memoryview(file.read_bytes())
+    content = memoryview(regular(file).read_bytes())
     header, body = bytes(content[:HEADER]), content[HEADER:]
     if header != hashlib.sha256(body).hexdigest().encode() + b"\n":
         raise ValueError("its checksum does not hold")
     try:
         # weights_only: a checkpoint is data, and what else it asks to be run is not run
         state = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, LookupError, TypeError) as error:
-        raise ValueError(f"it holds no plain tensors: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # what a reader says of bytes that make no sense is not in its docs
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"it holds no plain tensors: {why}") from error
     if not isinstance(state, dict) or not set(keys) <= set(state):
         raise ValueError("it is not a checkpoint of toastlab")
     return state

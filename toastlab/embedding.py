@@ -24,6 +24,7 @@ from sklearn.manifold import TSNE
 from sklearn.manifold import trustworthiness as _trustworthiness
 
 from toastlab.errors import DataError, one_of
+from toastlab.files import regular, showable
 from toastlab.runs import Run
 from toastlab.sources import embedded
 
@@ -158,15 +159,22 @@ def load_layouts(runs: Mapping[str, Run], path: Path | str | None = None) -> Lay
     """
     path = embedded("layouts.safetensors") if path is None else Path(path)
     try:
-        arrays = load_arrays(path)
-    except OSError as error:
-        raise DataError(f"the stored layouts cannot be read: {error}.") from error
-    facts = json.loads(arrays["facts"].tobytes())
-    if facts["runs"] != {name: run.key for name, run in runs.items()}:
+        arrays = load_arrays(regular(Path(path)))
+        facts = json.loads(arrays["facts"].tobytes())
+        keys = [(str(a), str(b), float(c), int(d)) for a, b, c, d in facts["keys"]]
+        index = arrays["index"].astype(np.int64)
+        places = dict(zip(keys, arrays["places"].astype(np.float32), strict=True))
+        trust = {k: float(v) for k, v in zip(keys, facts["trust"], strict=True)}
+        of = dict(facts["runs"])
+        if arrays["places"].shape != (len(keys), len(index), 2):
+            raise ValueError("its parts do not fit together")
+    except Exception as error:  # each of the readers has errors of its own
+        raise DataError(
+            f"the stored layouts cannot be read: {showable(error)}; make them again with "
+            "`toastlab layouts`."
+        ) from error
+    if of != {name: run.key for name, run in runs.items()}:
         raise DataError(
             f"{path} holds layouts of other runs; make them again with `toastlab layouts`."
         )
-    keys = [(str(a), str(b), float(c), int(d)) for a, b, c, d in facts["keys"]]
-    places = dict(zip(keys, arrays["places"].astype(np.float32), strict=True))
-    trust = dict(zip(keys, facts["trust"], strict=True))
-    return Layouts(arrays["index"].astype(np.int64), facts["runs"], places, trust)
+    return Layouts(index, of, places, trust)

@@ -1,6 +1,7 @@
 """MNIST's file format, IDX: parsed strictly, written so that equal contents give equal bytes."""
 
 import gzip
+import math
 import struct
 import zlib
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from toastlab.errors import DataError
+from toastlab.files import BLOCK, regular, showable
 from toastlab.raw import Raw, RawSplit
 
 FASHION_CLASSES = (
@@ -22,6 +24,7 @@ FASHION_CLASSES = (
     "Bag",
     "Ankle boot",
 )
+LIMIT = 2**31  # bytes of one file, unpacked: more than any data set that has this format
 
 
 def read_idx(path: Path, ndim: int) -> np.ndarray:
@@ -31,23 +34,27 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
         DataError: missing, not IDX, truncated, too long, or not gzip though it is called so.
     """
     try:
+        regular(path)
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             head = file.read(4 + 4 * ndim)
             if len(head) < 4 + 4 * ndim or head[:4] != bytes([0, 0, 8, ndim]):
                 raise DataError(f"{path} is not an IDX file of bytes in {ndim} dimensions.")
             shape = struct.unpack(f">{ndim}I", head[4:])
-            size = 1
-            for length in shape:
-                size *= length
-            if size > 2**32:
+            size = math.prod(shape)
+            if not size:
+                raise DataError(f"{path} is empty: its header says {shape}.")
+            if size > LIMIT:
                 raise DataError(f"{path} claims {size} bytes of pixels; that is no real data set.")
-            body = file.read(size + 1)
+            body = bytearray()
+            # By and by: what a header claims is not set aside before it is there.
+            while len(body) <= size and (block := file.read(min(BLOCK, size + 1 - len(body)))):
+                body += block
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot read {path}: {error}. Get the file again.") from error
+        raise DataError(f"cannot read {path}: {showable(error)}. Get the file again.") from error
     if len(body) != size:
         short = "truncated" if len(body) < size else "longer than its header says"
         raise DataError(f"{path} is {short}. Get the file again.")
-    return np.frombuffer(bytearray(body), dtype=np.uint8).reshape(shape)
+    return np.frombuffer(body, dtype=np.uint8).reshape(shape)
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -57,12 +64,12 @@ def write_idx(path: Path, array: np.ndarray) -> None:
         file.write(head + np.ascontiguousarray(array, dtype=np.uint8).tobytes())
 
 
-def read_split(folder: Path, prefix: str) -> RawSplit:
-    """Images and labels of one split, "train" or "t10k" say, plain or .gz."""
+def read_split(folder: Path, prefix: str, packed: bool = False) -> RawSplit:
+    """Images and labels of one split, "train" or "t10k" say, plain or .gz; `packed`: only .gz."""
 
     def find(stem: str) -> Path:
         plain = folder / stem
-        return plain if plain.exists() else folder / f"{stem}.gz"
+        return plain if plain.exists() and not packed else folder / f"{stem}.gz"
 
     images = read_idx(find(f"{prefix}-images-idx3-ubyte"), 3)
     labels = read_idx(find(f"{prefix}-labels-idx1-ubyte"), 1)

@@ -1,20 +1,23 @@
 """Image files: one folder per class, Tiny-ImageNet's layout, and the decoding of a single file."""
 
 import os
-import struct
 import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from toastlab.errors import DataError
+from toastlab.files import regular, showable
 from toastlab.raw import Raw, RawSplit
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+# What a file may be, whatever its ending. Not all that Pillow knows: for EPS it starts Ghostscript,
+# which runs the program that such a file is.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 IGNORED = ("thumbs.db", "desktop.ini")  # files that systems leave behind; hidden ones go too
 MAX_PIXELS = 64 * 2**20  # of one image file; more is a decompression bomb
 
@@ -30,8 +33,8 @@ def decode(path: Path, grey: bool) -> Tensor:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd EXIF blocks are no reason to speak up
             converted = image.convert("L" if grey else "RGB")
-    except (OSError, ValueError, SyntaxError, struct.error, MemoryError) as error:
-        raise _not_an_image(path, str(error)) from error
+    except Exception as error:  # each format's decoder has errors of its own
+        raise _not_an_image(path, error) from error
     finally:
         image.close()
     return torch.as_tensor(F.pil_to_tensor(converted))
@@ -53,23 +56,31 @@ def _open_image(path: Path) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
-        raise _not_an_image(path, str(error)) from error
+            image = Image.open(regular(path), formats=FORMATS)
+    except Exception as error:
+        raise _not_an_image(path, error) from error
     if image.width * image.height > MAX_PIXELS:
         image.close()
         raise _not_an_image(path, f"{image.width} x {image.height} pixels is too large")
     return image
 
 
-def _not_an_image(path: Path, why: str) -> DataError:
+def _not_an_image(path: Path, why: object) -> DataError:
     return DataError(
-        f"{path} is not a readable image ({why}); repair it, or move it out of the data set."
+        f"{showable(path)} is not a readable image ({showable(why)}); repair it, or move it out of "
+        "the data set."
     )
 
 
 def _class_folders(root: Path) -> list[Path]:
-    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    found = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    for folder in found:
+        if showable(folder.name) != folder.name:
+            raise DataError(
+                f"the class folder {showable(folder)} has a name that cannot be shown (control "
+                "characters, or no UTF-8); rename it."
+            )
+    return found
 
 
 def _image_files(folder: Path) -> list[Path]:
@@ -130,11 +141,19 @@ def read_folder(path: Path) -> Raw:
 def read_tiny_imagenet(path: Path) -> Raw:
     """Tiny-ImageNet's own layout. Its test split has no labels, so its validation is our test."""
     try:
-        ids = (path / "wnids.txt").read_text(encoding="utf-8").split()
-        lines = (path / "words.txt").read_text(encoding="utf-8").splitlines()
-        notes = (path / "val" / "val_annotations.txt").read_text(encoding="utf-8").splitlines()
+        ids, lines, notes = (
+            regular(path / name).read_text(encoding="utf-8").splitlines()
+            for name in ("wnids.txt", "words.txt", "val/val_annotations.txt")
+        )
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} does not have Tiny-ImageNet's layout: {error}.") from error
+        raise DataError(
+            f"{path} does not have Tiny-ImageNet's layout: {showable(error)}."
+        ) from error
+    ids = [wnid.strip() for wnid in ids if wnid.strip()]
+    pairs = [line.split("\t")[:2] for line in notes]
+    for name in [*ids, *(row[0] for row in pairs)]:
+        if Path(name).name != name or name in ("", "..") or showable(name) != name:
+            raise DataError(f"{path}: its lists hold {name!r}, which is no name of a file.")
     words = dict(line.split("\t", 1) for line in lines if "\t" in line)
     label = {wnid: i for i, wnid in enumerate(ids)}
     paths, labels = [], []
@@ -142,7 +161,6 @@ def read_tiny_imagenet(path: Path) -> Raw:
         files = _image_files(path / "train" / wnid / "images")
         paths += files
         labels += [label[wnid]] * len(files)
-    pairs = [line.split("\t")[:2] for line in notes]
     unknown = [row for row in pairs if len(row) < 2 or row[1] not in label]
     if unknown or not paths:
         raise DataError(f"{path}: the annotations name classes that wnids.txt does not have.")
@@ -152,5 +170,5 @@ def read_tiny_imagenet(path: Path) -> Raw:
             [path / "val" / "images" / name for name, _ in pairs], [label[w] for _, w in pairs]
         ),
     }
-    classes = tuple(words.get(wnid, wnid).split(",")[0] for wnid in ids)
+    classes = tuple(showable(words.get(wnid, wnid).split(",")[0]) for wnid in ids)
     return Raw(splits, classes, "Tiny-ImageNet; its validation images are the test split.")

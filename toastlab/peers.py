@@ -18,10 +18,10 @@ from toastlab.augment import AugmentConfig
 from toastlab.compare import ARMS, BASELINE, Job, plan, run_all, tidy, warn_diverged
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig
-from toastlab.errors import DataError
 from toastlab.methods.base import BUDGETS
 from toastlab.runs import Run
 from toastlab.sources import embedded
+from toastlab.tables import read_table
 from toastlab.tuning import SPACES, chosen, settings_of, trials
 
 NOISE = {"clean labels": 0.0, "20 % noise": 0.2, "40 % noise": 0.4}
@@ -224,20 +224,14 @@ def load_peers(which: str = "rows") -> pd.DataFrame:
     Raises:
         DataError: it is missing or cannot be read.
     """
-    try:
-        table = pd.read_csv(table_path(which))
-    except (OSError, ValueError) as error:
-        raise DataError(f"the stored comparison cannot be read: {error}.") from error
-    missing = [name for name in KEPT if which == "rows" and name not in table]
-    if missing:
-        raise DataError(f"{table_path(which)} lacks {missing[0]!r}; make it again: toastlab peers.")
-    return table
+    columns = KEPT if which == "rows" else ("model", "setting", "method")
+    return read_table(table_path(which), "the stored comparison", columns, "toastlab peers")
 
 
 def write_rows(path: Path, rows: pd.DataFrame) -> None:
     """Puts rows into a stored table, in place of those of the same network, part and budget."""
     if path.exists():
-        old = pd.read_csv(path)
+        old = read_table(path, f"the table {path}", ["model"], "in another place")
         same = old.model.isin(rows.model)
         for name in ("part", "budget"):
             if name in rows:

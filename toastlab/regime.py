@@ -26,9 +26,9 @@ from toastlab.compare import (
 )
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig
-from toastlab.errors import DataError
 from toastlab.runs import Run
 from toastlab.sources import embedded
+from toastlab.tables import read_table
 
 AXES: dict[str, tuple[float, ...]] = {
     "per_class": (25, 50, 100, 200),  # training images per class
@@ -131,12 +131,11 @@ def load_regime(which: str = "rows") -> pd.DataFrame:
     """A stored table: "rows", one per cell, method and seed, or "curves", means over the seeds.
 
     Raises:
-        DataError: it is missing or cannot be read.
+        DataError: it is missing, cannot be read or lacks a column.
     """
-    try:
-        return pd.read_csv(embedded("regime") / f"{which}.csv")
-    except (OSError, ValueError) as error:
-        raise DataError(f"the stored regime map cannot be read: {error}.") from error
+    columns = (*AXES, "method", "seed" if which == "rows" else "epoch", *MEASURES)
+    path = embedded("regime") / f"{which}.csv"
+    return read_table(path, "the stored regime map", columns, "toastlab regime")
 
 
 def gains(table: pd.DataFrame, method: str, measure: str) -> pd.DataFrame:

@@ -7,6 +7,7 @@
             arrays.safetensors  predictions, medoids, dynamics
             weights.safetensors
             facts.json          software, hardware, threads
+            sha256.json         checksums of these files
         .partial-0f3a...c1/     a run under way: its lock, its last two checkpoints
 
 Everything in it is data: JSON, CSV, safetensors; nothing that is loaded can run.
@@ -19,7 +20,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,23 +30,24 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save as array_bytes
-from safetensors.torch import load_file as load_tensors
+from safetensors.torch import load as load_tensors
 from safetensors.torch import save as tensor_bytes
 from torch import Tensor, nn
 
 from toastlab.augment import AugmentConfig
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig, Dataset, load
-from toastlab.durable import sync_folder, write
+from toastlab.durable import sync_folder
 from toastlab.dynamics import Dynamics
 from toastlab.errors import StoreError, one_of
+from toastlab.files import regular, showable
 from toastlab.lease import Lease, clear
 from toastlab.methods import CONFIGS
 from toastlab.ranks import ALONE, Ranks, here
+from toastlab.run_files import FILES, SUMS, json_of, metrics_of, read, write_files
 from toastlab.train import Result, teacher_config, train
 
 log = logging.getLogger(__name__)
-FILES = ("config.json", "facts.json", "metrics.csv", "arrays.safetensors", "weights.safetensors")
 WAIT = 0.2  # seconds between two looks whether another process is done with a run
 # Settings that came later, with what they were before: at that value they do not rename a run.
 ADDED = {
@@ -104,7 +106,8 @@ def run_key(config: TrainConfig, fingerprint: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A finished run on disk. Files are read when first asked for."""
+    """A finished run on disk. Files are read when first asked for, and checked then: `StoreError`
+    if one is missing or altered."""
 
     folder: Path
     config: TrainConfig
@@ -118,22 +121,23 @@ class Run:
     @cached_property
     def metrics(self) -> pd.DataFrame:
         """One row per epoch, see `Result.metrics`."""
-        # through strings, because not every pandas reads back every float to the bit
-        return pd.read_csv(self.folder / "metrics.csv", dtype=str).astype(np.float64)
+        return read(self.folder / "metrics.csv", metrics_of)
 
     @cached_property
     def facts(self) -> dict[str, str]:
         """Software and hardware that made it."""
-        return dict(json.loads((self.folder / "facts.json").read_text(encoding="utf-8")))
+        return read(self.folder / "facts.json", lambda file: dict(json_of(file)))
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
         """All arrays, by `group.name`."""
-        return dict(load_arrays(self.folder / "arrays.safetensors"))
+        return dict(read(self.folder / "arrays.safetensors", load_arrays))
 
     def weights(self) -> dict[str, Tensor]:
         """The network's state dict."""
-        return dict(load_tensors(self.folder / "weights.safetensors"))
+        # into memory: a file that shrinks while it is mapped would kill the process
+        file = self.folder / "weights.safetensors"
+        return dict(read(file, lambda whole: load_tensors(whole.read_bytes())))
 
     def group(self, name: str) -> dict[str, np.ndarray]:
         """Arrays of "predictions", "medoids" or "dynamics", as in `Result`."""
@@ -301,7 +305,7 @@ class RunStore:
         try:
             parent.mkdir(exist_ok=True)
             aside = Path(tempfile.mkdtemp(prefix=f".writing-{folder.name}-", dir=parent))
-            _write(aside, result)
+            write_files(aside, _contents(result))
             aside.rename(folder)
             sync_folder(self.root)
         except OSError as error:
@@ -330,7 +334,8 @@ class RunStore:
             ) from error
 
 
-def _write(folder: Path, result: Result) -> None:
+def _contents(result: Result) -> Iterator[tuple[str, bytes]]:
+    """The files of a run; one after the other, so that they are never in memory together."""
     config = {"config": to_json(result.config), "data": result.fingerprint, "format": FORMAT}
     dynamics = {} if result.dynamics is None else vars(result.dynamics)
     groups = {"predictions": result.predictions, "medoids": result.medoids, "dynamics": dynamics}
@@ -341,13 +346,11 @@ def _write(folder: Path, result: Result) -> None:
         if array is not None
     }
     # Bytes, written by us: only so a full disk is an OSError, and known before the rename.
-    write(folder / "config.json", json.dumps(config, indent=1).encode())
-    write(folder / "facts.json", json.dumps(result.facts, indent=1).encode())
-    write(folder / "metrics.csv", result.metrics.to_csv(index=False).encode())
-    write(folder / "arrays.safetensors", array_bytes(arrays))
-    write(folder / "weights.safetensors", tensor_bytes(result.weights))
-    folder.chmod(0o755)  # mkdtemp makes it private
-    sync_folder(folder)
+    yield "config.json", json.dumps(config, indent=1).encode()
+    yield "facts.json", json.dumps(result.facts, indent=1).encode()
+    yield "metrics.csv", result.metrics.to_csv(index=False).encode()
+    yield "arrays.safetensors", array_bytes(arrays)
+    yield "weights.safetensors", tensor_bytes(result.weights)
 
 
 def _inside(path: Path) -> Path:
@@ -358,7 +361,8 @@ def _inside(path: Path) -> Path:
     """
     if path.is_symlink():
         raise StoreError(
-            f"{path} is a symbolic link, which a store does not follow; put a copy in its place."
+            f"{showable(path)} is a symbolic link, which a store does not follow; put a copy in "
+            "its place."
         )
     return path
 
@@ -370,16 +374,17 @@ def open_run(folder: Path) -> Run:
         StoreError: the folder does not hold what its name says.
     """
     try:
-        for file in (folder, *(folder / name for name in FILES)):
+        for file in (folder, *(folder / name for name in (*FILES, SUMS))):
             _inside(file)
-        stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        stored = json_of(regular(folder / "config.json"))
         config = from_json(stored["config"])
         if stored["format"] != FORMAT:
             raise ValueError(f"it has format {stored['format']}, this toastlab has {FORMAT}")
         if run_key(config, stored["data"]) != folder.name:
             raise ValueError("its settings are not those that its name stands for")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(
-            f"the run folder {folder} cannot be trusted: {error}. Remove it and train again."
+            f"the run folder {showable(folder)} cannot be trusted: {showable(error)}. Remove it "
+            "and train again."
         ) from error
     return Run(folder, config, stored["data"])

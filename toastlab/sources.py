@@ -4,7 +4,6 @@ Nothing that is read here can run code: IDX and images are parsed strictly, and 
 its pickled CIFAR files only after their checksums hold.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -16,13 +15,20 @@ import numpy as np
 import torchvision.datasets as tv
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from torchvision.datasets.utils import check_integrity
 
-from toastlab import idx, image_files
+from toastlab import idx, image_files, remote
 from toastlab.errors import DataError, one_of
+from toastlab.files import regular, sha256, showable
 from toastlab.idx import FASHION_CLASSES, read_split
 from toastlab.image_files import decode, read_tiny_imagenet
 from toastlab.raw import Raw, RawSplit
+
+# Of the embedded data set; each has its checksum.
+MINI_FILES = tuple(
+    f"{part}-{stem}-ubyte.gz"
+    for part in ("train", "val", "test")
+    for stem in ("images-idx3", "labels-idx1")
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ def read(name: str, path: str = "") -> Raw:
     source = SOURCES[one_of("data set", name, SOURCES)]
     if source.needs_path and not path:
         raise DataError(f"data set {name!r} needs a folder: set path=... (--data.path ...).")
-    if path and not Path(path).is_dir():
+    if path and not os.path.isdir(path):
         raise DataError(f"there is no folder {path!r}.")
     return source.read(Path(path) if path else None)
 
@@ -74,11 +80,12 @@ def fetch(name: str, root: Path | None = None) -> Path:
     place = root or downloads()
     try:
         place.mkdir(parents=True, exist_ok=True)
-        source.fetch(place)
-    except (OSError, RuntimeError, EOFError) as error:
+        with remote.impatient():
+            source.fetch(place)
+    except remote.ERRORS as error:
         raise DataError(
-            f"could not fetch {name!r} into {place}: {error}. Check connection and disk and try "
-            "again; a machine without network can copy that folder from another one."
+            f"could not fetch {name!r} into {place}: {showable(error)}. Check connection and disk "
+            "and try again; a machine without network can copy that folder from another one."
         ) from error
     return place
 
@@ -128,15 +135,16 @@ def mini_folder() -> Path:
 def _fashion_mini(path: Path | None) -> Raw:
     folder = path or mini_folder()
     try:
-        sums: dict[str, str] = json.loads((folder / "sha256.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        listed = regular(folder / "sha256.json").read_text(encoding="utf-8")
+        sums = {name: str(json.loads(listed)[name]) for name in MINI_FILES}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise DataError(
-            f"the embedded data set's list of checksums cannot be read ({error}); restore "
-            "data/fashion-mini from the repository (git checkout -- data)."
+            f"the embedded data set's list of checksums cannot be read ({showable(error)}); "
+            "restore data/fashion-mini from the repository (git checkout -- data)."
         ) from error
     for name, expected in sums.items():
         file = folder / name
-        found = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "missing"
+        found = sha256(file) if file.is_file() else "missing"
         if found != expected:
             state = "is missing" if found == "missing" else "was altered or truncated"
             raise DataError(
@@ -159,21 +167,26 @@ def _digits(path: Path | None) -> Raw:
     return Raw(splits, tuple(str(c) for c in range(10)), note)
 
 
-def _torchvision(name: str, kind: type) -> Callable[[Path | None], Raw]:
+def _incomplete(name: str, root: Path, why: object) -> DataError:
+    return DataError(
+        f"{name!r} is not complete in {root} ({showable(why)}); get it with "
+        f"`toastlab data fetch {name}`."
+    )
+
+
+def _cifar(name: str, kind: Any) -> Callable[[Path | None], Raw]:
     def reader(path: Path | None) -> Raw:
         root = path or downloads()
+        # torchvision looks at the checksums again before it unpickles
+        if wrong := remote.unsound(root / kind.base_folder, remote.cifar_sums(kind)):
+            raise _incomplete(name, root, f"{wrong[0]} is missing or altered")
         try:
-            _check_fashion(kind, root)
             sets = {part: kind(root, train=part == "train") for part in ("train", "test")}
         except (RuntimeError, OSError, EOFError, ValueError) as error:
-            raise DataError(
-                f"{name!r} is not complete in {root} ({str(error).splitlines()[0]}); get it with "
-                f"`toastlab data fetch {name}`."
-            ) from error
+            raise _incomplete(name, root, error) from error
         splits = {}
         for part, found in sets.items():
-            pixels = np.asarray(found.data)
-            pixels = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
+            pixels = np.asarray(found.data).transpose(0, 3, 1, 2)
             labels = np.asarray(found.targets, dtype=np.int64)
             splits[part] = RawSplit(labels, np.ascontiguousarray(pixels))
         return Raw(splits, tuple(sets["train"].classes), f"{kind.__name__} through torchvision.")
@@ -181,18 +194,15 @@ def _torchvision(name: str, kind: type) -> Callable[[Path | None], Raw]:
     return reader
 
 
-def _check_fashion(kind: Any, root: Path) -> None:
-    """torchvision checks CIFAR's files when it opens them, but not Fashion-MNIST's."""
-    if kind is not tv.FashionMNIST:
-        return
-    for archive, md5 in tv.FashionMNIST.resources:
-        file = root / "FashionMNIST" / "raw" / archive
-        if not check_integrity(str(file), md5):
-            raise RuntimeError(f"{archive} is missing or does not match its checksum")
-
-
-def _fetcher(kind: type) -> Callable[[Path], object]:
-    return lambda root: [kind(root, train=part, download=True) for part in (True, False)]
+def _fashion_mnist(path: Path | None) -> Raw:
+    """Read from the archives, since only of those the checksums are known."""
+    root, name = path or downloads(), "fashion-mnist"
+    folder = remote.fashion_folder(root)
+    if wrong := remote.unsound(folder, tv.FashionMNIST.resources):
+        raise _incomplete(name, root, f"{wrong[0]} is missing or does not match its checksum")
+    parts = {"train": "train", "test": "t10k"}
+    splits = {part: read_split(folder, stem, packed=True) for part, stem in parts.items()}
+    return Raw(splits, FASHION_CLASSES, "FashionMNIST through torchvision.")
 
 
 def _at(reader: Callable[[Path], Raw]) -> Callable[[Path | None], Raw]:
@@ -205,18 +215,18 @@ SOURCES: dict[str, Source] = {
     "digits": Source("1,797 handwritten digits, 8 x 8 grey, from scikit-learn", _digits),
     "fashion-mnist": Source(
         "70,000 images of clothing, 28 x 28 grey, 10 classes",
-        _torchvision("fashion-mnist", tv.FashionMNIST),
-        _fetcher(tv.FashionMNIST),
+        _fashion_mnist,
+        remote.fashion(tv.FashionMNIST),
     ),
     "cifar10": Source(
         "60,000 photographs, 32 x 32 RGB, 10 classes",
-        _torchvision("cifar10", tv.CIFAR10),
-        _fetcher(tv.CIFAR10),
+        _cifar("cifar10", tv.CIFAR10),
+        remote.cifar(tv.CIFAR10),
     ),
     "cifar100": Source(
         "60,000 photographs, 32 x 32 RGB, 100 classes",
-        _torchvision("cifar100", tv.CIFAR100),
-        _fetcher(tv.CIFAR100),
+        _cifar("cifar100", tv.CIFAR100),
+        remote.cifar(tv.CIFAR100),
     ),
     "idx": Source(
         "your IDX files, as MNIST and its kin have them", _at(idx.read_folder), needs_path=True

@@ -7,7 +7,7 @@ BIN := .venv/bin
 help:
 	@echo "make demo   TOAST against cross-entropy on real images: a table and demo/report.html"
 	@echo "make test   lint, types and every test"
-	@echo "make lab    JupyterLab on notebooks/ (this machine only, behind its token)"
+	@echo "make lab    JupyterLab on notebooks/ (this machine only, behind its token; ARGS=--expose: others too)"
 	@echo "make notebooks  makes the notebooks again from notebooks/src"
 	@echo "make setup  only the virtual environment .venv; nothing to do where it is current"
 
@@ -38,8 +38,7 @@ lint: setup
 	@$(BIN)/mypy
 
 lab: setup
-	@echo "Starting JupyterLab; the address with its token follows."
-	@$(BIN)/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks $(ARGS)
+	@$(BIN)/toastlab lab $(ARGS)
 
 notebooks: setup
 	@$(BIN)/python notebooks/build.py $(ARGS)

@@ -216,6 +216,6 @@ def test_as_a_module_and_a_program() -> None:
         assert done.returncode == 2
         assert done.stderr == (
             "toastlab: unknown command 'trian'. Did you mean 'train'? "
-            "Choose one of: ablation, claims, compare, dashboard, data, demo, doctor, lab, layouts, "
-            "peers, recipe, regime, runs, sweep, train.\n"
+            "Choose one of: ablation, claims, compare, dashboard, data, demo, doctor, lab, "
+            "layouts, peers, recipe, regime, runs, sweep, train.\n"
         )

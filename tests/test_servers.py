@@ -25,7 +25,8 @@ ELSEWHERE = "http://elsewhere.example"
 @pytest.fixture(scope="module")
 def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, Path]]:
     folder = tmp_path_factory.mktemp("dashboard")
-    (folder / "voila.py").write_text("open('ran', 'w')")  # settings that are code
+    (folder / "jupyter_config.py").write_text("open('ran', 'w')")  # settings that are code
+    (folder / "voila.json").write_text('{"Voila": {"ip": "0.0.0.0", "token": ""}}')
     options = ["--port", str(free_port()), "--trainings", "1", "--visitors", "2"]
     with started(folder, "dashboard", *options) as (address, word, _):
         yield address, word, folder
@@ -63,7 +64,7 @@ def test_the_dashboard_refuses_who_has_no_token(dashboard: tuple[str, str, Path]
     address, word, folder = dashboard
     assert only_loopback(address)
     assert len(word) == 48
-    status, text, place = ask(address + "/")
+    _, text, place = ask(address + "/")
     assert "/login?next=" in place
     assert "medoid" not in text
     assert "/login" in ask(address + "/?token=wrong")[2]
@@ -86,7 +87,7 @@ def test_the_dashboard_offers_its_page_and_nothing_else(
         "toastlab.ipynb", "nbconvert/html/toastlab.ipynb",
     ):  # fmt: skip
         for method in ("GET", "POST", "PUT"):
-            status, text, _ = ask(f"{address}/{path}", method, **key)
+            status, text, _ = ask(f"{address}/{path}", method, None, **key)
             assert status in (403, 404, 405), (path, method, status)
             assert "AblationPanel" not in text
 

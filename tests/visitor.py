@@ -89,7 +89,10 @@ class Visitor:
         answer = await self.until(
             lambda m: m["content"].get("comm_id") == comm and "data" in m["content"]
         )
-        self.states = {k: v["state"] for k, v in answer["content"]["data"]["states"].items()}
+        data = answer["content"]["data"]
+        self.states = {k: v["state"] for k, v in data["states"].items()}
+        for path, buffer in zip(data["buffer_paths"], answer["buffers"], strict=True):
+            self.states[path[0]][path[-1]] = buffer
 
     @property
     def socket(self) -> WebSocketClientConnection:
@@ -116,13 +119,13 @@ class Visitor:
             assert isinstance(raw, bytes)
             _, parts = deserialize_msg_from_ws_v1(raw)
             header, parent, _, content = (json.loads(part) for part in parts[:4])
+            buffers = [bytes(part) for part in parts[4:]]
             message = {"header": header, "parent_header": parent, "content": content}
+            message["buffers"] = buffers
             if header["msg_type"] == "comm_msg" and "state" in content["data"]:
                 state = dict(content["data"]["state"])
-                for path, buffer in zip(
-                    content["data"].get("buffer_paths", []), parts[4:], strict=False
-                ):
-                    state[path[0]] = bytes(buffer)
+                for path, buffer in zip(content["data"]["buffer_paths"], buffers, strict=True):
+                    state[path[0]] = buffer
                 self.states.setdefault(content["comm_id"], {}).update(state)
             if true(message):
                 return message

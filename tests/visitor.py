@@ -108,7 +108,7 @@ class Visitor:
         self.socket.write_message(packed, binary=True)
         return name
 
-    async def until(self, true: Callable[[Message], Any], seconds: float = 120) -> Message:
+    async def until(self, true: Callable[[Message], Any], seconds: float = 60) -> Message:
         """Reads messages, keeping `states` up to date, until one is what is waited for."""
         end = time.monotonic() + seconds
         while True:

@@ -117,7 +117,13 @@ def test_a_visitor_moves_controls_and_runs_no_code(dashboard: tuple[str, str, Pa
         old = first.states[slider]["index"]
         await first.move("medoid weight a", 0 if old else 1)
         assert first.states[picture]["value"] != before
-        for wrong in ({"index": 999}, {"index": "1"}, {"value": "__import__('os')"}):
+        for wrong in (
+            {"index": 999},
+            {"index": -1},
+            {"index": "1"},
+            {"index": True},
+            {"value": "__import__('os')"},
+        ):
             await first.handled(first.update(slider, **wrong))
         now = Visitor(address, word)
         now.jar, now.kernel = first.jar, first.kernel

@@ -158,7 +158,7 @@ def test_a_visitor_moves_controls_and_runs_no_code(dashboard: tuple[str, str, Pa
         await second.open()
         status, said, _ = await asyncio.to_thread(ask, f"{address}/?token={word}")
         assert status == 503, "two places, both taken"
-        assert "all places are taken" in said
+        assert "All places are taken" in said
         again.press("Train this setting")
         await again.says("epoch ")
         await second.move("medoid weight a", 1)

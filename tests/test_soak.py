@@ -17,7 +17,7 @@ from tests.visitor import Visitor
 from toastlab.doctor import leftovers
 
 LONG = os.environ.get("TOASTLAB_LONG") == "1"
-VISITORS, MOVES, WARM = (20, 60, 10) if LONG else (3, 24, 10)
+VISITORS, MOVES, WARM = (20, 60, 10) if LONG else (2, 20, 10)
 LIMIT = 600 if LONG else 240  # seconds, on a loaded machine
 INDEX = {"medoid weight a": 2, "past weight b": 2, "measure": 3, "epoch": 9, "probability below": 8}
 

@@ -166,7 +166,7 @@ def dashboard(
         port: Port; a free one near it if it is taken.
         open_browser: Open the page in the browser.
         expose: Answer other machines, too, over plain HTTP; prints what that means.
-        visitors: Pages open at a time; each takes about 0.3 GB of memory.
+        visitors: Pages open at a time; each takes about 0.6 GB of memory.
         trainings: Live runs at a time over all visitors; the next ones wait.
         gone_after: Minutes without a sign of life after which a visitor's process ends.
     """

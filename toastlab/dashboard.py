@@ -35,7 +35,7 @@ class Limits:
     """What visitors may use together.
 
     Attributes:
-        visitors: pages open at a time, from 1; each holds a process with PyTorch, see docs.
+        visitors: pages open at a time, from 1; each holds a process with PyTorch, 0.6 GB.
         trainings: live runs at a time, from 1; the next ones wait.
         gone_after: minutes without a connection or a message after which a visitor is gone, from
             0.5: a page must have the time to come up.
@@ -86,7 +86,7 @@ def settings(
     def enter(request: Any, **about: object) -> None:
         """Before a visitor's kernel starts."""
         if len(request.kernel_manager.list_kernel_ids()) >= limits.visitors:
-            raise HTTPError(503, "all places are taken; try again when somebody has left")
+            raise HTTPError(503, reason="All places are taken, try again when somebody has left")
         _ = request.xsrf_token  # sets the cookie that the page sends back when it is closed
 
     return {

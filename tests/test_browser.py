@@ -223,8 +223,8 @@ def test_dashboard(page: Page, tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "toastlab", "dashboard", "--store", str(tmp_path / "runs")]
     command += ["--port", str(port), "--no-open-browser"]
-    with server(command, tmp_path, port, "api/status") as address:
-        place = f"{address}/voila/render/toastlab.ipynb"
+    with server(command, tmp_path, port, "login") as address:
+        place = f"{address}/"
         page.goto(place)
         expect(page).to_have_url(re.compile(r"/login\?next="))  # nobody is served without a token
         expect(page.locator(".widget-vbox")).to_have_count(0)

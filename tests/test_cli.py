@@ -35,6 +35,7 @@ def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
 
 COMMANDS = ["demo", "train", "compare", "data list", "data fetch", "data check"]
 COMMANDS += ["runs list", "runs show", "doctor", "bench", "recipe list", "recipe run"]
+COMMANDS += ["dashboard", "lab"]
 
 
 @pytest.mark.parametrize("args", [[], ["-h"], ["--help"], ["help"]])
@@ -102,6 +103,9 @@ def test_groups_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("data fetch digits", "is part of toastlab"),
         ("data fetch", "Missing.*fashion-mnist"),
         ("runs show 123abc", "0 runs"),
+        ("lab --folder nowhere", "no folder 'nowhere'"),
+        ("dashboard --trainings 0", "trainings is 0"),
+        ("dashboard --gone-after 0.1", r"gone after is 0\.1"),
         ("recipe run ps-kd-30", "Did you mean 'ps-kd-300'"),
         ("recipe run ps-kd-300 --data cifar10", "Did you mean 'cifar100'"),
         ("recipe run ps-kd-300 --epochs 301", r"epochs is 301, but must lie in \[0, 300\]"),
@@ -213,6 +217,6 @@ def test_as_a_module_and_a_program() -> None:
         assert done.returncode == 2
         assert done.stderr == (
             "toastlab: unknown command 'trian'. Did you mean 'train'? "
-            "Choose one of: ablation, bench, claims, compare, dashboard, data, demo, doctor, "
+            "Choose one of: ablation, bench, claims, compare, dashboard, data, demo, doctor, lab, "
             "layouts, peers, recipe, regime, runs, sweep, train.\n"
         )

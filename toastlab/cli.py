@@ -15,7 +15,7 @@ from toastlab import device as devices
 from toastlab import ranks, sources
 from toastlab.cli_bench import bench
 from toastlab.cli_doctor import doctor
-from toastlab.cli_notebooks import ablation, claims, dashboard, layouts, peers, regime
+from toastlab.cli_notebooks import ablation, claims, dashboard, lab, layouts, peers, regime
 from toastlab.cli_recipes import recipe_list, recipe_page, recipe_run
 from toastlab.cli_sweep import options_of, sweep
 from toastlab.compare import ARM_OF, BASELINE, Job, plan, run_all, tidy
@@ -269,6 +269,7 @@ COMMANDS = (
     Command(("compare",), compare),
     Command(("sweep",), sweep, takes_method=True),
     Command(("dashboard",), dashboard),
+    Command(("lab",), lab),
     Command(("ablation",), ablation),
     Command(("peers",), peers),
     Command(("claims",), claims),

@@ -6,7 +6,7 @@ from toastlab import embedding
 from toastlab.ablation import condense, grid_fingerprints, points, run_grid
 from toastlab.claims import page
 from toastlab.course import course_data, course_runs
-from toastlab.dashboard import serve
+from toastlab.dashboard import Limits, serve
 from toastlab.errors import one_of
 from toastlab.methods.base import BUDGETS
 from toastlab.peers import (
@@ -20,6 +20,7 @@ from toastlab.peers import (
 )
 from toastlab.regime import run_map
 from toastlab.runs import RunStore
+from toastlab.servers import serve_lab
 from toastlab.terminal import console, progress
 
 
@@ -145,16 +146,54 @@ def layouts(store: str = "data/runs", out: str = "data/layouts.safetensors") -> 
     console().print(f"{len(places)} layouts of {len(index)} samples: {out}")
 
 
-def dashboard(store: str = "runs", port: int = 8866, open_browser: bool = True) -> None:
+def dashboard(
+    store: str = "runs",
+    port: int = 8866,
+    open_browser: bool = True,
+    expose: bool = False,
+    visitors: int = 32,
+    trainings: int = 2,
+    gone_after: float = 10.0,
+) -> None:
     """Serves the ablation and the under-trained samples as an app without code, on this machine.
 
-    The address that it prints holds the token, without which nobody is served. Ctrl-C ends it.
+    The address that it prints holds the token, without which nobody is served; JUPYTER_TOKEN in the
+    environment sets another. Visitors can move the controls and train, nothing else. Ctrl-C ends
+    it.
 
     Args:
         store: Folder for the runs that are trained live.
-        port: Port on 127.0.0.1; the next free one if it is taken.
+        port: Port; a free one near it if it is taken.
         open_browser: Open the page in the browser.
+        expose: Answer other machines, too, over plain HTTP; prints what that means.
+        visitors: Pages open at a time; each takes about 0.6 GB of memory.
+        trainings: Live runs at a time over all visitors; the next ones wait.
+        gone_after: Minutes without a sign of life after which a visitor's process ends.
     """
+    limits = Limits(visitors, trainings, gone_after)
     RunStore(store).check_writable()
-    console().print("Starting the dashboard; the address with its token follows. Ctrl-C ends it.")
-    serve(store, port, open_browser)
+    _say("Starting the dashboard; the address with its token follows. Ctrl-C ends it.")
+    serve(store, port, open_browser, expose, limits, _say)
+
+
+def lab(
+    folder: str = "notebooks", port: int = 8888, open_browser: bool = True, expose: bool = False
+) -> None:
+    """Opens JupyterLab on the notebooks, on this machine only and behind its token.
+
+    The token also holds when a script starts it; JUPYTER_TOKEN in the environment sets another.
+
+    Args:
+        folder: What JupyterLab shows.
+        port: Port; the next free one if it is taken.
+        open_browser: Open it in the browser.
+        expose: Answer other machines, too, over plain HTTP; prints what that means.
+    """
+    if not Path(folder).is_dir():
+        raise ValueError(f"there is no folder {folder!r}; name one with --folder.")
+    _say("Starting JupyterLab; the address with its token follows. Ctrl-C ends it.")
+    serve_lab(str(Path(folder).resolve()), port, open_browser, expose, _say)
+
+
+def _say(text: str) -> None:
+    console().print(text, soft_wrap=True)  # an address must not be broken

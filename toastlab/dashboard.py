@@ -1,16 +1,23 @@
-"""The panels as an app: Voila inside Jupyter Server, which asks for the token.
+"""The panels as an app for several visitors: who has the token may move the controls, no more.
 
-Started on its own, Voila serves without one. The page is a notebook of a few lines in a folder of
-its own, so that nothing else of this machine is offered beside it.
+Voila on its own, not inside Jupyter Server: it has no files, no terminals, no way to start a kernel
+but the page itself, and passes no message to a kernel that would run code. Its own default is no
+token; here there is always one. Each visitor has a kernel of his own, which ends with the page.
 """
 
 import json
+import logging
 import os
 import tempfile
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from toastlab.course import course_runs, course_store
+from toastlab.errors import in_range
+from toastlab.servers import EVERYWHERE, LOOPBACK, token, warning
 
 PAGE = "toastlab.ipynb"
 TEXTS = {
@@ -20,15 +27,43 @@ TEXTS = {
     "samples": "## Which samples are under-trained\n\nA TOAST run on 6,000 images, a fifth of them "
     "with a wrong label.",
 }
+CULL_EVERY = 5  # seconds between two looks for visitors who have gone
 
 
-def page(live: Path, stored: Path) -> dict[str, object]:
-    """The notebook behind the page. `live`: folder of live runs; `stored`: of the course's."""
+@dataclass(frozen=True)
+class Limits:
+    """What visitors may use together.
+
+    Attributes:
+        visitors: pages open at a time, from 1; each holds a process with PyTorch, 0.6 GB.
+        trainings: live runs at a time, from 1; the next ones wait.
+        gone_after: minutes without a connection or a message after which a visitor is gone, from
+            0.5: a page must have the time to come up.
+    """
+
+    visitors: int = 32
+    trainings: int = 2
+    gone_after: float = 10.0
+
+    def __post_init__(self) -> None:
+        in_range("visitors", self.visitors, 1)
+        in_range("trainings", self.trainings, 1)
+        in_range("gone after", self.gone_after, 0.5)
+
+
+def page(live: Path, stored: Path, trainings: int) -> dict[str, object]:
+    """The notebook behind the page.
+
+    Args:
+        live: folder of live runs; stored: of the course's.
+        trainings: live runs at a time.
+    """
     codes = {
-        "ablation": "from toastlab.widgets import AblationPanel, SamplePanel\n"
-        f"AblationPanel({str(live)!r})",
+        "ablation": "from toastlab.widgets import AblationPanel, SamplePanel, take_only_controls\n"
+        f"ablation = AblationPanel({str(live)!r}, trainings={trainings})\nablation",
         "samples": "from toastlab.course import course_data, course_runs\n"
-        f"SamplePanel(course_runs({str(stored)!r})['TOAST'], course_data())",
+        f"samples = SamplePanel(course_runs({str(stored)!r})['TOAST'], course_data())\n"
+        "take_only_controls(ablation, samples)\nsamples",
     }
     cells: list[dict[str, object]] = []
     for name, text in TEXTS.items():
@@ -41,31 +76,93 @@ def page(live: Path, stored: Path) -> dict[str, object]:
     return {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
 
 
-def arguments(folder: Path, port: int, open_browser: bool) -> list[str]:
-    """Of Jupyter Server: loopback only, token on, no terminals, Voila as an extension."""
-    return [
-        "--ip=127.0.0.1",
-        f"--port={port}",
-        f"--ServerApp.root_dir={folder}",
-        f"--ServerApp.open_browser={open_browser}",
-        f"--ServerApp.default_url=/voila/render/{PAGE}",
-        "--ServerApp.terminals_enabled=False",
-        "--ServerApp.jpserver_extensions={'voila.server_extension': True, 'jupyterlab': False}",
-        "--ServerApp.log_level=WARN",
-        "--VoilaConfiguration.show_tracebacks=True",
-        # a container's only user is often root; without this the server refuses to start there
-        *(["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []),
-    ]
+def settings(
+    folder: Path, port: int, word: str, expose: bool, limits: Limits
+) -> dict[str, dict[str, Any]]:
+    """Of Voila and Jupyter. `folder` holds the page and nothing else; `word` is the token."""
+    from jupyter_server import DEFAULT_STATIC_FILES_PATH
+    from tornado.web import HTTPError
+
+    def enter(request: Any, **about: object) -> None:
+        """Before a visitor's kernel starts."""
+        if len(request.kernel_manager.list_kernel_ids()) >= limits.visitors:
+            raise HTTPError(503, reason="All places are taken, try again when somebody has left")
+        _ = request.xsrf_token  # sets the cookie that the page sends back when it is closed
+
+    return {
+        "Voila": {
+            "ip": EVERYWHERE if expose else LOOPBACK,
+            "port": port,
+            "token": word,
+            "root_dir": str(folder),
+            "notebook_path": str(folder / PAGE),
+            "connection_dir_root": str(folder),
+            "config_file_paths": [],  # none from the folder one happens to be in: they may be code
+            "tornado_settings": {
+                "xsrf_cookies": True,
+                "allow_remote_access": expose,
+                "local_hostnames": ["localhost"],
+                "static_path": DEFAULT_STATIC_FILES_PATH,  # of the pages that say what is refused
+                "static_url_prefix": "/voila/static/",
+            },
+            "log_level": logging.ERROR,
+        },
+        "VoilaConfiguration": {
+            "file_allowlist": [],
+            "allow_template_override": "NO",
+            "allow_theme_override": "NO",
+            "show_tracebacks": False,
+            "prelaunch_hook": enter,
+        },
+        "IdentityProvider": {"cookie_options": {"samesite": "Strict"}},
+        "MappingKernelManager": {
+            "allow_tracebacks": False,
+            "cull_idle_timeout": max(1, round(60 * limits.gone_after)),
+            "cull_interval": CULL_EVERY,
+        },
+    }
 
 
-def serve(live: Path | str, port: int, open_browser: bool) -> None:
-    """Serves until interrupted. The course's runs are trained first where they are missing."""
-    from jupyter_server.serverapp import ServerApp
+def serve(
+    live: Path | str,
+    port: int,
+    open_browser: bool,
+    expose: bool = False,
+    limits: Limits | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> None:
+    """Serves until interrupted. The course's runs are trained first where they are missing.
 
+    Args:
+        live: folder of the runs that visitors train.
+        port: one of the next is taken if it is not free.
+        open_browser: shows the page in the browser.
+        expose: answers other machines, too.
+        limits: what visitors may use together.
+        say: is told the warning, and the address once it answers.
+    """
+    from toastlab.voila_app import Dashboard, show
+
+    limits = limits or Limits()
+    if expose:
+        say(warning("can move the controls and train"))
     stored = course_store(live)
     course_runs(stored)
-    with tempfile.TemporaryDirectory(prefix="toastlab-") as folder:
-        content = json.dumps(page(Path(live).resolve(), stored.resolve()))
-        (Path(folder) / PAGE).write_text(content, encoding="utf-8")
+    # small networks: more threads a visitor would only get in each other's way
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with tempfile.TemporaryDirectory(prefix="toastlab-") as name:
+        folder = Path(name)
+        content = page(Path(live).resolve(), stored.resolve(), limits.trainings)
+        (folder / PAGE).write_text(json.dumps(content), encoding="utf-8")
+        word, made = token()
+
+        def started(at: int) -> None:
+            address = f"http://{LOOPBACK}:{at}/"
+            say(f"{address}?token={word}" if made else f"{address} with the token JUPYTER_TOKEN")
+            if open_browser:
+                show(f"{address}?token={word}", folder)
+
         warnings.simplefilter("ignore", DeprecationWarning)  # the server's own, of no use here
-        ServerApp.launch_instance(arguments(Path(folder), port, open_browser))
+        app = Dashboard(settings(folder, port, word, expose, limits), started)
+        app.initialize([])
+        app.start()

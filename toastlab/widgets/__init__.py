@@ -7,6 +7,7 @@ from toastlab.widgets.regime import RegimePanel
 from toastlab.widgets.samples import SamplePanel
 from toastlab.widgets.targets import TargetPanel
 from toastlab.widgets.tsne import TsnePanel
+from toastlab.widgets.visitors import take_only_controls
 
 __all__ = [
     "AblationPanel",
@@ -16,4 +17,5 @@ __all__ = [
     "SamplePanel",
     "TargetPanel",
     "TsnePanel",
+    "take_only_controls",
 ]

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from toastlab.ablation import AXES, SEEDS, config_of, grid_data, load_table, look_up
 from toastlab.plots import ablation_view, describe_ablation_view
 from toastlab.runs import RunStore
+from toastlab.slots import Slots
 from toastlab.widgets.panel import Panel, choice, slider
 
 MEASURES = [
@@ -28,10 +29,14 @@ class AblationPanel(Panel):
     Args:
         store: where live runs go.
         redraw_every: seconds at least between two pictures of a live run.
+        trainings: live runs at a time over all processes with this store; 0: as many as one likes.
     """
 
-    def __init__(self, store: Path | str = "runs", redraw_every: float = 0.5) -> None:
+    def __init__(
+        self, store: Path | str = "runs", redraw_every: float = 0.5, trainings: int = 0
+    ) -> None:
         self.store = RunStore(store)
+        self.slots = Slots(store, trainings)
         self.redraw_every = redraw_every
         self.data = grid_data()
         self.table = load_table({rate: data.fingerprint for rate, data in self.data.items()})
@@ -133,6 +138,16 @@ class AblationPanel(Panel):
             thread.join(seconds)
         return not self.running
 
+    def _wait_for_a_place(self) -> bool:
+        """Until fewer trainings are under way than may be; False if it was stopped before."""
+        while not self.slots.take():
+            n = self.slots.count
+            running = f"{n} trainings are running" if n > 1 else "a training is running"
+            self.status.value = f"<small>Waiting: {running}; then this one.</small>"
+            if self.stopping.wait(0.3):
+                return False
+        return not self.stopping.is_set()
+
     def _train(self, point: dict[str, float | str], seed: int) -> None:
         """In the thread."""
         config, drawn = config_of(point, seed), 0.0
@@ -151,6 +166,9 @@ class AblationPanel(Panel):
                 drawn = time.monotonic()
 
         try:
+            if not self._wait_for_a_place():
+                self.status.value = "<small>Stopped before it began.</small>"
+                return
             run = self.store.get(
                 config,
                 dataset=self.data[float(point["noise_rate"])],
@@ -171,5 +189,6 @@ class AblationPanel(Panel):
         except Exception as error:  # shown, because a thread's traceback would be lost
             self.show_error(error)
         finally:
+            self.slots.free()
             self.train_button.disabled, self.stop_button.disabled = False, True
             self.thread = None

@@ -1,0 +1,35 @@
+"""For pages that others use: what comes from a browser sets the controls' values, nothing else."""
+
+from typing import Any
+
+import ipywidgets as w
+from comm import get_comm_manager
+
+from toastlab.widgets.panel import Panel
+
+
+def fits(control: w.Widget, name: str, value: object) -> bool:
+    """Whether a browser may set this: the place in a control's list, or a number in its range."""
+    if name == "index" and hasattr(control, "options"):
+        return type(value) is int and 0 <= value < len(control.options)
+    if name == "value" and isinstance(control, w.FloatSlider):
+        return type(value) in (int, float) and control.min <= value <= control.max
+    return False
+
+
+def take_only_controls(*panels: Panel) -> None:
+    """From now on, in this process, a browser sets values of `panels`' controls, and only that.
+
+    Other state (ranges, texts, pictures) stays as the kernel made it, and no widget can be made
+    from outside. Clicks on buttons come through. Values that a control does not have are dropped
+    here: an `index` outside its list would leave ipywidgets' kernel without an answer.
+    """
+    controls = {control.model_id for panel in panels for control in panel.controls.values()}
+    set_state = w.Widget.set_state
+
+    def guarded(self: w.Widget, state: dict[str, Any]) -> None:
+        mine = self.model_id in controls
+        set_state(self, {k: v for k, v in state.items() if mine and fits(self, k, v)})
+
+    w.Widget.set_state = guarded
+    get_comm_manager().targets.pop("jupyter.widget", None)

@@ -20,7 +20,7 @@ else:
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "toastlab"
 FILES = sorted(PACKAGE.rglob("*.py"))
-PURE = ("errors", "distances", "medoids", "losses", "carry", "noise")
+PURE = ("errors", "shapes", "distances", "medoids", "losses", "carry", "noise")
 
 
 def imports(file: Path) -> set[str]:

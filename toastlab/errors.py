@@ -54,10 +54,13 @@ def in_range(
     """Checks `low <= value <= high`; `open_low` and `open_high` exclude the bounds.
 
     Raises:
-        ValueError: it is outside, or NaN; the message states the interval.
+        ValueError: it is outside, or NaN; the message states the interval. TypeError: no number.
     """
-    above = value > low if open_low else value >= low
-    below = value < high if open_high else value <= high
+    try:
+        above = value > low if open_low else value >= low
+        below = value < high if open_high else value <= high
+    except TypeError:
+        raise TypeError(f"{what} is {value!r}, but must be a number.") from None
     if above and below:
         return
     left, right = (

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -34,6 +34,7 @@ settings.register_profile(
     deadline=None,
     database=None,
     max_examples=25,
+    phases=[Phase.generate],  # to shrink a failure takes minutes: that is for the long profile
     suppress_health_check=list(HealthCheck),
 )
 settings.register_profile(
@@ -42,6 +43,7 @@ settings.register_profile(
     derandomize=False,
     print_blob=True,
     max_examples=400,
+    phases=list(Phase),
 )
 PROFILE = settings.get_profile("fuzz-long" if LONG else "fuzz")
 

@@ -13,14 +13,15 @@ import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
+from torch._subclasses import FakeTensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from toastlab import sources
-from toastlab.errors import DataError, in_range, one_of
+from toastlab.errors import DataError, check_types, in_range, one_of
 from toastlab.image_files import decode, fit
 from toastlab.noise import NOISES, flip_labels
-from toastlab.raw import Raw, RawSplit
+from toastlab.raw import Raw, RawSplit, as_tensor
 
 RESIDENT_LIMIT = 2 * 2**30  # bytes of pixels above which a folder should be streamed
 
@@ -43,6 +44,7 @@ class DataConfig:
     workers: int = 2  # processes that decode while streaming; 0: this one
 
     def __post_init__(self) -> None:
+        check_types(self)
         one_of("data set", self.name, sources.SOURCES)
         one_of("label noise", self.noise, NOISES)
         one_of("channels", self.channels, ("keep", "grey", "rgb"))
@@ -62,7 +64,8 @@ class Split:
         clean_labels: [N] int64, as the source has them.
 
     Raises:
-        DataError: shapes or dtypes that do not fit, pixels that are NaN or infinite.
+        DataError: shapes, dtypes or devices that do not fit, labels below 0, pixels that are NaN or
+            infinite.
     """
 
     images: Tensor
@@ -70,6 +73,9 @@ class Split:
     clean_labels: Tensor
 
     def __post_init__(self) -> None:
+        for name, x in vars(self).items():
+            if not isinstance(x, Tensor) or x.device != self.labels.device or x.is_meta:
+                raise DataError(f"{name} must be a tensor on a device, the same for all three.")
         if self.images.ndim != 4 or len(self.images) != len(self.labels):
             raise DataError(
                 f"images of shape {tuple(self.images.shape)} and labels of shape "
@@ -79,6 +85,8 @@ class Split:
             raise DataError(
                 f"labels are {self.labels.dtype} {tuple(self.labels.shape)}; give int64 [N]."
             )
+        if len(self) and not isinstance(self.labels, FakeTensor) and int(self.labels.min()) < 0:
+            raise DataError(f"labels begin at {int(self.labels.min())}, but must not be below 0.")
         if self.images.dtype == torch.uint8:
             return
         if not self.images.is_floating_point():
@@ -98,6 +106,7 @@ class Split:
         self, batch_size: int, order: Tensor | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Images [b, C, H, W] and labels [b] in storage order, or in `order` (indices [n])."""
+        in_range("batch size", batch_size, 1)
         if order is None:
             yield from zip(
                 self.images.split(batch_size), self.labels.split(batch_size), strict=True
@@ -274,7 +283,13 @@ def from_tensors(
     Raises:
         DataError: labels out of range, pixels not finite, a class without a training image.
     """
-    pixels, truth = torch.as_tensor(images), torch.as_tensor(labels).long()
+    pixels, truth = as_tensor("images", images), as_tensor("labels", labels)
+    if truth.is_complex() or not bool((truth == truth.long()).all()):
+        raise DataError("labels are not whole numbers; give each image the number of its class.")
+    truth = truth.long()
+    if not len(truth) or truth.ndim != 1:
+        raise DataError(f"labels have the shape {tuple(truth.shape)}; give [N], N at least 1.")
+    in_range("seed", seed, 0, 2**32 - 1)
     if pixels.ndim == 3:
         pixels = pixels[:, None]
     if classes is None:

@@ -4,8 +4,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from toastlab.errors import DataError
+
+
+def as_tensor(name: str, values: Tensor | np.ndarray) -> Tensor:
+    """A user's numbers as a tensor; a copy of arrays in an order that PyTorch cannot read.
+
+    Raises:
+        DataError: they are no numbers.
+    """
+    if isinstance(values, np.ndarray):
+        values = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("="), copy=False)
+    try:
+        return torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"{name} cannot be read as numbers: {error}.") from error
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from toastlab.bank import Bank
-from toastlab.errors import one_of
+from toastlab.errors import check_types, in_range, one_of
 from toastlab.losses import Loss, soft_cross_entropy
 from toastlab.medoids import check_labels
 from toastlab.stream import Batch, Stream
@@ -49,7 +49,9 @@ class Plan:
     mixes: bool = False
 
     def __post_init__(self) -> None:
+        check_types(self)
         one_of("budget", self.budget, BUDGETS)
+        in_range("epochs", self.epochs, 1)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Method:
         generator: on that device, for methods that draw lots.
 
     Raises:
-        ValueError: labels out of range.
+        ValueError: labels out of range, an odd batch size. TypeError: labels that are no int64.
 
     Attributes:
         mixed_carry: what becomes of carried samples under Mixup and CutMix, see `Mixing`.
@@ -106,6 +108,8 @@ class Method:
         generator: torch.Generator | None = None,
     ) -> None:
         check_labels(labels, num_classes)
+        if not isinstance(batch_size, int) or batch_size < 2 or batch_size % 2:
+            raise ValueError(f"batch size is {batch_size!r}, but must be even and at least 2.")
         self.labels, self.num_classes, self.batch_size = labels, num_classes, batch_size
         self.generator = generator
         self.plan = Plan()

@@ -42,7 +42,7 @@ settings.register_profile(
     settings.get_profile("fuzz"),
     derandomize=False,
     print_blob=True,
-    max_examples=400,
+    max_examples=300,
     phases=list(Phase),
 )
 PROFILE = settings.get_profile("fuzz-long" if LONG else "fuzz")
@@ -75,7 +75,10 @@ def fuzz(*things: Any, part: float = 1.0) -> Callable[[Callable[[Draw], None]], 
     """
 
     def made(body: Callable[[Draw], None]) -> Callable[[], None]:
-        name, wanted = f"{body.__module__}.{body.__name__}", max(3, int(part * PROFILE.max_examples))
+        name, wanted = (
+            f"{body.__module__}.{body.__name__}",
+            max(3, int(part * PROFILE.max_examples)),
+        )
         COVERED[name], CASES[name] = tuple(map(name_of, things)), wanted
         done = 0
 

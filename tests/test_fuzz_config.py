@@ -26,7 +26,20 @@ KINDS: dict[str, type] = {
 }
 WORDS = ("", "none", "mixup", "all", "carry", "mean", "linear", "grey", "adamw", "step", "bf16")
 NUMBERS = (0, 1, 2, 3, 64, -1, 2**31, 2**70, 0.0, 0.5, 1.0, -0.5, 1e-300, 1e300)
-ODD = (math.nan, math.inf, -math.inf, True, False, None, b"x", [0.5], (0.5,), (), {}, 1j)
+ODD: tuple[Any, ...] = (
+    math.nan,
+    math.inf,
+    -math.inf,
+    True,
+    False,
+    None,
+    b"x",
+    [0.5],
+    (0.5,),
+    (),
+    {},
+    1j,
+)
 VALUE = st.one_of(st.sampled_from([*NUMBERS, *WORDS, *ODD]), st.integers(), st.floats(), st.text())
 
 
@@ -38,6 +51,8 @@ def plain(kind: type) -> list[str]:
 def test_every_field_is_taken_or_refused_by_name(draw: Draw) -> None:
     kind = KINDS[some(draw, sorted(KINDS))]
     names = plain(kind)
+    for each in KINDS.values():
+        assert attempt(each) == each()
     if not names or draw(st.integers(0, 4)) == 0:
         assert attempt(kind) == kind()
         return
@@ -46,7 +61,9 @@ def test_every_field_is_taken_or_refused_by_name(draw: Draw) -> None:
     default = getattr(kind(), name)
     if isinstance(found, Refused):
         words = name.replace("_", " ")
-        near = {"divide by": "divisor", "name": "data set", "noise": "label noise"}.get(words, words)
+        near = {"divide by": "divisor", "name": "data set", "noise": "label noise"}.get(
+            words, words
+        )
         said = found.why.lower()
         assert any(w in said for w in (words, near, name, "weights add", "needs source")) or (
             words.rstrip("s") in said
@@ -83,7 +100,8 @@ def test_stored_configs(draw: Draw) -> None:
         assert name != "other"
         again = attempt(to_json, found)
         assert attempt(from_json, json.loads(json.dumps(again))) == found
-    for bad in ([], 3, None, "x", {}, {"method": 3}, {"method": {"name": []}}):
+    odd: tuple[Any, ...] = ([], 3, None, "x", {}, {"method": 3}, {"method": {"name": []}})
+    for bad in odd:
         assert isinstance(attempt(from_json, bad), Refused)
 
 
@@ -91,9 +109,11 @@ TEXT = st.one_of(
     st.text(max_size=12),
     st.text("0123456789.,:elogrutfasni-+_ ", max_size=14),
     st.sampled_from(
-        ["0..1", "log:0.1..1", "0,1,2", "nan", "inf", "1e999..2", "0..nan", "9" * 400 + "..2"]
-        + ["9" * 5000, "true,false", "..", "log:", "0..1..2", "1..0", "cosine,manhattan", "٣,4"]
-        + ["1" + "0" * 400, "1.." + "9" * 400, "log:0..1", "5,5", ",", "2..3"]
+        [
+            *("0..1", "log:0.1..1", "0,1,2", "nan", "inf", "1e999..2", "0..nan", "..", "log:", ","),
+            *("true,false", "0..1..2", "1..0", "cosine,manhattan", "٣,4", "log:0..1", "5,5"),
+            *("9" * 400 + "..2", "9" * 5000, "1" + "0" * 400, "1.." + "9" * 400, "2..3"),
+        ]
     ),
 )
 BASE = TrainConfig()
@@ -105,6 +125,7 @@ def test_axes(draw: Draw) -> None:
     name, text = some(draw, NAMES), draw(TEXT)
     methods = some(draw, ((), ("toast",), ("toast", "ols"), ("nothing",)))
     assert name in attempt(settings, BASE) or name in NAMES[-7:]
+    assert attempt(Axis("x", low=0.1, high=0.2).rounded, 0.15) == 0.15
     axis = attempt(parse, name, text, BASE, methods)
     if isinstance(axis, Refused):
         return
@@ -125,9 +146,7 @@ def test_axes(draw: Draw) -> None:
 
 @fuzz(with_point, grid, drawn, Sweep, Sweep.points, Sweep.jobs, label, part=2)
 def test_points(draw: Draw) -> None:
-    point = {
-        some(draw, [*NAMES, "method"]): draw(VALUE) for _ in range(draw(st.integers(0, 2)))
-    }
+    point = {some(draw, [*NAMES, "method"]): draw(VALUE) for _ in range(draw(st.integers(0, 2)))}
     found = attempt(with_point, BASE, point)
     if not isinstance(found, Refused):
         for name, value in point.items():
@@ -192,6 +211,8 @@ def test_optimizer_and_schedule(draw: Draw) -> None:
 def test_methods_are_built_or_refused(draw: Draw) -> None:
     kind = CONFIGS[some(draw, sorted(CONFIGS))]
     assert issubclass(kind, MethodConfig)
+    for each in CONFIGS.values():
+        attempt(each().build, torch.arange(4), 4, 4)
     k, b = draw(st.integers(-1, 4)), draw(st.one_of(st.integers(-2, 24), st.just(4.0)))
     n = draw(st.integers(0, 9))
     y = torch.tensor([draw(st.integers(0, 3)) for _ in range(n)], dtype=torch.int64)

@@ -23,7 +23,8 @@ from tests.fuzz import (
     spoil,
 )
 from tests.helpers import tiny
-from toastlab.augment import Augment, AugmentConfig, Draw as Drawn, Mix, Mixer, pixel_statistics
+from toastlab.augment import Augment, AugmentConfig, Mix, Mixer, pixel_statistics
+from toastlab.augment import Draw as Drawn
 from toastlab.data import DataConfig, Dataset, Split, from_tensors, images_of, load
 from toastlab.mixing import Mixing
 from toastlab.stream import Batch, Stream
@@ -146,7 +147,9 @@ def test_load(draw: Draw) -> None:
     assert flipped == sum(round(config.noise_rate * int(c)) for c in counts)
 
 
-@fuzz(Stream, Stream.draw, Stream.fetch, Stream.steps, Stream.start_epoch, Stream.state, Stream.load)
+@fuzz(
+    Stream, Stream.draw, Stream.fetch, Stream.steps, Stream.start_epoch, Stream.state, Stream.load
+)
 def test_stream(draw: Draw) -> None:
     n, b = draw(st.integers(2, 20)), draw(st.one_of(st.integers(-2, 22), st.just(2.0)))
     split = tiny(n, 2).train

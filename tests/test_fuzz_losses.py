@@ -7,8 +7,20 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.fuzz import BAD, FLOATS, Draw, Refused, attempt, fuzz, generator, labels_of, laid
-from tests.fuzz import numbers, some, spoil
+from tests.fuzz import (
+    BAD,
+    FLOATS,
+    Draw,
+    Refused,
+    attempt,
+    fuzz,
+    generator,
+    labels_of,
+    laid,
+    numbers,
+    some,
+    spoil,
+)
 from toastlab.carry import CRITERIA, Carry, select, under_trained
 from toastlab.losses import (
     Loss,

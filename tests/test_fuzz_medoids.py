@@ -219,7 +219,7 @@ def test_flip_labels(draw: Draw) -> None:
     seed = draw(st.integers(-2, 2**33))
     outside = draw(st.integers(0, 4)) == 0 and n > 0
     found = attempt(flip_labels, y + k if outside else y, k, kind, rate, seed)
-    sound = kind in NOISES and 0 <= rate < 1 and 0 <= seed and k >= 1
+    sound = kind in NOISES and 0 <= rate < 1 and seed >= 0 and k >= 1
     sound = sound and not outside and (k > 1 or not rate)
     assert isinstance(found, Refused) == (not sound)
     if not sound:

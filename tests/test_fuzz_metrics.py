@@ -16,7 +16,6 @@ from tests.fuzz import (
     Refused,
     attempt,
     fuzz,
-    generator,
     labels_of,
     numbers,
     some,

@@ -44,7 +44,9 @@ class TrainConfig:
     evaluate_every: int = 1  # epochs between two looks at validation and test; the last always
     seed: int = 0  # of weights, order, augmentation, dropout, lots
     record: str = "auto"  # dynamics: logits, summary (probability, correctness), none; auto by size
-    threads: int = 1  # CPU threads, 1 to 1024; part of the run, since sums round differently with another
+    threads: int = (
+        1  # CPU threads, 1 to 1024; part of the run, since sums round differently with another
+    )
 
     def __post_init__(self) -> None:
         check_types(self)

@@ -21,7 +21,7 @@ from toastlab import sources
 from toastlab.errors import DataError, check_types, in_range, one_of
 from toastlab.image_files import decode, fit
 from toastlab.noise import NOISES, flip_labels
-from toastlab.raw import Raw, RawSplit, as_tensor
+from toastlab.raw import Raw, RawSplit, as_labels, as_tensor
 
 RESIDENT_LIMIT = 2 * 2**30  # bytes of pixels above which a folder should be streamed
 
@@ -283,12 +283,7 @@ def from_tensors(
     Raises:
         DataError: labels out of range, pixels not finite, a class without a training image.
     """
-    pixels, truth = as_tensor("images", images), as_tensor("labels", labels)
-    if truth.is_complex() or not bool((truth == truth.long()).all()):
-        raise DataError("labels are not whole numbers; give each image the number of its class.")
-    truth = truth.long()
-    if not len(truth) or truth.ndim != 1:
-        raise DataError(f"labels have the shape {tuple(truth.shape)}; give [N], N at least 1.")
+    pixels, truth = as_tensor("images", images), as_labels(labels)
     in_range("seed", seed, 0, 2**32 - 1)
     if pixels.ndim == 3:
         pixels = pixels[:, None]

@@ -139,7 +139,7 @@ def el2n(logits: np.ndarray, labels: np.ndarray) -> Floats:
 
 
 def _check_labels(labels: np.ndarray, num_classes: int) -> None:
-    if labels.size and not (0 <= labels.min() and labels.max() < num_classes):
+    if labels.size and not (labels.min() >= 0 and labels.max() < num_classes):
         raise ValueError(
             f"labels run from {labels.min()} to {labels.max()}, but must lie in "
             f"0..{num_classes - 1}."

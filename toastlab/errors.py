@@ -73,7 +73,7 @@ def in_range(
     raise ValueError(f"{what} is {value!r}, but must lie in {left}{low:g}, {high:g}{right}.")
 
 
-def check_types(settings: object) -> None:
+def check_types(settings: Any) -> None:
     """Checks the numbers, texts, flags and tuples among the fields of a dataclass.
 
     A whole number may stand for a float; True is no number.
@@ -81,7 +81,7 @@ def check_types(settings: object) -> None:
     Raises:
         TypeError: a field holds something else.
     """
-    for name, kind in _plain_fields(type(settings)).items():
+    for name, kind in _plain_fields(settings.__class__).items():
         value = getattr(settings, name)
         if get_origin(kind) is tuple:
             inner = get_args(kind)[0]

@@ -24,6 +24,20 @@ def as_tensor(name: str, values: Tensor | np.ndarray) -> Tensor:
         raise DataError(f"{name} cannot be read as numbers: {error}.") from error
 
 
+def as_labels(values: Tensor | np.ndarray) -> Tensor:
+    """A user's labels as [N] int64, N at least 1.
+
+    Raises:
+        DataError: they are something else.
+    """
+    labels = as_tensor("labels", values)
+    if labels.is_complex() or not bool((labels == labels.long()).all()):
+        raise DataError("labels are not whole numbers; give each image the number of its class.")
+    if labels.ndim != 1 or not len(labels):
+        raise DataError(f"labels have the shape {tuple(labels.shape)}; give [N], N at least 1.")
+    return labels.long()
+
+
 @dataclass(frozen=True, eq=False)
 class RawSplit:
     """One split as the source has it: pixels in memory, or files.

@@ -75,6 +75,8 @@ def from_json(plain: dict[str, Any]) -> TrainConfig:
         TypeError: a field that the config does not have, or one of another type.
     """
     try:
+        if not isinstance(plain, dict) or not isinstance(plain["method"], dict):
+            raise TypeError("a dictionary is missing")
         plain = dict(plain)
         method = dict(plain.pop("method"))
         name = one_of("method", method.pop("name"), CONFIGS)

@@ -49,7 +49,7 @@ def fit_arrays(**given: tuple[np.ndarray, str, str]) -> None:
 
 
 def _fit(
-    given: dict[str, tuple[Any, str, str]], wanted: type, kinds: dict[str, Callable[[Any], bool]]
+    given: dict[str, tuple[Any, str, str]], wanted: Any, kinds: dict[str, Callable[[Any], bool]]
 ) -> None:
     lengths: dict[str, int] = {}
     for name, (x, kind, letters) in given.items():
@@ -65,6 +65,8 @@ def _fit(
 
 
 def _misfit(given: dict[str, tuple[Any, str, str]]) -> ValueError:
-    found = ", ".join(f"{name} {list(getattr(x, 'shape', ()))}" for name, (x, _, _) in given.items())
+    found = ", ".join(
+        f"{name} {list(getattr(x, 'shape', ()))}" for name, (x, _, _) in given.items()
+    )
     wanted = ", ".join(f"{name} [{', '.join(axes)}]" for name, (_, _, axes) in given.items())
     return ValueError(f"shapes do not belong together: {found}; give {wanted}.")

@@ -197,6 +197,7 @@ def drawn(axes: Sequence[Axis], search: str, trials: int, seed: int) -> list[Poi
     """
     one_of("search", search, ("random", "sobol"))
     in_range("trials", trials, 1)
+    in_range("axes", len(axes), 1)
     in_range("search seed", seed, 0)
     if search == "sobol":
         sequence = qmc.Sobol(len(axes), scramble=True, seed=seed)

@@ -113,8 +113,8 @@ class Stream:
             index [places] int64 and images [places, C, H, W] uint8.
 
         Raises:
-            ValueError, TypeError: arguments that do not belong together. IndexError: more than N new
-                samples since `start_epoch`, on a CPU.
+            ValueError, TypeError: arguments that do not belong together.
+            IndexError: more than N new samples since `start_epoch`, on a CPU.
         """
         fit(carried_index=(carried_index, INT, "H"), count=(count, INT, ""))
         in_range("places", places, max(1, len(carried_index)))

@@ -77,6 +77,7 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "search": (lambda: drawn([Axis("decay", (0.1,))], "sobl", 2, 0), "Did you mean 'sobol'"),
     "no trials": (lambda: drawn([Axis("decay", (0.1,))], "sobol", 0, 0), "trials is 0"),
     "no setting": (lambda: with_point(TrainConfig(), {"foo.bar": 1}), "unknown setting"),
+    "a part": (lambda: with_point(TrainConfig(), {"data": 1}), "unknown setting"),
     "no outputs": (lambda: build("mlp", 0), "number of classes is 0"),
     "cold features": (lambda: features(np.ones((2, 2)), "logits", 0.0), "temperature is 0"),
     "pick none": (lambda: pick(np.array([0, 1]), 0), "per class is 0"),

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from toastlab.errors import in_range, one_of
-from toastlab.shapes import BOOL, FLOAT, INT, REAL, fit
+from toastlab.shapes import BOOL, FLOAT, INT, fit
 
 CRITERIA = ("misclassified", "probability", "quantile", "medoid-distance", "random", "all")
 
@@ -153,7 +153,7 @@ def select(
     """
     fit(
         marked=(marked, BOOL, "B"),
-        urgency=(urgency, REAL, "B"),
+        urgency=(urgency, FLOAT, "B"),
         index=(index, INT, "B"),
         logits=(logits, FLOAT, "BK"),
         visits=(visits, INT, "B"),

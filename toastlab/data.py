@@ -64,8 +64,7 @@ class Split:
         clean_labels: [N] int64, as the source has them.
 
     Raises:
-        DataError: shapes, dtypes or devices that do not fit, labels below 0, pixels that are NaN or
-            infinite.
+        DataError: shapes, dtypes, devices that do not fit, labels below 0, pixels not finite.
     """
 
     images: Tensor
@@ -74,8 +73,8 @@ class Split:
 
     def __post_init__(self) -> None:
         for name, x in vars(self).items():
-            if not isinstance(x, Tensor) or x.device != self.labels.device or x.is_meta:
-                raise DataError(f"{name} must be a tensor on a device, the same for all three.")
+            if not isinstance(x, Tensor) or x.device != self.labels.device:
+                raise DataError(f"{name} must be a tensor, on the same device as the labels.")
         if self.images.ndim != 4 or len(self.images) != len(self.labels):
             raise DataError(
                 f"images of shape {tuple(self.images.shape)} and labels of shape "
@@ -85,7 +84,8 @@ class Split:
             raise DataError(
                 f"labels are {self.labels.dtype} {tuple(self.labels.shape)}; give int64 [N]."
             )
-        if len(self) and not isinstance(self.labels, FakeTensor) and int(self.labels.min()) < 0:
+        known = len(self) > 0 and not (isinstance(self.labels, FakeTensor) or self.labels.is_meta)
+        if known and int(self.labels.min()) < 0:
             raise DataError(f"labels begin at {int(self.labels.min())}, but must not be below 0.")
         if self.images.dtype == torch.uint8:
             return

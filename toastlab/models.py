@@ -87,7 +87,7 @@ def check_model(model: nn.Module, images: Tensor, num_classes: int) -> None:
                 f"model with in_channels={channels}."
             ) from error
         raise ValueError(
-            f"the model does not take images of shape {tuple(images.shape[1:])}: {error}"
+            f"the model does not take images of shape {tuple(images.shape[1:])}: {error}."
         ) from error
     finally:
         for module, training in modes:

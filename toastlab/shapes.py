@@ -15,7 +15,6 @@ OF_TENSORS: dict[str, Callable[[Any], bool]] = {
     FLOAT: lambda dtype: dtype.is_floating_point,
     INT: lambda dtype: dtype == torch.int64,
     BOOL: lambda dtype: dtype == torch.bool,
-    REAL: lambda dtype: not dtype.is_complex,
 }
 OF_ARRAYS: dict[str, Callable[[Any], bool]] = {
     FLOAT: lambda dtype: dtype.kind == "f",

@@ -166,6 +166,7 @@ def with_point(config: TrainConfig, point: Mapping[str, Value]) -> TrainConfig:
         part, _, last = key.rpartition(".")
         field = last.replace("-", "_")
         known = {f.name for f in fields(getattr(config, part) if part in PARTS else config)}
+        known -= {*PARTS, "method"} if key != "method" else set()
         if part not in given or field not in known | (set() if part else of_method):
             one_of("setting", key, settings(replace(config, method=method)))
         if key != "method":

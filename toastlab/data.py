@@ -1,7 +1,6 @@
 """Data sets as tensors on the device: images uint8 [N, C, H, W], labels int64 [N], three splits.
 
-Where the pixels come from is `toastlab.sources`; here they are held out, cut down, resized, given
-label noise, checked and fingerprinted.
+Pixels come from `toastlab.sources`; here they are held out, cut, resized, made noisy, fingerprinted.
 """
 
 import hashlib
@@ -80,9 +79,11 @@ class Split:
                 f"images of shape {tuple(self.images.shape)} and labels of shape "
                 f"{tuple(self.labels.shape)} do not fit: give [N, C, H, W] and [N]."
             )
-        if self.labels.dtype != torch.int64 or self.labels.shape != self.clean_labels.shape:
+        kinds = {self.labels.dtype, self.clean_labels.dtype}
+        if kinds != {torch.int64} or self.labels.shape != self.clean_labels.shape:
             raise DataError(
-                f"labels are {self.labels.dtype} {tuple(self.labels.shape)}; give int64 [N]."
+                f"labels are {self.labels.dtype} {tuple(self.labels.shape)}, clean labels "
+                f"{self.clean_labels.dtype}; give int64 [N]."
             )
         known = len(self) > 0 and not (isinstance(self.labels, FakeTensor) or self.labels.is_meta)
         if known and int(self.labels.min()) < 0:

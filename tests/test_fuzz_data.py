@@ -29,7 +29,6 @@ from toastlab.data import DataConfig, Dataset, Split, from_tensors, images_of, l
 from toastlab.mixing import Mixing
 from toastlab.stream import Batch, Stream
 
-
 PIXELS = (torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 

@@ -86,7 +86,10 @@ def test_networks(draw: Draw) -> None:
 def test_embedding(draw: Draw) -> None:
     n, k = draw(st.integers(1, 12)), draw(st.integers(1, 4))
     z = numbers(draw, n, k).numpy()
-    kind, heat = some(draw, (*embedding.FEATURES, "pixels")), draw(st.floats(-0.5, 5))
+    kind, heat = (
+        some(draw, (*embedding.FEATURES, "pixels")),
+        draw(st.one_of(st.floats(-0.5, 0), st.floats(1e-6, 5))),
+    )
     found = attempt(embedding.features, z, kind, heat)
     assert isinstance(found, Refused) == (kind == "pixels" or heat <= 0)
     if kind == "soft targets" and heat > 1e-3:

@@ -1,6 +1,6 @@
 """Data sets as tensors on the device: images uint8 [N, C, H, W], labels int64 [N], three splits.
 
-Pixels come from `toastlab.sources`; here they are held out, cut, resized, made noisy, fingerprinted.
+Where pixels come from is `toastlab.sources`; here they are held out, cut, checked, fingerprinted.
 """
 
 import hashlib
@@ -79,12 +79,9 @@ class Split:
                 f"images of shape {tuple(self.images.shape)} and labels of shape "
                 f"{tuple(self.labels.shape)} do not fit: give [N, C, H, W] and [N]."
             )
-        kinds = {self.labels.dtype, self.clean_labels.dtype}
-        if kinds != {torch.int64} or self.labels.shape != self.clean_labels.shape:
-            raise DataError(
-                f"labels are {self.labels.dtype} {tuple(self.labels.shape)}, clean labels "
-                f"{self.clean_labels.dtype}; give int64 [N]."
-            )
+        found = {(labels.dtype, labels.shape) for labels in (self.labels, self.clean_labels)}
+        if found != {(torch.int64, self.images.shape[:1])}:
+            raise DataError(f"labels and clean labels are {found}; give int64 [N] for both.")
         known = len(self) > 0 and not (isinstance(self.labels, FakeTensor) or self.labels.is_meta)
         if known and int(self.labels.min()) < 0:
             raise DataError(f"labels begin at {int(self.labels.min())}, but must not be below 0.")

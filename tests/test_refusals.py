@@ -61,6 +61,7 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "no mix": (lambda: Mixer(AugmentConfig(), 2), "unknown mix"),
     "label -1": (lambda: Split(torch.zeros(4, 1, 2, 2), Y - 1, Y), "labels begin at -1"),
     "clean labels": (lambda: Split(torch.zeros(4, 1, 2, 2), Y, Y.float()), "give int64"),
+    "list of labels": (lambda: Split(torch.zeros(4, 1, 2, 2), [0] * 4, Y), "must be tensors"),  # type: ignore[arg-type]
     "broken labels": (lambda: from_tensors(torch.zeros(4, 2, 2), Y + 0.5), "whole numbers"),
     "no labels": (lambda: from_tensors(torch.zeros(0, 2, 2), Y[:0]), "N at least 1"),
     "batch size": (lambda: Stream(tiny(8).train, 2.0), "batch size is 2.0"),  # type: ignore[arg-type]

@@ -71,9 +71,9 @@ class Split:
     clean_labels: Tensor
 
     def __post_init__(self) -> None:
-        for name, x in vars(self).items():
-            if not isinstance(x, Tensor) or x.device != self.labels.device:
-                raise DataError(f"{name} must be a tensor, on the same device as the labels.")
+        parts = vars(self).values()
+        if not all(isinstance(x, Tensor) for x in parts) or len({x.device for x in parts}) > 1:
+            raise DataError("images and labels must be tensors, all on the same device.")
         if self.images.ndim != 4 or len(self.images) != len(self.labels):
             raise DataError(
                 f"images of shape {tuple(self.images.shape)} and labels of shape "

@@ -18,7 +18,7 @@ else:
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "toastlab"
 FILES = sorted(PACKAGE.rglob("*.py"))
-PURE = ("errors", "rows", "bounds", "distances", "medoids", "losses", "carry", "noise")
+PURE = ("errors", "shapes", "rows", "bounds", "distances", "medoids", "losses", "carry", "noise")
 
 
 def imports(file: Path) -> set[str]:

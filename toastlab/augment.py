@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms import v2
 
-from toastlab.errors import in_range, one_of
+from toastlab.errors import check_types, in_range, one_of
+from toastlab.shapes import FLOAT, fit
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class AugmentConfig:
     mix_prob: float = 0.5  # probability that a batch is mixed, in [0, 1]
 
     def __post_init__(self) -> None:
+        check_types(self)
         in_range("crop", self.crop, 0)
         in_range("cutout", self.cutout, 0)
         one_of("mix", self.mix, ("none", "mixup", "cutmix"))
@@ -52,12 +54,20 @@ class Augment:
     Args:
         config: what is done in training.
         mean, std: per channel, of pixels in 0..1.
+
+    Raises:
+        ValueError: they are not as many, or not finite, or a deviation is not above 0.
     """
 
     def __init__(self, config: AugmentConfig, mean: Sequence[float], std: Sequence[float]) -> None:
         self.config = config
         self.mean, self.std = tuple(mean), tuple(std)
         self._scaled: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
+        if not mean or len(self.mean) != len(self.std):
+            raise ValueError(f"{len(mean)} means, {len(std)} deviations; give one per channel.")
+        for centre, spread in zip(mean, std, strict=True):
+            in_range("mean", centre, open_low=True, open_high=True)
+            in_range("deviation", spread, 0, open_low=True, open_high=True)
 
     def train(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Augmented, normalised images [B, C, H, W] float32.
@@ -67,12 +77,19 @@ class Augment:
             generator: on the images' device; None takes the global one.
 
         Raises:
-            ValueError: the Cutout square is larger than the image.
+            ValueError: the Cutout square is larger than the image; other channels than the means.
+            TypeError: pixels that are neither uint8 nor floating point.
         """
         return self.apply(images, self.draw(images, generator))
 
     def evaluate(self, images: Tensor) -> Tensor:
-        """Normalised images [B, C, H, W] float32."""
+        """Normalised images [B, C, H, W] float32; raises as `train`."""
+        _check_pixels(images)
+        if images.shape[1] != len(self.mean):
+            raise ValueError(
+                f"the images have {images.shape[1]} channels, but the means are of "
+                f"{len(self.mean)}; give one per channel."
+            )
         pixels = images.float()
         key = (images.device, images.dtype)
         if key not in self._scaled:  # the first time only: a copy to a device waits for it
@@ -84,6 +101,7 @@ class Augment:
 
     def draw(self, images: Tensor, generator: torch.Generator | None = None) -> Draw:
         """Draws for a batch; what is off is not drawn."""
+        _check_pixels(images)
         cfg, (b, _, h, w) = self.config, images.shape
         if cfg.cutout > min(h, w):
             raise ValueError(f"cutout is {cfg.cutout} pixels, but the images have {h} x {w}.")
@@ -139,7 +157,13 @@ def pixel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ..
     Args:
         images: [N, C, H, W] uint8 0..255 or floating point 0..1. A channel without any contrast
             gets deviation 1.
+
+    Raises:
+        ValueError: no images, or other shapes. TypeError: other dtypes.
     """
+    _check_pixels(images)
+    if not images.numel():
+        raise ValueError(f"no pixels in images {tuple(images.shape)}, so they have no mean.")
     scale = 255.0 if images.dtype == torch.uint8 else 1.0
     total = torch.zeros(2, images.shape[1], dtype=torch.float64)
     for block in images.split(4096):  # in blocks: float copies of a data set would be large
@@ -149,6 +173,15 @@ def pixel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ..
     std = (square - mean.square()).clamp(min=0).sqrt() / scale
     std = torch.where(std > 1e-6, std, 1.0)
     return tuple((mean / scale).tolist()), tuple(std.tolist())
+
+
+def _check_pixels(images: Tensor) -> None:
+    if not isinstance(images, Tensor):
+        raise TypeError(f"images: a {type(images).__name__}; give a Tensor.")
+    if images.ndim != 4:
+        raise ValueError(f"images have the shape {tuple(images.shape)}; give [B, C, H, W].")
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise TypeError(f"images are {images.dtype}; give uint8 0..255 or floating point 0..1.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,10 +203,15 @@ class Mixer:
     Args:
         config: `mix`, `mix_alpha`, `mix_prob`.
         num_classes: K.
+
+    Raises:
+        ValueError: no mix is configured.
     """
 
     def __init__(self, config: AugmentConfig, num_classes: int) -> None:
-        kind = {"mixup": v2.MixUp, "cutmix": v2.CutMix}[config.mix]
+        kinds = {"mixup": v2.MixUp, "cutmix": v2.CutMix}
+        kind = kinds[one_of("mix", config.mix, kinds)]
+        in_range("number of classes", num_classes, 1)
         self.prob = config.mix_prob
         self.transform = kind(alpha=config.mix_alpha, num_classes=num_classes)
 
@@ -194,6 +232,7 @@ class Mixer:
 
     def mix_images(self, mix: Mix, images: Tensor, partners: Tensor) -> Tensor:
         """Mixes images [n, C, H, W] with their partners [n, C, H, W]."""
+        fit(images=(images, FLOAT, "nchw"), partners=(partners, FLOAT, "nchw"))
         # The transform pairs each row with the one before it; so the partner is put there.
         pairs = torch.stack([partners, images], 1).flatten(0, 1)
         params = {**mix.params, "labels": None, "batch_size": len(pairs)}

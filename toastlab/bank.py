@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+from toastlab.errors import in_range
+from toastlab.shapes import BOOL, FLAG, FLOAT, INT, fit
+
 
 class Bank:
     """The last logits of every training sample, and how often an epoch visited it.
@@ -15,6 +18,8 @@ class Bank:
     """
 
     def __init__(self, num_samples: int, num_classes: int, device: torch.device | str) -> None:
+        in_range("number of samples", num_samples, 0)
+        in_range("number of classes", num_classes, 1)
         self.logits = torch.zeros(num_samples, num_classes, device=device)
         self.seen = torch.zeros(num_samples, dtype=torch.bool, device=device)
         self.visits = torch.zeros(num_samples, dtype=torch.int64, device=device)
@@ -40,7 +45,17 @@ class Bank:
             index: [B] int64; logits: [B, K].
             pure: [B] bool, rows whose image was not mixed with another; only they are stored.
             carried: [B] bool, or 0 and 1 as int64.
+
+        Raises:
+            ValueError, TypeError: arguments that do not belong together, or not to this bank.
         """
+        fit(
+            index=(index, INT, "B"),
+            logits=(logits, FLOAT, "BK"),
+            pure=(pure, BOOL, "B"),
+            carried=(carried, FLAG, "B"),
+            bank=(self.logits, FLOAT, "NK"),
+        )
         kept = torch.where(pure[:, None], logits.detach().to(self.logits.dtype), self.logits[index])
         self.logits.index_copy_(0, index, kept)
         self.seen.index_copy_(0, index, self.seen[index] | pure)

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from toastlab.errors import one_of
+from toastlab.errors import in_range, one_of
+from toastlab.shapes import BOOL, FLOAT, INT, fit
 
 CRITERIA = ("misclassified", "probability", "quantile", "medoid-distance", "random", "all")
 
@@ -37,6 +38,8 @@ class Carry:
     @classmethod
     def empty(cls, places: int, num_classes: int, device: torch.device | str = "cpu") -> "Carry":
         """A carry with no sample in it."""
+        in_range("places", places, 0)
+        in_range("classes", num_classes, 1)
         return cls(
             torch.zeros(places, dtype=torch.int64, device=device),
             torch.zeros(places, num_classes, device=device),
@@ -80,8 +83,22 @@ def under_trained(
     Returns:
         marked [B] bool and urgency [B] float32 (larger goes first): one minus the true-class
         probability, or the distance, or a random number, as the criterion has it.
+
+    Raises:
+        ValueError: an unknown criterion, a threshold or share out of range, shapes that do not
+            belong together. TypeError: other dtypes. Labels are not looked at, since that would
+            wait for the device; a method checks its own when it is built.
     """
     one_of("criterion", criterion, CRITERIA)
+    in_range("threshold", threshold, 0, 1, open_low=True)
+    in_range("share", share, 0, 1, open_low=True)
+    optional = {
+        "medoid_logits": (medoid_logits, FLOAT, "KK"),
+        "medoid_exists": (medoid_exists, BOOL, "K"),
+        "eligible": (eligible, BOOL, "B"),
+    }
+    there = {name: (x, kind, axes) for name, (x, kind, axes) in optional.items() if x is not None}
+    fit(logits=(logits, FLOAT, "BK"), labels=(labels, INT, "B"), **there)
     z = logits.detach().float()
     p_true = z.softmax(1).gather(1, labels[:, None])[:, 0]
     wrong = z.argmax(1) != labels
@@ -130,7 +147,19 @@ def select(
         places: H, the most samples to carry; H <= B.
         max_visits: a sample goes on while `visits` < `max_visits`: 1 is "once per visit" [R], more
             is "until trained" [R, option] with that cap.
+
+    Raises:
+        ValueError, TypeError: arguments that do not belong together, or more places than samples.
     """
+    fit(
+        marked=(marked, BOOL, "B"),
+        urgency=(urgency, FLOAT, "B"),
+        index=(index, INT, "B"),
+        logits=(logits, FLOAT, "BK"),
+        visits=(visits, INT, "B"),
+    )
+    in_range("places", places, 0, len(index))
+    in_range("max visits", max_visits, 1)
     # marked and visits < max_visits, in as few kernels as can be: this runs at every step
     eligible = (marked if max_visits == 1 else marked * max_visits) > visits
     slots = torch.where(eligible, urgency, -torch.inf).topk(places).indices

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from toastlab.medoids import check_labels
+
 
 class Classmates:
     """The samples by class.
@@ -10,11 +12,15 @@ class Classmates:
     Args:
         labels: [N] int64; num_classes: K.
         generator: on the labels' device.
+
+    Raises:
+        ValueError: labels out of range. TypeError: labels that are no int64.
     """
 
     def __init__(
         self, labels: Tensor, num_classes: int, generator: torch.Generator | None = None
     ) -> None:
+        check_labels(labels, num_classes)
         self.generator = generator
         self.order = torch.argsort(labels, stable=True)  # [N], class by class
         counts = torch.zeros(num_classes, dtype=torch.int64, device=labels.device)

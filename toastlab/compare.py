@@ -20,7 +20,7 @@ from scipy.stats import t as student
 from toastlab import device as devices
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig, Dataset, load
-from toastlab.errors import DataError, StoreError, TrainingDiverged, in_range
+from toastlab.errors import DataError, StoreError, TrainingDiverged, in_range, one_of
 from toastlab.methods import (
     BakeConfig,
     ByotConfig,
@@ -253,10 +253,11 @@ def _row(job: Job, run: Run) -> dict[str, object]:
 
 
 def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
-    """Mean and Student's t interval of a few values; NaN bounds for a single one."""
-    x = np.asarray(values, dtype=np.float64)
+    """Mean and Student's t interval of a few values; NaN bounds for a single one, and where some
+    value is NaN or infinite."""
+    x = _values(values, level)
     mean = float(x.mean())
-    if len(x) < 2:
+    if len(x) < 2 or not np.isfinite(x).all():
         return mean, float("nan"), float("nan")
     half = float(student.ppf(0.5 + level / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
     return mean, mean - half, mean + half
@@ -274,8 +275,12 @@ def differences(table: pd.DataFrame, metric: str, baseline: str = BASELINE) -> p
         test), p_holm (Holm's correction over the methods of a setting), seeds.
 
     Raises:
-        DataError: the baseline has not run with the same seeds.
+        DataError: the baseline has not run with the same seeds, a seed stands twice, or there is no
+            such metric.
     """
+    one_of("metric", metric, table.columns)
+    if table.duplicated(["setting", "method", "seed"]).any():
+        raise DataError("a method has run twice with the same seed; keep one row of each.")
     rows = []
     for (setting, method), group in table.groupby(["setting", "method"], sort=False):
         base = table[(table.setting == setting) & (table.method == baseline)]
@@ -295,10 +300,19 @@ def differences(table: pd.DataFrame, metric: str, baseline: str = BASELINE) -> p
     return found
 
 
+def _values(values: Sequence[float], level: float = 0.95) -> np.ndarray:
+    """Raises: ValueError: there are none, or the level is none."""
+    in_range("level", level, 0, 1, open_low=True, open_high=True)
+    if not len(values):
+        raise ValueError("there is nothing to take the mean of; give at least one value.")
+    return np.asarray(values, dtype=np.float64)
+
+
 def bootstrap_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean, 10,000 resamples, always the same lots."""
-    x = np.asarray(values, dtype=np.float64)
-    if len(x) < 2:
+    """Percentile bootstrap interval of the mean, 10,000 resamples, always the same lots; NaN as
+    in `interval`."""
+    x = _values(values, level)
+    if len(x) < 2 or not np.isfinite(x).all():
         return float("nan"), float("nan")
     lots = np.random.default_rng(0).integers(0, len(x), (10_000, len(x)))
     low, high = np.quantile(x[lots].mean(1), [(1 - level) / 2, (1 + level) / 2])
@@ -307,8 +321,8 @@ def bootstrap_interval(values: Sequence[float], level: float = 0.95) -> tuple[fl
 
 def paired_p(differences: Sequence[float]) -> float:
     """Two-sided p of Student's paired t test; NaN for one pair, 1 where all differences are 0."""
-    x = np.asarray(differences, dtype=np.float64)
-    if len(x) < 2:
+    x = _values(differences)
+    if len(x) < 2 or not np.isfinite(x).all():
         return float("nan")
     if not x.any():
         return 1.0
@@ -320,6 +334,8 @@ def paired_p(differences: Sequence[float]) -> float:
 
 def holm(p: pd.Series) -> pd.Series:
     """Holm's step-down correction (1979) of several p values; NaN stays NaN and does not count."""
+    for value in p.dropna():
+        in_range("p", value, 0, 1)
     known = p.dropna().sort_values(kind="stable")
     factor = np.arange(len(known), 0, -1)
     corrected = np.minimum(1.0, np.maximum.accumulate(known.to_numpy() * factor))

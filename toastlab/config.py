@@ -11,7 +11,7 @@ from tyro.conf import Suppress
 
 from toastlab.augment import AugmentConfig
 from toastlab.data import DataConfig
-from toastlab.errors import in_range, one_of
+from toastlab.errors import check_types, in_range, one_of
 from toastlab.methods import MethodConfig, ToastConfig
 from toastlab.methods.base import BANKS, BUDGETS
 from toastlab.recorder import RECORDS
@@ -46,9 +46,11 @@ class TrainConfig:
     seed: int = 0  # of weights, order, augmentation, dropout, lots
     record: str = "auto"  # dynamics: logits, summary (probability, correctness), none; auto by size
     bank: str = "float32"  # dtype of the stored logits; float16 halves the bank's memory
-    threads: int = 1  # CPU threads; part of the run, since sums round differently with another
+    # CPU threads, 1 to 1024; part of the run, since sums round differently with another
+    threads: int = 1
 
     def __post_init__(self) -> None:
+        check_types(self)
         in_range("epochs", self.epochs, 1)
         if self.batch_size < 2 or self.batch_size % 2:
             raise ValueError(
@@ -69,7 +71,7 @@ class TrainConfig:
         for share in self.milestones:
             in_range("milestone", share, 0, 1)
         in_range("decay", self.decay, 0, 1, open_low=True)
-        in_range("threads", self.threads, 1)
+        in_range("threads", self.threads, 1, 1024)  # far more would end the process
         in_range("seed", self.seed, 0, 2**31)
 
 

@@ -1,7 +1,6 @@
 """Data sets as tensors on the device: images uint8 [N, C, H, W], labels int64 [N], three splits.
 
-Where the pixels come from is `toastlab.sources`; here they are held out, cut down, resized, given
-label noise, checked and fingerprinted.
+Where pixels come from is `toastlab.sources`; here they are held out, cut, checked, fingerprinted.
 """
 
 import hashlib
@@ -13,14 +12,15 @@ import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
+from torch._subclasses import FakeTensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from toastlab import sources
-from toastlab.errors import DataError, in_range, one_of
+from toastlab.errors import DataError, check_types, in_range, one_of
 from toastlab.image_files import decode, fit
 from toastlab.noise import NOISES, flip_labels
-from toastlab.raw import Raw, RawSplit
+from toastlab.raw import Raw, RawSplit, as_labels, as_tensor
 
 RESIDENT_LIMIT = 2 * 2**30  # bytes of pixels above which a folder should be streamed
 
@@ -43,6 +43,7 @@ class DataConfig:
     workers: int = 2  # processes that decode while streaming; 0: this one
 
     def __post_init__(self) -> None:
+        check_types(self)
         one_of("data set", self.name, sources.SOURCES)
         one_of("label noise", self.noise, NOISES)
         one_of("channels", self.channels, ("keep", "grey", "rgb"))
@@ -62,7 +63,7 @@ class Split:
         clean_labels: [N] int64, as the source has them.
 
     Raises:
-        DataError: shapes or dtypes that do not fit, pixels that are NaN or infinite.
+        DataError: shapes, dtypes, devices that do not fit, labels below 0, pixels not finite.
     """
 
     images: Tensor
@@ -70,15 +71,20 @@ class Split:
     clean_labels: Tensor
 
     def __post_init__(self) -> None:
+        parts = vars(self).values()
+        if not all(isinstance(x, Tensor) for x in parts) or len({x.device for x in parts}) > 1:
+            raise DataError("images and labels must be tensors, all on the same device.")
         if self.images.ndim != 4 or len(self.images) != len(self.labels):
             raise DataError(
                 f"images of shape {tuple(self.images.shape)} and labels of shape "
                 f"{tuple(self.labels.shape)} do not fit: give [N, C, H, W] and [N]."
             )
-        if self.labels.dtype != torch.int64 or self.labels.shape != self.clean_labels.shape:
-            raise DataError(
-                f"labels are {self.labels.dtype} {tuple(self.labels.shape)}; give int64 [N]."
-            )
+        found = {(labels.dtype, labels.shape) for labels in (self.labels, self.clean_labels)}
+        if found != {(torch.int64, self.images.shape[:1])}:
+            raise DataError(f"labels and clean labels are {found}; give int64 [N] for both.")
+        known = len(self) > 0 and not (isinstance(self.labels, FakeTensor) or self.labels.is_meta)
+        if known and int(self.labels.min()) < 0:
+            raise DataError(f"labels begin at {int(self.labels.min())}, but must not be below 0.")
         if self.images.dtype == torch.uint8:
             return
         if not self.images.is_floating_point():
@@ -98,6 +104,7 @@ class Split:
         self, batch_size: int, order: Tensor | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Images [b, C, H, W] and labels [b] in storage order, or in `order` (indices [n])."""
+        in_range("batch size", batch_size, 1)
         if order is None:
             yield from zip(
                 self.images.split(batch_size), self.labels.split(batch_size), strict=True
@@ -274,7 +281,8 @@ def from_tensors(
     Raises:
         DataError: labels out of range, pixels not finite, a class without a training image.
     """
-    pixels, truth = torch.as_tensor(images), torch.as_tensor(labels).long()
+    pixels, truth = as_tensor("images", images), as_labels(labels)
+    in_range("seed", seed, 0, 2**32 - 1)
     if pixels.ndim == 3:
         pixels = pixels[:, None]
     if classes is None:

@@ -1,7 +1,8 @@
 """Training dynamics: what an epoch-by-epoch history says of each sample.
 
 Letters: E epochs, N samples, K classes. A sample without a record in an epoch has probability NaN;
-it then counts neither as right nor as wrong.
+it then counts neither as right nor as wrong. Arrays that do not belong together are a ValueError,
+other dtypes a TypeError.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import softmax
 from scipy.stats import spearmanr
+
+from toastlab.shapes import BOOL, FLOAT, INT, REAL, fit_arrays
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -37,6 +40,18 @@ class Dynamics:
     clean_labels: np.ndarray
     logits: np.ndarray | None = None
 
+    def __post_init__(self) -> None:
+        logits = {} if self.logits is None else {"logits": (self.logits, FLOAT, "ENK")}
+        fit_arrays(
+            probability=(self.probability, FLOAT, "EN"),
+            correct=(self.correct, BOOL, "EN"),
+            visits=(self.visits, INT, "EN"),
+            carried=(self.carried, INT, "EN"),
+            labels=(self.labels, INT, "N"),
+            clean_labels=(self.clean_labels, INT, "N"),
+            **logits,
+        )
+
     @property
     def flipped(self) -> Bools:
         """[N] bool: the label is not the clean one."""
@@ -54,6 +69,7 @@ def variability(probability: np.ndarray) -> Floats:
 
 
 def _moments(probability: np.ndarray) -> tuple[Floats, Floats]:
+    fit_arrays(probability=(probability, FLOAT, "EN"))
     p = probability.astype(np.float64)
     known = ~np.isnan(p)
     count = np.where(known.any(0), known.sum(0), np.nan)
@@ -71,6 +87,7 @@ def variability_bound(mean: np.ndarray | float) -> Floats:
 def correctness(correct: np.ndarray, known: np.ndarray | None = None) -> Floats:
     """Share of epochs [N] in which the sample was right; `known` [E, N] bool marks its records."""
     known = np.ones_like(correct) if known is None else known
+    fit_arrays(correct=(correct, BOOL, "EN"), known=(known, BOOL, "EN"))
     count = np.where(known.any(0), known.sum(0), np.nan)
     return np.asarray((correct & known).sum(0) / count)
 
@@ -88,6 +105,7 @@ def forgetting(
         bool: it was never right. The two are kept apart: such a sample has 0 events.
     """
     known = np.ones_like(correct) if known is None else known
+    fit_arrays(correct=(correct, BOOL, "EN"), known=(known, BOOL, "EN"))
     lost = (correct[:-1] & ~correct[1:] & known[:-1] & known[1:]).sum(0)
     return lost.astype(np.int64), ~(correct & known).any(0)
 
@@ -95,8 +113,15 @@ def forgetting(
 def aum(logits: np.ndarray, labels: np.ndarray) -> Floats:
     """Area under the margin [N]: mean over epochs of z_y minus the largest other logit.
 
-    Pleiss et al., 2020. Args: logits [E, N, K]; labels [N].
+    Pleiss et al., 2020. Args: logits [E, N, K], E at least 1, K at least 2; labels [N] in 0..K-1.
     """
+    fit_arrays(logits=(logits, FLOAT, "ENK"), labels=(labels, INT, "N"))
+    _check_labels(labels, logits.shape[2])
+    if len(logits) < 1 or logits.shape[2] < 2:
+        raise ValueError(
+            f"a margin needs an epoch and two classes; these are logits {list(logits.shape)}, "
+            "[E, N, K]."
+        )
     z = logits.astype(np.float64)
     rows = np.arange(z.shape[1])
     own = z[:, rows, labels]
@@ -106,19 +131,31 @@ def aum(logits: np.ndarray, labels: np.ndarray) -> Floats:
 
 def el2n(logits: np.ndarray, labels: np.ndarray) -> Floats:
     """||p - e_y|| [N] at one epoch (Paul et al., 2021). Args: logits [N, K]; labels [N]."""
+    fit_arrays(logits=(logits, FLOAT, "NK"), labels=(labels, INT, "N"))
+    _check_labels(labels, logits.shape[1])
     p = softmax(logits.astype(np.float64), axis=1)
     p[np.arange(len(labels)), labels] -= 1
     return np.asarray(np.linalg.norm(p, axis=1))
 
 
+def _check_labels(labels: np.ndarray, num_classes: int) -> None:
+    if labels.size and not (labels.min() >= 0 and labels.max() < num_classes):
+        raise ValueError(
+            f"labels run from {labels.min()} to {labels.max()}, but must lie in "
+            f"0..{num_classes - 1}."
+        )
+
+
 def jaccard(a: np.ndarray, b: np.ndarray) -> float:
     """Overlap of two sets given as bool [N]: |a and b| / |a or b|; 1 for two empty sets."""
+    fit_arrays(a=(a, BOOL, "N"), b=(b, BOOL, "N"))
     union = int((a | b).sum())
     return int((a & b).sum()) / union if union else 1.0
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
     """Rank correlation of two scores [N] over the samples that have both; NaN if one is flat."""
+    fit_arrays(a=(a, REAL, "N"), b=(b, REAL, "N"))
     known = ~(np.isnan(a) | np.isnan(b))
     if known.sum() < 2 or np.ptp(a[known]) == 0 or np.ptp(b[known]) == 0:
         return float("nan")
@@ -128,6 +165,7 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
 def precision_at_flipped(score: np.ndarray, flipped: np.ndarray) -> float:
     """Share of flipped labels among the top sum(flipped) samples [N] by score; chance is their
     share of all. NaN where no label was flipped."""
+    fit_arrays(score=(score, REAL, "N"), flipped=(flipped, BOOL, "N"))
     count = int(flipped.sum())
     if not count:
         return float("nan")
@@ -141,7 +179,7 @@ def data_map(dynamics: Dynamics) -> pd.DataFrame:
     mean, spread = _moments(dynamics.probability)
     events, never = forgetting(dynamics.correct, known)
     missing = np.full(len(dynamics.labels), np.nan)
-    has = dynamics.logits is not None and len(dynamics.logits) > 0
+    has = dynamics.logits is not None and len(dynamics.logits) > 0 and dynamics.logits.shape[2] > 1
     return pd.DataFrame(
         {
             "label": dynamics.labels,

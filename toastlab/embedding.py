@@ -23,9 +23,10 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.manifold import trustworthiness as _trustworthiness
 
-from toastlab.errors import DataError, one_of
+from toastlab.errors import DataError, in_range, one_of
 from toastlab.files import regular, showable
 from toastlab.runs import Run
+from toastlab.shapes import FLOAT, fit_arrays
 from toastlab.sources import embedded
 
 FEATURES = ("soft targets", "logits")
@@ -43,6 +44,7 @@ def features(logits: np.ndarray, kind: str, temperature: float = TEMPERATURE) ->
     "logits": as they are. "soft targets": square roots of softmax(z / T), whose Euclidean distance
     is the Hellinger distance of the distributions times the square root of 2.
     """
+    in_range("temperature", temperature, 0, open_low=True, open_high=True)
     z = logits.astype(np.float64)
     if one_of("features", kind, FEATURES) == "logits":
         return z
@@ -72,11 +74,14 @@ def layout(
 def trustworthiness(x: np.ndarray, xy: np.ndarray, neighbours: int = NEIGHBOURS) -> float:
     """How far neighbours in the picture xy [N, 2] are neighbours in x [N, D]; 1: all of them
     (Venna and Kaski, 2001; scikit-learn's)."""
+    in_range("neighbours", neighbours, 1, len(x) / 2, open_high=True)
+    fit_arrays(x=(x, FLOAT, "ND"), xy=(xy, FLOAT, "Nd"))
     return float(_trustworthiness(x, xy, n_neighbors=neighbours))
 
 
 def pick(labels: np.ndarray, per_class: int = PER_CLASS, seed: int = 0) -> NDArray[np.int64]:
     """Positions of `per_class` samples of each class (fewer where there are fewer), ascending."""
+    in_range("per class", per_class, 1)
     draw = np.random.RandomState(seed)
     chosen = [draw.permutation(np.flatnonzero(labels == c))[:per_class] for c in np.unique(labels)]
     return np.sort(np.concatenate(chosen)).astype(np.int64)

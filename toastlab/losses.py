@@ -1,7 +1,11 @@
 """The loss: soft cross-entropy (stage 1), temperature KL (stage 2), and their linear combination.
 
-Pure functions; every one returns float32 whatever the precision of the logits, so that mixed
-precision cannot spoil a logarithm. Letters: B samples of a batch, K classes.
+Pure functions; every one computes in float32 whatever the precision of the logits (in float64 if
+they have it), so that mixed precision cannot spoil a logarithm. Logits and temperatures that make
+z / T leave the range of these numbers give NaN or infinity, which the loop reports; nothing here
+looks at values, because that would wait for the device. Letters: B samples of a batch, K classes.
+
+Raises, everywhere: ValueError for shapes that do not belong together, TypeError for other dtypes.
 """
 
 from dataclasses import dataclass, field
@@ -10,6 +14,7 @@ import torch
 from torch import Tensor
 
 from toastlab.errors import in_range, one_of
+from toastlab.shapes import BOOL, FLOAT, fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,8 +22,8 @@ class Loss:
     """A total to call `backward` on, and its parts, detached, for whoever wants to look.
 
     Attributes:
-        total: [] float32 with gradient.
-        parts: name -> [] float32 without gradient, still on the device: reading one waits for it.
+        total: [] with gradient.
+        parts: name -> [] without gradient, still on the device: reading one waits for it.
     """
 
     total: Tensor
@@ -35,7 +40,8 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     Returns:
         [B] float32.
     """
-    return -(targets * logits.float().log_softmax(1)).sum(1)
+    fit(logits=(logits, FLOAT, "BK"), targets=(targets, FLOAT, "BK"))
+    return -(targets * _wide(logits).log_softmax(1)).sum(1)
 
 
 def past_kl(logits: Tensor, past: Tensor, temperature: float = 1.0) -> Tensor:
@@ -52,14 +58,17 @@ def past_kl(logits: Tensor, past: Tensor, temperature: float = 1.0) -> Tensor:
     Returns:
         [B] float32, not negative up to rounding.
     """
-    in_range("past temperature", temperature, 0, open_low=True)
-    target = (past.detach().float() / temperature).softmax(1)
+    in_range("past temperature", temperature, 0, open_low=True, open_high=True)
+    fit(logits=(logits, FLOAT, "BK"), past=(past, FLOAT, "BK"))
+    target = (_wide(past.detach()) / temperature).softmax(1)
     return probability_kl(logits, target, temperature)
 
 
 def probability_kl(logits: Tensor, target: Tensor, temperature: float = 1.0) -> Tensor:
     """T^2 KL( target || p(z; T) ) for a target given as probabilities [B, K]; returns [B]."""
-    log_p = (logits.float() / temperature).log_softmax(1)
+    in_range("temperature", temperature, 0, open_low=True, open_high=True)
+    fit(logits=(logits, FLOAT, "BK"), target=(target, FLOAT, "BK"))
+    log_p = (_wide(logits) / temperature).log_softmax(1)
     return temperature**2 * (torch.special.xlogy(target, target) - target * log_p).sum(1)
 
 
@@ -71,6 +80,7 @@ def masked_mean(values: Tensor, mask: Tensor, divide_by: str = "carried") -> Ten
             fades with the carry and one sample cannot dominate.
     """
     one_of("divisor", divide_by, ("carried", "batch"))
+    fit(values=(values, FLOAT, "B"), mask=(mask, BOOL, "B"))
     total = torch.where(mask, values, torch.zeros((), device=values.device)).sum()
     if divide_by == "batch":
         return total / len(values)
@@ -85,6 +95,7 @@ def combine(stage1: Tensor, stage2: Tensor, past_weight: float | Tensor) -> Loss
         stage2: [] mean KL over the carried samples.
         past_weight: b >= 0.
     """
+    fit(stage1=(stage1, FLOAT, "B"), stage2=(stage2, FLOAT, ""))
     first = stage1.mean()
     # a weight of 1 is left out: two kernels less, forward and backward, and the same bits
     one = isinstance(past_weight, float) and past_weight == 1
@@ -107,4 +118,15 @@ def past_targets(
     Returns:
         [B, K] float32, rows sum to 1.
     """
+    fit(
+        targets=(targets, FLOAT, "BK"),
+        hard=(hard, FLOAT, "BK"),
+        past=(past, FLOAT, "BK"),
+        carried=(carried, BOOL, "B"),
+    )
     return targets + carried[:, None] * weight * (past - hard)
+
+
+def _wide(logits: Tensor) -> Tensor:
+    """In float32, or in float64 as they are."""
+    return logits if logits.dtype == torch.float64 else logits.float()

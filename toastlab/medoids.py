@@ -16,6 +16,7 @@ from torch._subclasses import FakeTensor
 from toastlab.distances import DISTANCES, medoid_rows
 from toastlab.errors import TrainingDiverged, in_range, one_of
 from toastlab.rows import MEMORY
+from toastlab.shapes import BOOL, FLOAT, INT, fit
 
 SCOPES = ("correct", "all")
 PROTOTYPES = ("medoid", "mean", "mean-softmax", "uniform")
@@ -51,6 +52,7 @@ def candidates(logits: Tensor, labels: Tensor, scope: str = "correct") -> Tensor
         [N] bool.
     """
     one_of("scope", scope, SCOPES)
+    fit(logits=(logits, FLOAT, "NK"), labels=(labels, INT, "N"))
     if scope == "all":
         return torch.ones_like(labels, dtype=torch.bool)
     return logits.argmax(1) == labels
@@ -88,6 +90,7 @@ def class_medoids(
     num_classes = logits.shape[1]
     chosen = candidates(logits, labels, scope)
     if seen is not None:
+        fit(labels=(labels, INT, "N"), seen=(seen, BOOL, "N"))
         chosen = chosen & seen
     _check_finite(logits, seen, memory)
     # Members of class c stand together, in rising index order: one sort and one read of sizes.
@@ -122,13 +125,9 @@ def _check_finite(logits: Tensor, seen: Tensor | None, memory: int) -> None:
 
 
 def _check(logits: Tensor, labels: Tensor) -> None:
-    if logits.ndim != 2 or labels.shape != logits.shape[:1] or logits.shape[1] < 1:
-        raise ValueError(
-            f"logits of shape {tuple(logits.shape)} and labels of shape {tuple(labels.shape)} do "
-            "not belong together; give logits [N, K] and labels [N]."
-        )
-    if not logits.is_floating_point():
-        raise TypeError(f"logits are {logits.dtype}; give a floating-point tensor.")
+    fit(logits=(logits, FLOAT, "NK"), labels=(labels, INT, "N"))
+    if logits.is_meta:
+        raise ValueError("logits on the device meta have no values; give them on a real device.")
     check_labels(labels, logits.shape[1])
 
 
@@ -136,8 +135,10 @@ def check_labels(labels: Tensor, num_classes: int) -> None:
     """Checks that labels [N] lie in 0..K-1.
 
     Raises:
-        ValueError: they do not.
+        ValueError: they do not. TypeError: they are no int64.
     """
+    in_range("number of classes", num_classes, 1)
+    fit(labels=(labels, INT, "N"))
     if len(labels) and not isinstance(labels, FakeTensor):
         low, high = (int(v) for v in labels.aminmax())
         if low < 0 or high >= num_classes:
@@ -158,6 +159,7 @@ def class_means(logits: Tensor, labels: Tensor, chosen: Tensor, *, softmax: bool
     Returns:
         [K, K]; zeros where a class has no chosen member.
     """
+    fit(logits=(logits, FLOAT, "NK"), labels=(labels, INT, "N"), chosen=(chosen, BOOL, "N"))
     rows = logits.float().softmax(1) if softmax else logits.float()
     rows = torch.where(chosen[:, None], rows, torch.zeros((), device=rows.device))
     count = torch.zeros(logits.shape[1], device=rows.device).index_add_(0, labels, chosen.float())
@@ -198,7 +200,8 @@ def soft_targets(medoid_logits: Tensor, exists: Tensor, temperature: float = 1.0
     Returns:
         [K, K] float32, rows sum to 1.
     """
-    in_range("medoid temperature", temperature, 0, open_low=True)
+    in_range("medoid temperature", temperature, 0, open_low=True, open_high=True)
+    fit(medoid_logits=(medoid_logits, FLOAT, "KK"), exists=(exists, BOOL, "K"))
     hard = torch.eye(len(exists), device=medoid_logits.device)
     soft = (medoid_logits.float() / temperature).softmax(1)
     return torch.where(exists[:, None], soft, hard)
@@ -211,4 +214,5 @@ def class_targets(soft: Tensor, weight: float) -> Tensor:
         soft: [K, K] soft targets q; weight: a in [0, 1].
     """
     in_range("medoid weight", weight, 0, 1)
+    fit(soft=(soft, FLOAT, "KK"))
     return torch.lerp(torch.eye(len(soft), device=soft.device), soft, weight)

@@ -15,6 +15,10 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_accuracy
 
+from toastlab.errors import in_range
+from toastlab.medoids import check_labels
+from toastlab.shapes import FLOAT, INT, fit
+
 METRICS = ("top1", "top5", "nll", "ece", "brier", "aurc")
 
 
@@ -47,14 +51,14 @@ def evaluate(logits: Tensor, labels: Tensor) -> dict[str, float]:
         name -> value; `top5` is top-K where K < 5; `nll` in nats.
 
     Raises:
-        ValueError: logits not finite, labels out of range, nothing to measure.
+        ValueError: logits not finite, labels out of range, nothing to measure. TypeError: dtypes.
     """
     _check(logits, labels)
     z, k = logits.double(), logits.shape[1]
     p = z.softmax(1)
     hard = F.one_hot(labels, k)
     one, five = (
-        multiclass_accuracy(p, labels, k, "micro", top_k=t, validate_args=False)
+        multiclass_accuracy(z, labels, k, "micro", top_k=t, validate_args=False)
         for t in (1, min(5, k))
     )
     values = [
@@ -62,7 +66,7 @@ def evaluate(logits: Tensor, labels: Tensor) -> dict[str, float]:
         five,
         F.cross_entropy(z, labels),
         (p - hard).square().sum(1).mean(),
-        _aurc(p, labels),
+        _aurc(p, z.argmax(1) != labels),
     ]
     top1, top5, nll, brier, aurc = torch.stack([v.double() for v in values]).tolist()
     ece = reliability_bins(logits, labels).ece
@@ -78,6 +82,9 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
     Returns:
         T in [0.02, 50].
+
+    Raises:
+        ValueError, TypeError: as of `evaluate`.
     """
     _check(logits, labels)
     z = logits.double()
@@ -95,10 +102,14 @@ def reliability_bins(logits: Tensor, labels: Tensor, bins: int = 15) -> Bins:
 
     Args:
         logits: [N, K] floating point; labels: [N] int64; bins: how many, >= 1.
+
+    Raises:
+        ValueError, TypeError: as of `evaluate`.
     """
-    confidence, predicted = logits.float().softmax(1).max(1)
-    c = confidence.cpu().numpy().astype(np.float64)
-    right = (predicted == labels).cpu().numpy()
+    _check(logits, labels)
+    in_range("bins", bins, 1)
+    c = logits.float().softmax(1).amax(1).cpu().numpy().astype(np.float64)
+    right = (logits.argmax(1) == labels).cpu().numpy()  # the softmax can round two logits to one
     # float32 edges against float32 confidences, so that a value on an edge is on it exactly
     edges = np.linspace(0, 1, bins + 1, dtype=np.float32).astype(np.float64)
     place = np.clip(np.searchsorted(edges, c, side="left") - 1, 0, bins - 1)
@@ -109,26 +120,21 @@ def reliability_bins(logits: Tensor, labels: Tensor, bins: int = 15) -> Bins:
     return Bins(count, mean, accuracy)
 
 
-def _aurc(p: Tensor, labels: Tensor) -> Tensor:
+def _aurc(p: Tensor, wrong: Tensor) -> Tensor:
     """Area under the risk-coverage curve (Geifman et al., 2019): the mean over i of the error rate
     among the i samples of highest confidence, in stable order."""
-    confidence, predicted = p.max(1)
-    order = torch.argsort(confidence, descending=True, stable=True)
-    wrong = (predicted != labels)[order].double()
+    order = torch.argsort(p.amax(1), descending=True, stable=True)
     count = torch.arange(1, len(wrong) + 1, device=wrong.device)
-    return (wrong.cumsum(0) / count).mean()
+    return (wrong[order].double().cumsum(0) / count).mean()
 
 
 def _check(logits: Tensor, labels: Tensor) -> None:
-    if logits.ndim != 2 or labels.shape != logits.shape[:1] or not len(labels):
+    fit(logits=(logits, FLOAT, "NK"), labels=(labels, INT, "N"))
+    if not logits.numel() or logits.is_meta:
         raise ValueError(
-            f"cannot measure logits {tuple(logits.shape)} against labels {tuple(labels.shape)}; "
-            "give [N, K] and [N], N at least 1."
+            f"cannot measure logits {tuple(logits.shape)} on {logits.device}; give [N, K], N and K "
+            "at least 1, on a real device."
         )
     if not bool(torch.isfinite(logits).all()):
         raise ValueError("the logits to be measured are NaN or infinite; the network has diverged.")
-    low, high = (int(v) for v in labels.aminmax())
-    if low < 0 or high >= logits.shape[1]:
-        raise ValueError(
-            f"labels run from {low} to {high}, but must lie in 0..{logits.shape[1] - 1}."
-        )
+    check_labels(labels, logits.shape[1])

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from toastlab.augment import Mix, Mixer
 from toastlab.data import Split
+from toastlab.errors import one_of
 from toastlab.stream import Batch, Stream
 
 
@@ -29,6 +30,7 @@ class Mixing:
     def __init__(
         self, mixer: Mixer, carried: str, prepare: Callable[[Tensor], Tensor], seed: int
     ) -> None:
+        one_of("mixed carry", carried, ("unmixed", "repeat", "stored"))
         self.mixer, self.carried, self.prepare = mixer, carried, prepare
         self.generator = torch.Generator().manual_seed(seed)
         self._last: tuple[Mix, Tensor, Tensor] | None = None  # mix, index [B], partner [B]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision import models as tv
 from torchvision.models.resnet import BasicBlock
 
-from toastlab.errors import one_of
+from toastlab.errors import in_range, one_of
 
 
 def build(
@@ -31,6 +31,9 @@ def build(
     Raises:
         ValueError: an unknown name, or images too small for the family.
     """
+    in_range("number of classes", num_classes, 1)
+    in_range("input channels", in_channels, 1)
+    in_range("image size", image_size, 1)
     _, smallest, make = MODELS[one_of("model", name, MODELS)]
     if image_size < smallest:
         raise ValueError(
@@ -84,7 +87,7 @@ def check_model(model: nn.Module, images: Tensor, num_classes: int) -> None:
                 f"model with in_channels={channels}."
             ) from error
         raise ValueError(
-            f"the model does not take images of shape {tuple(images.shape[1:])}: {error}"
+            f"the model does not take images of shape {tuple(images.shape[1:])}: {error}."
         ) from error
     finally:
         for module, training in modes:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from toastlab.errors import in_range, one_of
+from toastlab.medoids import check_labels
 
 NOISES = ("symmetric", "pairwise")
 
@@ -19,9 +20,17 @@ def flip_labels(labels: Tensor, num_classes: int, kind: str, rate: float, seed: 
 
     Returns:
         [N] int64, on the labels' device.
+
+    Raises:
+        ValueError: labels out of range, a rate out of range, or one class only, which leaves no
+            other to flip to. TypeError: labels that are no int64.
     """
     one_of("label noise", kind, NOISES)
     in_range("noise rate", rate, 0, 1, open_high=True)
+    in_range("noise seed", seed, 0)
+    check_labels(labels, num_classes)
+    if num_classes < 2 and rate > 0:
+        raise ValueError(f"noise rate is {rate:g}, but one class has no other to flip labels to.")
     random = np.random.default_rng(seed)
     clean = labels.cpu().numpy()
     noisy = clean.copy()

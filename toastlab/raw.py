@@ -4,8 +4,38 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from toastlab.errors import DataError
+
+
+def as_tensor(name: str, values: Tensor | np.ndarray) -> Tensor:
+    """A user's numbers as a tensor; a copy of arrays in an order that PyTorch cannot read.
+
+    Raises:
+        DataError: they are no numbers.
+    """
+    if isinstance(values, np.ndarray):
+        values = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("="), copy=False)
+    try:
+        return torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"{name} cannot be read as numbers: {error}.") from error
+
+
+def as_labels(values: Tensor | np.ndarray) -> Tensor:
+    """A user's labels as [N] int64, N at least 1.
+
+    Raises:
+        DataError: they are something else.
+    """
+    labels = as_tensor("labels", values)
+    if labels.is_complex() or not bool((labels == labels.long()).all()):
+        raise DataError("labels are not whole numbers; give each image the number of its class.")
+    if labels.ndim != 1 or not len(labels):
+        raise DataError(f"labels have the shape {tuple(labels.shape)}; give [N], N at least 1.")
+    return labels.long()
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,15 +77,20 @@ def from_json(plain: dict[str, Any]) -> TrainConfig:
 
     Raises:
         ValueError: an unknown method, or a value that the config refuses.
-        TypeError: a field that the config does not have.
+        TypeError: a field that the config does not have, or one of another type.
     """
-    plain = dict(plain)
-    method = dict(plain.pop("method"))
-    name = one_of("method", method.pop("name"), CONFIGS)
-    data, augment = DataConfig(**plain.pop("data")), AugmentConfig(**plain.pop("augment"))
-    if "milestones" in plain:  # JSON has no tuples
-        plain["milestones"] = tuple(plain["milestones"])
-    return TrainConfig(data=data, augment=augment, method=CONFIGS[name](**method), **plain)
+    try:
+        if not isinstance(plain, dict) or not isinstance(plain["method"], dict):
+            raise TypeError("a dictionary is missing")
+        plain = dict(plain)
+        method = dict(plain.pop("method"))
+        name = one_of("method", method.pop("name"), CONFIGS)
+        data, augment = DataConfig(**plain.pop("data")), AugmentConfig(**plain.pop("augment"))
+        if "milestones" in plain:  # JSON has no tuples
+            plain["milestones"] = tuple(plain["milestones"])
+        return TrainConfig(data=data, augment=augment, method=CONFIGS[name](**method), **plain)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise TypeError(f"these are no settings of a run: {error}.") from error
 
 
 def run_key(config: TrainConfig, fingerprint: str) -> str:

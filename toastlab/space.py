@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from toastlab.config import TrainConfig
-from toastlab.errors import one_of
+from toastlab.errors import check_types, in_range, one_of
 from toastlab.methods import CONFIGS
 
 Value = float | int | str | bool
@@ -54,9 +54,13 @@ class Axis:
     whole: bool = False
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.values:
             if len(set(self.values)) < len(self.values):
                 raise ValueError(f"axis {self.name} has a value twice: {self.values}.")
+            for value in self.values:
+                if isinstance(value, float) and not math.isfinite(value):
+                    raise ValueError(f"axis {self.name} has the value {value}, which is no number.")
             return
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise ValueError(
@@ -70,6 +74,7 @@ class Axis:
 
     def at(self, share: float) -> Value:
         """The value at `share` in [0, 1) of the axis; equal shares for values and for integers."""
+        in_range("share", share, 0, 1, open_high=True)
         if self.values:
             return self.values[int(share * len(self.values))]
         low, high = self.low, self.high + (1 if self.whole else 0)
@@ -115,10 +120,12 @@ def parse(name: str, text: str, base: TrainConfig, methods: Sequence[str] = ()) 
     for method in methods or (base.method.name,):
         known = settings(with_point(base, {"method": one_of("method", method, CONFIGS)}))
         kind = known[one_of(f"setting of {method}", name, known)]
+    if not isinstance(text, str):
+        raise TypeError(f"axis {name} is {text!r}; give a text such as 0..1.")
     log, bounds = text.startswith("log:"), text.removeprefix("log:").split("..")
     if len(bounds) == 2 and kind in (int, float):
-        low, high = (_value(name, x, kind) for x in bounds)
-        return Axis(name, low=float(low), high=float(high), log=log, whole=kind is int)
+        low, high = (float(_value(name, x, kind)) for x in bounds)
+        return Axis(name, low=low, high=high, log=log, whole=kind is int)
     if log or len(bounds) > 1:
         what = "has values, no range" if kind not in (int, float) else "is not LOW..HIGH"
         raise ValueError(
@@ -134,8 +141,11 @@ def _value(name: str, text: str, kind: type) -> Value:
             return {"true": True, "false": False}[text.lower()]
         if not text:
             raise ValueError
-        return kind(text)  # type: ignore[no-any-return]
-    except (ValueError, KeyError):
+        value = kind(text)
+        if kind is int:
+            float(value)  # some are too large
+        return value
+    except (ValueError, KeyError, OverflowError):
         what = {int: "an integer", float: "a number", bool: "true or false"}.get(kind, "a name")
         raise ValueError(f"axis {name} has the value {text!r}, which is not {what}.") from None
 
@@ -144,7 +154,7 @@ def with_point(config: TrainConfig, point: Mapping[str, Value]) -> TrainConfig:
     """The config with these settings, all at once, so that only the whole must be valid.
 
     Raises:
-        ValueError: as of the config that refuses a value.
+        ValueError: there is no such setting, or as of the config that refuses a value.
     """
     given: dict[str, dict[str, Any]] = {"": {}, "method": {}, **{p: {} for p in PARTS}}
     method = config.method
@@ -155,6 +165,10 @@ def with_point(config: TrainConfig, point: Mapping[str, Value]) -> TrainConfig:
     for key, value in point.items():
         part, _, last = key.rpartition(".")
         field = last.replace("-", "_")
+        known = {f.name for f in fields(getattr(config, part) if part in PARTS else config)}
+        known -= {*PARTS, "method"} if key != "method" else set()
+        if part not in given or field not in known | (set() if part else of_method):
+            one_of("setting", key, settings(replace(config, method=method)))
         if key != "method":
             given["method" if not part and field in of_method else part][field] = value
     parts = {p: replace(getattr(config, p), **given[p]) for p in PARTS}
@@ -182,6 +196,10 @@ def drawn(axes: Sequence[Axis], search: str, trials: int, seed: int) -> list[Poi
     Sobol points fill the space evenly, so that every axis is covered with fewer of them; best is a
     power of 2. Where values repeat a point, it stands once.
     """
+    one_of("search", search, ("random", "sobol"))
+    in_range("trials", trials, 1)
+    in_range("axes", len(axes), 1)
+    in_range("search seed", seed, 0)
     if search == "sobol":
         sequence = qmc.Sobol(len(axes), scramble=True, seed=seed)
         shares = sequence.random_base2(max(0, math.ceil(math.log2(trials))))[:trials]

@@ -16,6 +16,8 @@ from torch import Tensor
 from torch._subclasses import FakeTensor
 
 from toastlab.data import DiskSplit, Split
+from toastlab.errors import in_range
+from toastlab.shapes import INT, fit
 
 
 @dataclass(eq=False)
@@ -69,7 +71,7 @@ class Stream:
     ) -> None:
         n = len(split) // ranks
         self.shard, self.ranks = shard, ranks
-        if batch_size < 2 or batch_size % 2 or batch_size > n:
+        if not isinstance(batch_size, int) or batch_size < 2 or batch_size % 2 or batch_size > n:
             raise ValueError(
                 f"batch size is {batch_size}, but must be even (half of it can be carried), at "
                 f"least 2 and at most the {n} training samples."
@@ -100,10 +102,13 @@ class Stream:
     def steps(self, places: int, share: float = 1.0) -> int:
         """Batches of `places` images in an epoch: as many as make up `share` x N, rounded down,
         on all ranks together."""
+        in_range("places", places, 1)
+        in_range("share", share, 0, 1)
         return max(1, int(share * len(self.split)) // (places * self.ranks))
 
     def fetch(self, index: Tensor) -> Tensor:
         """Images [b, C, H, W] uint8 of any samples [b]; of a split on disk they are decoded now."""
+        fit(index=(index, INT, "b"))
         if isinstance(self.split, Split):
             return self.split.images[index]
         return torch.cat([images for images, _ in self.split.batches(self.batch_size, index)])
@@ -125,7 +130,13 @@ class Stream:
 
         Returns:
             index [places] int64 and images [places, C, H, W] uint8.
+
+        Raises:
+            ValueError, TypeError: arguments that do not belong together.
+            IndexError: more than N new samples since `start_epoch`, on a CPU.
         """
+        fit(carried_index=(carried_index, INT, "H"), count=(count, INT, ""))
+        in_range("places", places, max(1, len(carried_index)))
         slot = torch.arange(places, device=count.device)
         fresh = self.order[self.pointer + (slot - count).clamp(min=0)]
         padded = F.pad(carried_index, (0, places - len(carried_index)))

@@ -16,7 +16,7 @@ import pandas as pd
 from toastlab.compare import Job, interval, run_all
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig, load
-from toastlab.errors import in_range, one_of
+from toastlab.errors import check_types, in_range, one_of
 from toastlab.models import MODELS
 from toastlab.runs import Run, RunStore
 from toastlab.space import Axis, Point, drawn, grid, with_point
@@ -47,6 +47,7 @@ class Sweep:
     search_seed: int = 0
 
     def __post_init__(self) -> None:
+        check_types(self)
         one_of("search", self.search, SEARCHES)
         in_range("seeds", self.seeds, 1)
         in_range("trials", self.trials, 1)

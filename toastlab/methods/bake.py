@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from toastlab.classmates import Classmates
-from toastlab.errors import in_range
+from toastlab.errors import check_types, in_range
 from toastlab.features import last_linear, watched
 from toastlab.losses import Loss, probability_kl, soft_cross_entropy
 from toastlab.methods.base import Method, MethodConfig, Plan
@@ -40,6 +40,7 @@ class BakeConfig(MethodConfig):
     companions: int = 3  # M >= 0 images of the same class beside each anchor; M + 1 divides B
 
     def __post_init__(self) -> None:
+        check_types(self)
         in_range("weight", self.weight, 0, open_high=True)
         in_range("temperature", self.temperature, 0, open_low=True, open_high=True)
         in_range("ensemble", self.ensemble, 0, 1, open_high=True)

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from toastlab.bank import Bank
-from toastlab.errors import one_of
+from toastlab.errors import check_types, in_range, one_of
 from toastlab.losses import Loss, soft_cross_entropy
 from toastlab.medoids import check_labels
 from toastlab.ranks import Ranks
@@ -55,8 +55,10 @@ class Plan:
     ranks: int = 1
 
     def __post_init__(self) -> None:
+        check_types(self)
         one_of("budget", self.budget, BUDGETS)
         one_of("bank", self.bank, BANKS)
+        in_range("epochs", self.epochs, 1)
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Method:
         generator: on that device, for methods that draw lots.
 
     Raises:
-        ValueError: labels out of range.
+        ValueError: labels out of range, an odd batch size. TypeError: labels that are no int64.
 
     Attributes:
         mixed_carry: what becomes of carried samples under Mixup and CutMix, see `Mixing`.
@@ -115,6 +117,8 @@ class Method:
         generator: torch.Generator | None = None,
     ) -> None:
         check_labels(labels, num_classes)
+        if not isinstance(batch_size, int) or batch_size < 2 or batch_size % 2:
+            raise ValueError(f"batch size is {batch_size!r}, but must be even and at least 2.")
         self.labels, self.num_classes, self.batch_size = labels, num_classes, batch_size
         self.generator = generator
         self.plan = Plan()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from toastlab.classmates import Classmates
-from toastlab.errors import in_range
+from toastlab.errors import check_types, in_range
 from toastlab.losses import Loss, past_kl, soft_cross_entropy
 from toastlab.methods.base import Method, MethodConfig
 from toastlab.stream import Batch, Stream
@@ -32,6 +32,7 @@ class CsKdConfig(MethodConfig):
     temperature: float = 4.0  # T > 0
 
     def __post_init__(self) -> None:
+        check_types(self)
         in_range("weight", self.weight, 0, open_high=True)
         in_range("temperature", self.temperature, 0, open_low=True, open_high=True)
 

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from toastlab.errors import in_range
+from toastlab.errors import check_types, in_range
 from toastlab.losses import Loss, combine, masked_mean, past_kl, soft_cross_entropy
 from toastlab.methods.base import Method, MethodConfig
 from toastlab.stream import Batch, Stream
@@ -37,6 +37,7 @@ class DlbConfig(MethodConfig):
     joint: bool = False  # both halves in one pass; the public code makes two
 
     def __post_init__(self) -> None:
+        check_types(self)
         in_range("weight", self.weight, 0, open_high=True)
         in_range("temperature", self.temperature, 0, open_low=True, open_high=True)
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from toastlab.errors import in_range
+from toastlab.errors import check_types, in_range
 from toastlab.methods.base import Method, MethodConfig
 
 
@@ -19,6 +19,7 @@ class LabelSmoothingConfig(MethodConfig):
     smoothing: float = 0.1  # s, share of the target spread evenly over all classes, in [0, 1]
 
     def __post_init__(self) -> None:
+        check_types(self)
         in_range("smoothing", self.smoothing, 0, 1)
 
     def build(

@@ -18,7 +18,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from toastlab.errors import in_range, one_of
+from toastlab.errors import check_types, in_range, one_of
 from toastlab.methods.base import Method, MethodConfig
 from toastlab.ranks import Ranks
 from toastlab.stream import Batch
@@ -34,6 +34,7 @@ class OlsConfig(MethodConfig):
     first: str = "hard"  # soft targets of the first epoch: hard, uniform, zero
 
     def __post_init__(self) -> None:
+        check_types(self)
         in_range("weight", self.weight, 0, 1)
         one_of("first", self.first, ("hard", "uniform", "zero"))
 

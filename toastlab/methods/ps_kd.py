@@ -19,7 +19,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from toastlab.errors import in_range, one_of
+from toastlab.errors import check_types, in_range, one_of
 from toastlab.methods.base import Method, MethodConfig, Plan
 from toastlab.stream import Batch
 
@@ -34,6 +34,7 @@ class PsKdConfig(MethodConfig):
     source: str = "stored"  # stored (last visit's logits) or network (a copy of the last epoch's)
 
     def __post_init__(self) -> None:
+        check_types(self)
         in_range("final weight", self.final_weight, 0, 1)
         one_of("source", self.source, ("stored", "network"))
 

@@ -20,7 +20,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from toastlab.errors import in_range, one_of
+from toastlab.errors import check_types, in_range, one_of
 from toastlab.losses import Loss, probability_kl, soft_cross_entropy
 from toastlab.methods.base import Method, MethodConfig, mixed_rows
 from toastlab.stream import Batch
@@ -39,6 +39,7 @@ class TfKdConfig(MethodConfig):
     form: str = "code"  # code (softmax of u / T) or paper (softmax of log u / T, times T^2)
 
     def __post_init__(self) -> None:
+        check_types(self)
         in_range("weight", self.weight, 0, 1)
         in_range("temperature", self.temperature, 0, open_low=True, open_high=True)
         in_range("multiplier", self.multiplier, 0, open_high=True)

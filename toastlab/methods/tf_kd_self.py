@@ -19,7 +19,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from toastlab.errors import in_range
+from toastlab.errors import check_types, in_range
 from toastlab.losses import Loss, past_kl, soft_cross_entropy
 from toastlab.methods.base import Method, MethodConfig
 from toastlab.stream import Batch
@@ -39,6 +39,7 @@ class TfKdSelfConfig(MethodConfig):
     )
 
     def __post_init__(self) -> None:
+        check_types(self)
         in_range("weight", self.weight, 0, 1)
         in_range("temperature", self.temperature, 0, open_low=True, open_high=True)
         in_range("multiplier", self.multiplier, 0, open_high=True)

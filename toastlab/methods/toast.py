@@ -25,7 +25,7 @@ from torch import Tensor
 
 from toastlab.carry import CRITERIA, Carry, select, under_trained
 from toastlab.distances import DISTANCES
-from toastlab.errors import in_range, one_of
+from toastlab.errors import check_types, in_range, one_of
 from toastlab.losses import (
     Loss,
     combine,
@@ -86,6 +86,7 @@ class ToastConfig(MethodConfig):
     mixed_carry: str = "unmixed"  # under Mixup and CutMix: unmixed, repeat (the same mix), stored
 
     def __post_init__(self) -> None:
+        check_types(self)
         in_range("medoid weight", self.medoid_weight, 0, 1)
         in_range("past weight", self.past_weight, 0, open_high=True)
         in_range("medoid temperature", self.medoid_temperature, 0, open_low=True, open_high=True)

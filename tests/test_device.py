@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from tests.helpers import Crossings, Watch, tiny
+from tests.helpers import Crossings, Watch, needs_fake_cuda, tiny
 from toastlab import device as devices
 from toastlab.augment import Augment, AugmentConfig
 from toastlab.config import TrainConfig
@@ -53,6 +53,7 @@ def attached(config: MethodConfig, method: Method, model: nn.Module, images: Ten
         method.teach(network())
 
 
+@needs_fake_cuda
 @pytest.mark.parametrize("config", METHODS.values(), ids=METHODS.keys())
 def test_step_on_a_fake_gpu(config: MethodConfig) -> None:
     """Two whole steps, backward aside, where any mix of devices or data-dependent shape raises; and

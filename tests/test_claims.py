@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from toastlab.bench_text import alternatives_table, load_bench, methods_table
 from toastlab.claims import CLAIMS, Claim, evidence, judgement, overview, page, parts
 from toastlab.compare import ARMS
 from toastlab.data import DataConfig, load
@@ -109,7 +110,9 @@ def test_equal_images_are_equal() -> None:
 
 def test_the_committed_page_is_what_the_table_says() -> None:
     committed = Path(__file__).parents[1] / "docs" / "claims.md"
-    assert committed.read_text(encoding="utf-8") == page(load_peers()), "run `toastlab claims`"
+    assert committed.read_text(encoding="utf-8") == page(load_peers(), load_bench()), (
+        "run `toastlab claims`"
+    )
     assert len(CLAIMS) >= 6
 
 
@@ -120,6 +123,8 @@ def test_the_readme_shows_the_stored_comparison() -> None:
         overview(table, "mlp"),
         *(parts(table, "mlp", name) for name in ("20 % noise", "clean labels")),
         parts(table, "resnet-small", "20 % noise"),
+        methods_table(load_bench()),
+        alternatives_table(load_bench()),
     ):
         assert text in readme
 

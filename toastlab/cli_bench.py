@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import pandas as pd
 from tyro.conf import arg
 
 from toastlab.bench import measure
 from toastlab.bench_config import BenchConfig
+from toastlab.bench_text import as_text
 from toastlab.durable import write
 from toastlab.terminal import comparison_table, console, progress
 
@@ -17,17 +17,6 @@ TITLES = {
     "data": "Data path: crop, flip, normalise, Cutout",
     "medoids": "Exact medoids, classes a second; ratio to toastlab",
     "memory": "Memory: kept beyond cross-entropy (50,000 samples, 100 classes); a process's peak",
-}
-SHOWN = {
-    "images_per_second": ("images/s", "{:,.0f}"),
-    "step_ms": ("ms a step", "{:.1f}"),
-    "passes_per_image": ("passes a new image", "{:.2f}"),
-    "seconds": ("s", "{:.4f}"),
-    "per_second": ("per s", "{:,.0f}"),
-    "time_ratio": ("time ratio", "{:.2f}"),
-    "kept_bytes": ("kept, bytes", "{:,}"),
-    "peak_mib": ("peak, MiB", "{:.0f}"),
-    "peak_over_base_mib": ("above cross-entropy", "{:+.0f}"),
 }
 
 
@@ -98,7 +87,7 @@ def _show(found: dict[str, Any]) -> None:
     screen = console()
     for section, title in TITLES.items():
         if section in found:
-            screen.print(comparison_table(title, _table(found[section])))
+            screen.print(comparison_table(title, as_text(found[section])))
     if "imagenet" in found:
         one = found["imagenet"]
         screen.print(
@@ -112,11 +101,3 @@ def _show(found: dict[str, Any]) -> None:
                 f"{plan['peak_tflops']:g} TFLOP/s of float32, not run there"
             )
     screen.print(", ".join(f"{k} {v}" for k, v in found["facts"].items()), soft_wrap=True)
-
-
-def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    table = pd.DataFrame(rows).drop(columns="rounds", errors="ignore")
-    for name, (title, form) in SHOWN.items():
-        if name in table:
-            table[title] = [form.format(v) for v in table.pop(name)]
-    return table

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from toastlab import embedding
 from toastlab.ablation import condense, grid_fingerprints, points, run_grid
+from toastlab.bench_text import load_bench
 from toastlab.claims import page
 from toastlab.course import course_data, course_runs
 from toastlab.dashboard import Limits, serve
@@ -119,7 +120,7 @@ def claims(out: str = "docs/claims.md") -> None:
     Args:
         out: The page, Markdown.
     """
-    text = page(load_peers())
+    text = page(load_peers(), load_bench())
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     Path(out).write_text(text, encoding="utf-8")
     console().print(out)

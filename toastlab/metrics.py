@@ -53,7 +53,7 @@ def evaluate(logits: Tensor, labels: Tensor) -> dict[str, float]:
     Raises:
         ValueError: logits not finite, labels out of range, nothing to measure. TypeError: dtypes.
     """
-    _check(logits, labels)
+    logits, labels = _checked(logits, labels)
     z, k = logits.double(), logits.shape[1]
     p = z.softmax(1)
     hard = F.one_hot(labels, k)
@@ -86,7 +86,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     Raises:
         ValueError, TypeError: as of `evaluate`.
     """
-    _check(logits, labels)
+    logits, labels = _checked(logits, labels)
     z = logits.double()
 
     def loss(log_heat: float) -> float:
@@ -106,7 +106,7 @@ def reliability_bins(logits: Tensor, labels: Tensor, bins: int = 15) -> Bins:
     Raises:
         ValueError, TypeError: as of `evaluate`.
     """
-    _check(logits, labels)
+    logits, labels = _checked(logits, labels)
     in_range("bins", bins, 1)
     c = logits.float().softmax(1).amax(1).cpu().numpy().astype(np.float64)
     right = (logits.argmax(1) == labels).cpu().numpy()  # the softmax can round two logits to one
@@ -128,7 +128,8 @@ def _aurc(p: Tensor, wrong: Tensor) -> Tensor:
     return (wrong[order].double().cumsum(0) / count).mean()
 
 
-def _check(logits: Tensor, labels: Tensor) -> None:
+def _checked(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Both, on the CPU where their device has no float64 (mps)."""
     fit(logits=(logits, FLOAT, "NK"), labels=(labels, INT, "N"))
     if not logits.numel() or logits.is_meta:
         raise ValueError(
@@ -138,3 +139,5 @@ def _check(logits: Tensor, labels: Tensor) -> None:
     if not bool(torch.isfinite(logits).all()):
         raise ValueError("the logits to be measured are NaN or infinite; the network has diverged.")
     check_labels(labels, logits.shape[1])
+    mps = logits.device.type == "mps"
+    return (logits.cpu(), labels.cpu()) if mps else (logits, labels)

@@ -22,7 +22,8 @@ TORCH = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:
 def _fakes_cuda() -> bool:
     try:
         with FakeTensorMode():
-            torch.zeros(1, device="cuda")
+            some = torch.zeros(1, dtype=torch.int64, device="cuda")
+            some[some]
     except RuntimeError:
         return False
     return True

@@ -44,7 +44,7 @@ def test_labels_that_are_no_whole_numbers() -> None:
 
 
 def test_logits_that_are_whole_numbers() -> None:
-    with pytest.raises(TypeError, match=r"logits are torch.int64; give a floating-point tensor"):
+    with pytest.raises(TypeError, match=r"logits: torch.int64 will not do; give floating-point"):
         class_medoids(torch.zeros(3, 2, dtype=torch.int64), torch.zeros(3, dtype=torch.int64))
 
 

@@ -79,9 +79,9 @@ class Split:
                 f"images of shape {tuple(self.images.shape)} and labels of shape "
                 f"{tuple(self.labels.shape)} do not fit: give [N, C, H, W] and [N]."
             )
-        found = {(labels.dtype, labels.shape) for labels in (self.labels, self.clean_labels)}
-        if found != {(torch.int64, self.images.shape[:1])}:
-            raise DataError(f"labels and clean labels are {found}; give int64 [N] for both.")
+        for x in (self.labels, self.clean_labels):
+            if x.dtype != torch.int64 or x.shape != self.images.shape[:1]:
+                raise DataError(f"labels are {x.dtype} {tuple(x.shape)}; give int64 [N].")
         known = len(self) > 0 and not (isinstance(self.labels, FakeTensor) or self.labels.is_meta)
         if known and int(self.labels.min()) < 0:
             raise DataError(f"labels begin at {int(self.labels.min())}, but must not be below 0.")

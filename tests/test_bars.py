@@ -15,8 +15,8 @@ from toastlab.timing import Loop, epochs_in_turns, one_thread
 
 
 def teaching(config: MethodConfig, noise: float = 0.2, budget: str = "images") -> Loop:
-    """Epochs of the teaching ResNet, B 128, on 256 images per class, 20 % noise unless clean."""
-    split = load(DataConfig(noise_rate=noise, per_class=256)).train
+    """Epochs of the teaching ResNet, B 128, on 600 images per class, 20 % noise unless clean."""
+    split = load(DataConfig(noise_rate=noise, per_class=600)).train
     assert isinstance(split, Split)
     return Loop(config, split, 10, budget=budget)
 

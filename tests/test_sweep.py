@@ -156,8 +156,8 @@ def test_the_name_of_the_table_is_checked_first(
     with pytest.raises(ValueError, match=r"needs pyarrow: pip install pyarrow"):
         writer(tmp_path / "table.parquet")
     writer(tmp_path / "t.csv")(pd.DataFrame({"a": [0.1 + 0.2]}))
-    read = pd.read_csv(tmp_path / "t.csv", float_precision="round_trip")
-    assert read["a"][0] == 0.1 + 0.2
+    read = pd.read_csv(tmp_path / "t.csv", dtype=str)  # no older pandas reads every float to the bit
+    assert float(read["a"][0]) == 0.1 + 0.2
 
 
 def test_a_guided_search_asks_again_for_the_same_runs(

@@ -19,7 +19,7 @@ DISTANCES = ("euclidean", "squared-euclidean", "cosine", "manhattan")
 # Bytes of one block of distances that are summed directly: what stays in a CPU's cache.
 BLOCK_BYTES = 2**19
 # So few rows, or so few coordinate differences in all, are summed directly, without a quicker look.
-FEW, LITTLE = 16, 2**17
+FEW, LITTLE = 16, 2**19
 # Rows for each column from which on moments are tried, see `_moments_pay`.
 ROWS_FOR_MOMENTS = 4
 # Classes up to this size are worked on by one thread, see `_one_thread`.

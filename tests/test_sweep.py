@@ -156,7 +156,7 @@ def test_the_name_of_the_table_is_checked_first(
     with pytest.raises(ValueError, match=r"needs pyarrow: pip install pyarrow"):
         writer(tmp_path / "table.parquet")
     writer(tmp_path / "t.csv")(pd.DataFrame({"a": [0.1 + 0.2]}))
-    read = pd.read_csv(tmp_path / "t.csv", dtype=str)  # no older pandas reads every float to the bit
+    read = pd.read_csv(tmp_path / "t.csv", dtype=str)  # older pandas rounds what it reads
     assert float(read["a"][0]) == 0.1 + 0.2
 
 

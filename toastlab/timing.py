@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from toastlab.augment import Augment, AugmentConfig, pixel_statistics
@@ -21,11 +22,13 @@ from toastlab.stream import Batch, Stream
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Runs a block with one CPU thread."""
+    """Runs a block with one CPU thread, of PyTorch and of NumPy: OpenBLAS's others would spin for
+    a tenth of a second after each of its products, and their time be counted to whoever is next."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1):
+            yield
     finally:
         torch.set_num_threads(threads)
 

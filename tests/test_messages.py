@@ -11,13 +11,14 @@ import torch
 from tests.helpers import tiny, write_tiny_imagenet
 from toastlab import doctor, peers, sources
 from toastlab.config import TrainConfig
-from toastlab.data import Split
+from toastlab.data import Split, _finish
 from toastlab.durable import load_checkpoint
-from toastlab.errors import DataError, StoreError
+from toastlab.errors import DataError, DeviceError, StoreError
 from toastlab.idx import write_idx
 from toastlab.medoids import class_medoids
+from toastlab.pool import spread
 from toastlab.run_files import SUMS
-from toastlab.runs import Run, RunStore, open_run
+from toastlab.runs import Run, RunStore, from_json, open_run
 
 
 @pytest.fixture
@@ -104,3 +105,20 @@ def test_a_table_without_a_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "rows.csv").write_bytes(b'"\xff')
     with pytest.raises(DataError, match="the stored comparison cannot be read"):
         peers.load_peers()
+
+
+def test_a_split_without_images() -> None:
+    images, labels = torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.arange(4) % 2
+    whole, empty = Split(images, labels, labels), Split(images[:0], labels[:0], labels[:0])
+    with pytest.raises(DataError, match=r"the val split of 'mine' is empty"):
+        _finish("mine", ("a", "b"), {"train": whole, "val": empty, "test": whole}, "")
+
+
+def test_settings_that_are_no_dictionary() -> None:
+    with pytest.raises(TypeError, match="a dictionary is missing"):
+        from_json({"method": "toast"})
+
+
+def test_no_dask_scheduler() -> None:
+    with pytest.raises(DeviceError, match=r"no dask scheduler answers at 'none://here:9'"):
+        list(spread(max, [(1, 2)], 1, "dask", "none://here:9"))

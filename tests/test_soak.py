@@ -7,6 +7,7 @@ two minutes, and train; without breaks between, in at most ten minutes. It needs
 import asyncio
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,8 @@ def test_visitors_come_and_go(tmp_path: Path) -> None:
             await asyncio.sleep(0.5)
 
     async def soak(address: str, word: str, server: int) -> None:
+        # pages are loaded in threads, and names looked up in others: enough for all at a time
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2 * VISITORS + 4))
         await one(address, word)  # what the server allocates once
         await gone(server)
         before = memory(server), threads(server)

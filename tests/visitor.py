@@ -74,7 +74,7 @@ class Visitor:
         """The request for the websocket."""
         place = self.address.replace("http", "ws", 1) + f"/api/kernels/{self.kernel}/channels"
         place += f"?session_id={self._session}"
-        return HTTPRequest(place, headers=headers, request_timeout=60)
+        return HTTPRequest(place, headers=headers, connect_timeout=240, request_timeout=240)
 
     async def connect(self) -> None:
         """The websocket, as a page of this server opens it, and every widget's state."""

@@ -39,7 +39,7 @@ What the packages say of themselves, not a lawyer's opinion.
 | package | version | licence | needed by |
 |---|---|---|---|
 """
-AUDIT = "No result of it is stored here; it is not part of `make test`."
+AUDIT = "Started once where this was made, without a way to that database: nothing was audited."
 
 
 def plain(name: str) -> str:

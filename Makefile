@@ -35,7 +35,7 @@ test: setup lint
 # Browser, notebooks and timing bars stay out: they hold for what is stored, made with newer packages.
 test-lowest:
 	@test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
-	@.venv-lowest/bin/python tools/dependencies.py --lowest > .venv-lowest/lowest.txt
+	@.venv-lowest/bin/python docs/dependencies.py --lowest > .venv-lowest/lowest.txt
 	@.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/lowest.txt --editable ".[test]"
 	@.venv-lowest/bin/python -m pytest --ignore tests/test_browser.py --ignore tests/test_notebooks.py --ignore tests/test_bars.py --ignore tests/test_dependencies.py $(ARGS)
 

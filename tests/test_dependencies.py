@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("dependencies", ROOT / "tools/dependencies.py")
+    spec = importlib.util.spec_from_file_location("dependencies", ROOT / "docs/dependencies.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -34,7 +34,7 @@ def test_every_declared_package_has_its_licence_and_its_place_in_the_lock(
     for name, text in tool.declared().items():
         if "python_version" in text and name not in pins:
             continue
-        assert name in pins, f"{name}: run python tools/dependencies.py"
+        assert name in pins, f"{name}: run python docs/dependencies.py"
         assert re.search(rf"^\| {name} \| {re.escape(pins[name])} \| (?!not stated)", page, re.M)
         low = re.search(r">=([\w.]+)", text)
         assert low
@@ -54,6 +54,6 @@ def test_the_lower_ends_are_those_of_pyproject(tool: ModuleType) -> None:
 
 def test_make_and_ci_use_them() -> None:
     make = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert "tools/dependencies.py --lowest" in make
+    assert "docs/dependencies.py --lowest" in make
     assert "$(if $(LOCK),--constraint $(LOCK))" in make
     assert "make test LOCK=constraints.txt" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")

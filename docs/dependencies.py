@@ -1,7 +1,7 @@
 """Writes docs/dependencies.md and constraints.txt from what is installed here.
 
-python tools/dependencies.py            both files
-python tools/dependencies.py --lowest   prints the lower end of every range, for pip's -c
+python docs/dependencies.py            both files
+python docs/dependencies.py --lowest   prints the lower end of every range, for pip's -c
 """
 
 import re
@@ -20,7 +20,7 @@ NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 TEXT = """# Dependencies
 
-Made by `python tools/dependencies.py` from the packages installed; a test holds every declared
+Made by `python docs/dependencies.py` from the packages installed; a test holds every declared
 dependency to it.
 
 - **Ranges** are in `pyproject.toml`, each with its reason. The upper ends are what `make test` runs
@@ -117,7 +117,7 @@ def page() -> str:
 
 def lock() -> str:
     """constraints.txt; a local build is pinned by its public version, which takes it, too."""
-    head = "# Made by tools/dependencies.py; used by make setup LOCK=constraints.txt, and in CI.\n"
+    head = "# Made by docs/dependencies.py; used by make setup LOCK=constraints.txt, and in CI.\n"
     rows = [f"{name}=={p.version.split('+')[0]}" for name, p in installed().items()]
     return head + "\n".join(rows) + "\n"
 

@@ -1,7 +1,7 @@
 """Makes the notebooks from notebooks/src/*.py: converts, runs them in order, keeps the outputs.
 
     .venv/bin/python notebooks/build.py            # all of them
-    .venv/bin/python notebooks/build.py 03         # those that begin so
+    .venv/bin/python notebooks/build.py 03 10      # those that begin so
 
 The sources are the truth; a test holds the cells of each notebook to its source.
 """
@@ -75,12 +75,14 @@ def thumbnail(book: Any, target: Path, size: tuple[int, int] = (300, 150)) -> No
     picture.quantize(64).save(target, optimize=True)
 
 
-def main(begin: str = "") -> None:
-    """Builds the notebooks whose names begin so."""
+def main(*begins: str) -> None:
+    """Builds the notebooks whose names begin so, or all."""
     import nbformat
 
     os.environ.update(STEADY)
-    for source in sorted((HERE / "src").glob(f"{begin}*.py")):
+    for source in sorted((HERE / "src").glob("*.py")):
+        if not source.stem.startswith(begins or ("",)):
+            continue
         start = time.perf_counter()
         book = run(convert(source))
         target = HERE / f"{source.stem}.ipynb"
@@ -94,4 +96,4 @@ def main(begin: str = "") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main(*sys.argv[1:])

@@ -1,11 +1,12 @@
 """What `toastlab bench` measured, as text; and what is stored of it, `data/bench.json`."""
 
-import json
 from typing import Any
 
 import pandas as pd
 
 from toastlab.errors import DataError
+from toastlab.files import regular, showable
+from toastlab.run_files import json_of
 from toastlab.sources import embedded
 
 SHOWN = {
@@ -29,10 +30,9 @@ def load_bench() -> dict[str, Any]:
     """
     path = embedded("bench.json")
     try:
-        found = dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(json_of(regular(path)))
     except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"the stored measurement {path} cannot be read: {error}.") from error
-    return found
+        raise DataError(f"the stored measurement cannot be read: {showable(error)}.") from error
 
 
 def as_text(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -58,7 +58,7 @@ def methods_table(found: dict[str, Any]) -> str:
 
 
 def alternatives_table(found: dict[str, Any]) -> str:
-    """Markdown: times of what does the same as the data path and the medoids, theirs being 1."""
+    """Markdown: times of what does the same as the data path and the medoids, whose own are 1."""
     rows = [("data", row["path"], row) for row in found["data"]]
     rows += [(row["logits"], row["way"], row) for row in found["medoids"]]
     told = [(what, way, f"{row['time_ratio']:.2f}") for what, way, row in rows]

@@ -12,16 +12,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from toastlab.bounds import by_moments, by_products
-from toastlab.rows import MEMORY, Rows
+from toastlab.rows import MEMORY, Rows, alike_in_size, padded
 
 DISTANCES = ("euclidean", "squared-euclidean", "cosine", "manhattan")
 
 # Bytes of one block of distances that are summed directly: what stays in a CPU's cache.
 BLOCK_BYTES = 2**19
+# Rows in float32 of classes that are worked on together: what stays in a CPU's cache.
+GROUP_BYTES = 2**22
+# Most that is kept of a row beside its K columns: some twenty numbers.
+ROW_BYTES = 176
 # So few rows, or so few coordinate differences in all, are summed directly, without a quicker look.
 FEW, LITTLE = 16, 2**19
-# Rows for each column from which on moments are tried, see `_moments_pay`.
-ROWS_FOR_MOMENTS = 4
 # Classes up to this size are worked on by one thread, see `_one_thread`.
 SMALL_CLASS = 1024
 
@@ -49,17 +51,31 @@ def medoid_rows(
     exact = torch.float32 if z.device.type == "mps" else torch.float64
     small = z.device.type == "cpu" and max(map(len, members)) <= SMALL_CLASS
     with _one_thread() if small else nullcontext(), _full_precision(z.device.type):
-        near: dict[int, Tensor] = {}
-        if distance == "euclidean":
-            some = [c for c, every in enumerate(members) if _moments_pay(z, len(every), memory)]
-            left = by_moments(Rows(z, members[c], memory) for c in some) if some else ()
-            near = dict(zip(some, left, strict=True))
+        near = _by_moments(z, members, memory, exact) if distance == "euclidean" else {}
         return torch.stack(
             [
                 every[_medoid_among(Rows(z, every, memory), near.get(c), distance, exact)]
                 for c, every in enumerate(members)
             ]
         )
+
+
+def _by_moments(
+    z: Tensor, members: Sequence[Tensor], memory: int, exact: torch.dtype
+) -> dict[int, Tensor]:
+    """Positions [m] that moments leave of the rows of the classes that are large enough."""
+    k = z.shape[1]
+    most = memory // (32 * k + ROW_BYTES)
+    if z.device.type == "cpu":
+        most = min(most, GROUP_BYTES // (4 * k))
+    large = [c for c, every in enumerate(members) if len(every) > FEW]
+    near = {}
+    for group in alike_in_size([len(members[c]) for c in large], most):
+        index, real = padded([members[large[i]] for i in group])
+        left = by_moments(Rows(z, index, memory), real, exact)
+        kept = left.nonzero()[:, 1].split(left.sum(1).tolist())
+        near.update({large[i]: positions for i, positions in zip(group, kept, strict=True)})
+    return near
 
 
 @contextmanager
@@ -89,6 +105,8 @@ def _full_precision(device: str) -> Iterator[None]:
 
 def _medoid_among(rows: Rows, near: Tensor | None, distance: str, exact: torch.dtype) -> Tensor:
     """Position [] of the one nearest to all rows, among positions `near` [m] or among all."""
+    if near is not None and len(near) == 1:
+        return near[0]
     if distance == "cosine":
         # mean_j (1 - u_i . u_j) = 1 - u_i . mean_j u_j: most aligned with the mean direction.
         def unit(x: Tensor) -> Tensor:
@@ -104,7 +122,7 @@ def _medoid_among(rows: Rows, near: Tensor | None, distance: str, exact: torch.d
         near = torch.arange(len(rows), device=rows.z.device)
     if distance == "euclidean":
         for dtype in dict.fromkeys((torch.float32, exact)):
-            if len(near) > FEW and len(near) * len(rows) * rows.z.shape[1] > LITTLE:
+            if _many(rows, near):
                 near = by_products(rows, near, dtype, exact)
     if len(near) == 1:
         return near[0]
@@ -112,22 +130,14 @@ def _medoid_among(rows: Rows, near: Tensor | None, distance: str, exact: torch.d
     return near[_first_smallest(sums)]
 
 
+def _many(rows: Rows, near: Tensor) -> bool:
+    """Whether a look at a bound costs less than summing the rows `near` directly."""
+    return len(near) > FEW and len(near) * len(rows) * rows.z.shape[1] > LITTLE
+
+
 def _each(rows: Rows, dtype: torch.dtype, of: Callable[[Tensor], Tensor]) -> Tensor:
     """One number a row [n], of blocks of rows."""
     return torch.cat([of(x) for x in rows.blocks(dtype)])
-
-
-def _moments_pay(z: Tensor, n: int, memory: int) -> bool:
-    """Whether bounds from moments are tried before those from products.
-
-    They cost 4 K^2 operations a row, products n K. Measured on one core, at 5 rows for each column
-    they took from 0.45 of the time of products alone (they ruled out nearly all) to 1.45 (none), at
-    3 from 0.8 to 2.0, at 1 from 1.6 to 2.7. Pruning row by row by the triangle
-    inequality, S_i >= |S_j - n d_ij|, was measured as well and left out: of 6,000 rows it computed
-    860 to 1,480 in 2 dimensions and 4,800 to 5,800 in 10, and took 2.5 to 100 times as long.
-    """
-    k = z.shape[1]
-    return n >= ROWS_FOR_MOMENTS * k and n * n * k > LITTLE and 32 * k * k <= memory
 
 
 def _direct_sums(rows: Rows, near: Tensor, dtype: torch.dtype, p: float) -> Tensor:

@@ -79,7 +79,8 @@ def class_medoids(
         distance: "euclidean" [R], "squared-euclidean", "cosine" (1 - cos) or "manhattan".
         scope: who may be chosen and counted, see `candidates`.
         seen: [N] bool, rows that hold logits at all; None means every row.
-        memory: bytes for blocks of rows and distances; about 64 bytes a sample come on top.
+        memory: bytes for blocks of rows and distances; 24 bytes a sample and about 160 a row of the
+            largest class come on top.
 
     Raises:
         ValueError: unknown names, wrong shapes, labels out of range, too little memory.

@@ -160,14 +160,15 @@ def test_the_largest_eigenvalue_is_not_exceeded(wide: int) -> None:
 
 
 def test_groups_are_alike_in_size() -> None:
-    sizes = [5, 100, 99, 80, 79, 300, 6, 5, 1]
+    sizes = [5, 100, 99, 80, 20, 300, 6, 5, 1]
     groups = list(alike_in_size(sizes, 300))
     assert sorted(c for group in groups for c in group) == list(range(len(sizes)))
     for group in groups:
-        largest = max(sizes[c] for c in group)
-        assert len(group) == 1 or len(group) * largest <= 300
-        assert all(5 * sizes[c] >= 4 * largest for c in group)
-    assert [1, 2, 3] in groups
+        rows = len(group) * max(sizes[c] for c in group)
+        assert len(group) == 1 or rows <= 300
+        assert 4 * rows <= 5 * sum(sizes[c] for c in group)
+    assert groups == [[5], [1, 2, 3], [4], [6, 0, 7], [8]]
+    assert list(alike_in_size([], 10)) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

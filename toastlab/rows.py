@@ -121,17 +121,19 @@ def padded(members: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def alike_in_size(sizes: Sequence[int], most: int) -> Iterator[list[int]]:
-    """Groups of classes, largest first, so that `padded` adds at most a fourth to any of them.
+    """Groups of classes, largest first, so that `padded` adds at most a fourth to each group.
 
     Args:
         sizes: of the classes; most: rows of a group together, unless it is one class.
     """
     group: list[int] = []
+    filled = 0  # rows of the group that count
     for c in sorted(range(len(sizes)), key=lambda c: -sizes[c]):
-        largest = sizes[group[0]] if group else 0
-        if group and ((len(group) + 1) * largest > most or 5 * sizes[c] < 4 * largest):
+        rows = (len(group) + 1) * sizes[group[0] if group else c]
+        if group and (rows > most or 4 * rows > 5 * (filled + sizes[c])):
             yield group
-            group = []
+            group, filled = [], 0
         group.append(c)
+        filled += sizes[c]
     if group:
         yield group

@@ -256,10 +256,12 @@ class _Run:
         passes, gradients = self.method.passes * count, self.method.gradients * count
         costs = {"passes": passes, "gradients": gradients, "steps": 1}
         row: dict[str, float] = {"epoch": epoch + 1, "learning_rate": rate}
-        total = self.ranks.total
-        row |= {name: float(total(part)) / (self.steps * count) for name, part in sums.items()}
-        row |= {"carried_share": float(total(carried)) / images_seen, "images": images_seen}
-        row |= {name: float(self.steps * each) for name, each in costs.items()}
+        # one sum over the ranks and one wait for the device, for all of them
+        *parts, all_carried = self.ranks.total(torch.stack([*sums.values(), carried])).tolist()
+        each = self.steps * count
+        row |= {name: part / each for name, part in zip(sums, parts, strict=True)}
+        row |= {"carried_share": all_carried / images_seen, "images": images_seen}
+        row |= {name: float(self.steps * cost) for name, cost in costs.items()}
         row["train_seconds"] = time.perf_counter() - started
         if self.device.type == "cuda":
             row["peak_memory"] = torch.cuda.max_memory_allocated(self.device) / 2**20

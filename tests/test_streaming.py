@@ -1,5 +1,6 @@
 """Images left on disk: ImageNet's layout, worker processes, and a carry that is decoded once."""
 
+import warnings
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,11 @@ from PIL import Image
 
 from tests.helpers import write_tiny_imagenet
 from toastlab import data as data_module
+from toastlab import image_files
 from toastlab.augment import AugmentConfig
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig, DiskSplit, load
+from toastlab.errors import DataError
 from toastlab.image_files import decode, fit
 from toastlab.methods import MethodConfig, Toast, ToastConfig
 from toastlab.methods.cs_kd import CsKdConfig
@@ -85,7 +88,7 @@ def test_carried_images_are_decoded_once(
         read[path.name] += 1
         return decode(path, grey)
 
-    monkeypatch.setattr(data_module, "decode", count)
+    monkeypatch.setattr(image_files, "decode", count)
     method = ToastConfig(criterion="all", keep_carry=keep).build(split.labels, 3, 8)
     assert isinstance(method, Toast)
     stream, g = Stream(split, 8), torch.Generator().manual_seed(0)
@@ -102,6 +105,24 @@ def test_carried_images_are_decoded_once(
     ahead = -sum(read.values()) % 8 + 8  # decoded in whole batches, ahead of what is drawn
     assert new <= sum(read.values()) <= new + ahead
     assert max(read.values()) == 1
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_a_few_images_are_read_by_threads(
+    workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Partners of CS-KD and BAKE: in their order, no process started, warnings as they were."""
+    split = load(config(imagenet(tmp_path), stream=True, workers=workers)).train
+    assert isinstance(split, DiskSplit)
+    chosen = torch.tensor([5, 0, 7, 5])
+    expected = torch.cat([images for images, _ in split.batches(2, chosen)])
+    monkeypatch.setattr(data_module, "DataLoader", None)
+    before = list(warnings.filters)
+    assert torch.equal(Stream(split, 4).fetch(chosen), expected)
+    assert list(warnings.filters) == before
+    split.paths[7].write_bytes(b"no image")
+    with pytest.raises(DataError, match="is not a readable image"):
+        split.read(chosen)
 
 
 def test_tiny_imagenet_streams(tmp_path: Path) -> None:

@@ -14,11 +14,10 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch._subclasses import FakeTensor
 from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 
 from toastlab import sources
 from toastlab.errors import DataError, check_types, in_range, one_of
-from toastlab.image_files import decode, fit
+from toastlab.image_files import Files, fit
 from toastlab.noise import NOISES, flip_labels
 from toastlab.raw import Raw, RawSplit, as_labels, as_tensor
 
@@ -136,6 +135,15 @@ class DiskSplit:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def files(self) -> Files:
+        """The files, decoded one by one on the CPU."""
+        return Files(self.paths, self.size, self.grey)
+
+    def read(self, index: Tensor) -> Tensor:
+        """Images of a few samples [b], decoded now by threads; to start processes takes longer."""
+        return self.files.some(index.tolist(), self.workers).to(self.labels.device)
+
     def batches(
         self, batch_size: int, order: Tensor | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -143,7 +151,7 @@ class DiskSplit:
         device = self.labels.device
         index = list(range(len(self))) if order is None else order.tolist()
         loader = DataLoader(
-            _Files(self.paths, self.size, self.grey),
+            self.files,
             batch_size,
             sampler=index,
             num_workers=self.workers,
@@ -154,16 +162,6 @@ class DiskSplit:
                 yield images.to(device, non_blocking=True), self.labels[chosen.to(device)]
         except DataError as error:  # of a worker: its traceback, our line the last
             raise DataError(str(error).strip().splitlines()[-1].split("DataError: ")[-1]) from error
-
-
-class _Files(TorchDataset[tuple[Tensor, int]]):
-    """Decodes one file per index, for the workers of a `DataLoader`."""
-
-    def __init__(self, paths: tuple[Path, ...], size: int, grey: bool) -> None:
-        self.paths, self.size, self.grey = paths, size, grey
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return fit(decode(self.paths[index], self.grey)[None], self.size, "keep")[0], index
 
 
 def _placed(split: Split | DiskSplit, device: torch.device | str) -> Split | DiskSplit:
@@ -359,7 +357,7 @@ def _split(
             f"{len(part)} images of {size} x {size} need {need / 2**30:.1f} GiB; leave them on "
             "disk with stream=True (--data.stream), or choose a smaller size."
         )
-    images = torch.cat([fit(decode(path, grey)[None], size, "keep") for path in part.paths])
+    images = Files(tuple(part.paths), size, grey).some(range(len(part.paths)))
     return Split(images.to(labels.device), labels, clean)
 
 

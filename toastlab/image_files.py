@@ -2,12 +2,15 @@
 
 import os
 import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as F
 
 from toastlab.errors import DataError
@@ -49,6 +52,23 @@ def fit(images: Tensor, size: int, channels: str) -> Tensor:
     if channels == "rgb" and images.shape[1] == 1:
         images = images.expand(-1, 3, -1, -1).contiguous()
     return images
+
+
+class Files(Dataset[tuple[Tensor, int]]):
+    """Decodes one file per index: an image [C, size, size] uint8, and the index."""
+
+    def __init__(self, paths: tuple[Path, ...], size: int, grey: bool) -> None:
+        self.paths, self.size, self.grey = paths, size, grey
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return fit(decode(self.paths[index], self.grey)[None], self.size, "keep")[0], index
+
+    def some(self, index: Sequence[int], threads: int = 1) -> Tensor:
+        """Images [b, C, size, size], decoded by threads."""
+        # What is said of warnings belongs to the process: set here, it outlives all threads.
+        with warnings.catch_warnings(), ThreadPoolExecutor(max(1, threads)) as pool:
+            warnings.simplefilter("ignore")
+            return torch.stack([image for image, _ in pool.map(self.__getitem__, index)])
 
 
 def _open_image(path: Path) -> Image.Image:

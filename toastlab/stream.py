@@ -111,7 +111,7 @@ class Stream:
         fit(index=(index, INT, "b"))
         if isinstance(self.split, Split):
             return self.split.images[index]
-        return torch.cat([images for images, _ in self.split.batches(self.batch_size, index)])
+        return self.split.read(index)
 
     def start_epoch(self) -> None:
         """Drops a permutation that is used up and appends a new one, without asking whether."""

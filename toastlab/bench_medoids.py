@@ -18,7 +18,7 @@ from toastlab.timing import in_turns
 
 # Published peaks of two GPUs in TFLOP/s of float32 without tensor cores, and in TB/s of memory:
 # the vendor's own figures (data sheets of A100 SXM 80 GB and H100 SXM), not measured here.
-PEAKS = {"A100": (19.5, 2.0), "H100 SXM": (67.0, 3.35)}
+PEAKS = {"A100": (19.5, 2.039), "H100 SXM": (67.0, 3.35)}
 IMAGENET = (1_281_167, 1000)  # N, K
 
 

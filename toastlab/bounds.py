@@ -110,9 +110,9 @@ def _promising(
             s.baddbmm_(left, right.mT, alpha=-2)
         e = both.mul_(w).clamp_(min=1e-37)
         d = torch.maximum(s, e).sqrt_()
-        sums += d.mul(part[:, :, None]).sum(1)
+        sums += d.mul(part[:, :, None]).sum(1, dtype=total)
         off += e.div_(d).mul_(part[:, :, None]).sum(1)
-    return sums, off + eps * (step / 2 + 8) * sums
+    return sums, 1.01 * off + 8 * eps * sums
 
 
 def _weighted(rows: Rows, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,9 +124,8 @@ def _weighted(rows: Rows, weights: Tensor) -> tuple[Tensor, Tensor]:
     blocks = torch.zeros(some, c, wide, wide, device=weights.device)  # the last: a part of it
     for x, w in zip(_parts(rows), weights.float().split(_step(rows), 2), strict=True):
         linear = linear + w @ x
-        y = x * w[:, 1, :, None]
-        for block, left, right in zip(blocks, y.split(wide, 2), x.split(wide, 2), strict=True):
-            block[:, : left.shape[2], : left.shape[2]].baddbmm_(left.mT, right)
+        for block, b in zip(blocks, x.split(wide, 2), strict=True):
+            block[:, : b.shape[2], : b.shape[2]].baddbmm_((b * w[:, 1, :, None]).mT, b)
     return linear, blocks
 
 

@@ -198,7 +198,7 @@ class Products(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
-        if name in ("mm", "bmm", "addmm", "baddbmm", "baddbmm_", "mv", "addmv"):
+        if name in ("mm", "bmm", "addmm", "baddbmm", "baddbmm_", "addmm_", "mv"):
             self.seen.add((name, found.dtype, torch.get_float32_matmul_precision()))
         return found
 

@@ -24,7 +24,7 @@ class BenchConfig:
 
     model: str = "resnet-small"  # network of the methods' loops
     batch_size: int = 128  # B, even
-    steps: int = 16  # batches of a method's epoch, its medoids at the end included
+    steps: int = 46  # batches of a method's epoch, its medoids at the end included
     rounds: int = 5  # timed rounds, after one to warm up; a ratio is their median
     methods: tuple[str, ...] = tuple(CONFIGS)  # cross-entropy is always among them
     sections: tuple[str, ...] = SECTIONS

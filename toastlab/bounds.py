@@ -17,7 +17,7 @@ from toastlab.rows import FEWEST, Rows
 
 # Rows in one float32 sum: few keep rounding small, many keep operations few. And on a CPU the
 # numbers in one part of the rows: what stays in its cache.
-LONGEST, PART = 512, 2**19
+LONGEST, PART = 512, 2**18
 # Rows for each column of a block of second moments, and the narrowest and widest block. Wide ones
 # bound closely, narrow ones cost little: of 500 x 100 logits, made up and trained, blocks of 50
 # left 4 to 23 rows to be summed and blocks of 100 left 2 to 13, for a twelfth more time in all.
@@ -97,8 +97,7 @@ def _promising(
         squares: [C, n], a.
     """
     x, step, eps = rows.some(first, torch.float32), _step(rows), torch.finfo(torch.float32).eps
-    k = rows.z.shape[1]
-    w = _rounding(min(k, FEW_COLUMNS) + k // FEW_COLUMNS, torch.float32)
+    w = _rounding(rows, torch.float32)
     own = squares.gather(1, first)[:, None]
     sums, off = torch.zeros(2, *first.shape, dtype=total, device=x.device)
     for others, a, part in zip(
@@ -172,18 +171,20 @@ def _slack(rows: Rows) -> float:
     return torch.finfo(torch.float32).eps * (step + n / step + 2 * k + 16)
 
 
-def _rounding(terms: int, dtype: torch.dtype) -> float:
-    """w: s_ij over products of `terms` columns in `dtype` is off by at most w (a_i + a_j)."""
-    return 1.5 * (terms + 8) * torch.finfo(dtype).eps
+def _rounding(rows: Rows, dtype: torch.dtype) -> float:
+    """w: s_ij = a_i + a_j - 2 x_i . x_j in `dtype`, summed over `FEW_COLUMNS` at a time, is off by
+    at most w (a_i + a_j)."""
+    k = rows.z.shape[1]
+    return 1.5 * (min(k, FEW_COLUMNS) + k // FEW_COLUMNS + 8) * torch.finfo(dtype).eps
 
 
 def by_products(rows: Rows, near: Tensor, dtype: torch.dtype, total: torch.dtype) -> Tensor:
     """Positions, of those in `near` [m], that sums over matrix products in `dtype` leave.
 
-    s_ij = a_i + a_j - 2 x_i . x_j is one product of [-2 x_i, a_i, 1] and [x_j, 1, a_j]. However
-    it is summed, rounding moves it by at most w (a_i + a_j), w = 1.5 (K + 8) eps. So a is made
-    larger by w, and what comes out, t_ij, lies between s_ij and s_ij + c_ij^2,
-    c_ij^2 = 2 w (a_i + a_j): sqrt(t_ij) is at least d_ij, and too large by at most
+    s_ij = a_i + a_j - 2 x_i . x_j is one product of [-2 x_i, a_i, 1] and [x_j, 1, a_j]. Rounding
+    moves it by at most w (a_i + a_j), see `_rounding`. So a is made larger by w, and what comes
+    out, t_ij, lies between s_ij and s_ij + c_ij^2, c_ij^2 = 2 w (a_i + a_j): sqrt(t_ij)
+    is at least d_ij, and too large by at most
 
         min(c, c^2 / sqrt(t))  <=  c [(1 - sqrt(t) / R)^2 + 2 c / R]      for any R > 0.
 
@@ -200,7 +201,7 @@ def by_products(rows: Rows, near: Tensor, dtype: torch.dtype, total: torch.dtype
         total: dtype of the sums.
     """
     n, k = len(rows), rows.z.shape[1]
-    eps, w = torch.finfo(dtype).eps, _rounding(k, dtype)
+    eps, w = torch.finfo(dtype).eps, _rounding(rows, dtype)
     sums = _sums(rows, near, dtype, total, 1 + w)
     if bool(sums.max() == 0):  # all alike
         return near
@@ -235,7 +236,7 @@ def _sums(
     sums = torch.zeros(len(near), dtype=total, device=rows.z.device)
 
     def right(x: Tensor) -> Tensor:
-        a = square(x)[:, None] * larger
+        a = _square(x)[:, None] * larger
         return torch.cat([x, torch.ones_like(a), a], 1)
 
     held = [right(x) for x in rows.centred(dtype, tile)] if rows.fits else None
@@ -244,18 +245,33 @@ def _sums(
         x = rows.some(near[i : i + tile], dtype)
         left = room[: len(x)]
         torch.mul(x, -2, out=left[:, :k])
-        torch.mul(square(x), larger, out=left[:, k])
+        torch.mul(_square(x), larger, out=left[:, k])
         first = i if mirrored else 0
         if held is None:
             others = (right(x) for x in rows.centred(dtype, tile, first))
         else:
             others = (x for x in held[first // tile :])
         for j, other in zip(range(first, n, tile), others, strict=True):
-            d = torch.mm(left, other.T).sqrt_()
+            d = _product(left, other).sqrt_()
             sums[i : i + tile] += d.sum(1)
             if mirrored and j > i:
                 sums[j : j + tile] += d.sum(0)
     return sums
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """left right' [m, s] of [m, k] and [s, k], `FEW_COLUMNS` at a time."""
+    parts = zip(left.split(FEW_COLUMNS, 1), right.split(FEW_COLUMNS, 1), strict=True)
+    first, other = next(parts)
+    found = torch.mm(first, other.T)
+    for x, y in parts:
+        found.addmm_(x, y.T)
+    return found
+
+
+def _square(x: Tensor) -> Tensor:
+    """|x_i|^2 [n], `FEW_COLUMNS` at a time."""
+    return torch.stack([square(b) for b in x.split(FEW_COLUMNS, 1)]).sum(0)
 
 
 def square(x: Tensor) -> Tensor:

@@ -113,6 +113,18 @@ def test_classes_of_all_sizes_and_kinds_at_once(memory: int) -> None:
     assert found.tolist() == torch.stack(expected).tolist()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_only_fill_up_count_for_nothing(kind: str) -> None:
+    """A class filled up with itself, twice over, loses the same rows as alone."""
+    z = cloud(kind, 150, 12)
+    index, real = padded([torch.arange(150)])
+    alone = bounds.by_moments(Rows(z, index), real, torch.float64)
+    index, real = padded([torch.arange(150), torch.arange(150).repeat(3)])
+    both = bounds.by_moments(Rows(z, index), real, torch.float64)
+    assert torch.equal(both[0, :150], alone[0])
+    assert not both[0, 150:].any()
+
+
 @pytest.mark.parametrize("exponent", [-37, -22, -19, -12, 12, 18, 19, 30, 37])
 def test_tiny_and_huge_logits(exponent: int) -> None:
     """Where squares, and their squares, are no float32 any more."""
@@ -144,6 +156,22 @@ def test_moments_leave_whatever_could_win(kind: str, n: int, k: int) -> None:
     exact = pairs.sum(1)[first]
     assert ((sums - exact).abs() <= off).all()
     assert (off <= (1e-3 if kind in ("normal", "logits") else 0.1) * exact).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("n", "k"), [(500, 100), (300, 400), (700, 10), (40, 2)])
+def test_lower_bounds_are_below_and_near_the_sums(kind: str, n: int, k: int) -> None:
+    """Of all rows below; of one cloud, in many columns, by no more than 4 % for the best ones."""
+    z = cloud(kind, n, k)
+    index, real = padded([torch.arange(n)])
+    rows = Rows(z, index)
+    squares = torch.cat([bounds._squares(rows, x) for x in bounds._parts(rows)], 2)
+    low = bounds._lower_bounds(rows, real, squares, torch.float64)[0]
+    sums = torch.cdist(z.double(), z.double(), compute_mode="donot_use_mm_for_euclid_dist").sum(1)
+    assert (low <= sums * (1 + 1e-12)).all()
+    if kind in ("normal", "logits", "far off") and k >= 100:
+        best = sums.topk(10, largest=False).indices
+        assert (low[best] >= 0.96 * sums[best]).all()
 
 
 @pytest.mark.parametrize("wide", [1, 3, 64])
@@ -254,6 +282,21 @@ def test_a_budget_smaller_than_the_class() -> None:
 
     assert 0 < peak_of(work) <= budget + 64 * len(bank)
     assert torch.equal(found[0], class_medoids(bank, labels, scope="all").index)
+
+
+def test_a_budget_for_many_small_classes() -> None:
+    """300 classes of 17 to 24: what is kept of a class may be more than its rows."""
+    sizes = [17 + c % 8 for c in range(300)]
+    bank = cloud("logits", sum(sizes), 300)
+    labels = torch.arange(300).repeat_interleave(torch.tensor(sizes))
+    budget, found = least_memory(300), []
+
+    def work() -> None:
+        found.append(class_medoids(bank, labels, scope="all", memory=budget))
+
+    own = 4 * 300 * 300  # of the medoids' logits
+    assert 0 < peak_of(work) <= budget + 64 * len(bank) + own
+    assert torch.equal(found[0].index, class_medoids(bank, labels, scope="all").index)
 
 
 def test_too_small_a_budget_is_said() -> None:

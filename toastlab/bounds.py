@@ -27,7 +27,24 @@ FEW_COLUMNS = 128  # in one of those products, to keep rounding small
 
 
 def by_moments(rows: Rows, real: Tensor, total: torch.dtype) -> Tensor:
-    """Which rows [C, n] of C classes weighted moments of their squared distances leave.
+    """Which rows [C, n] of C classes remain, once those of the lowest `_lower_bounds` are summed.
+
+    Args:
+        rows: [C, n] of them.
+        real: [C, n] bool, the rows that count; the others only fill up.
+        total: dtype of what is kept per row.
+    """
+    squares = torch.cat([_squares(rows, x) for x in _parts(rows)], 2)
+    low = torch.where(real, _lower_bounds(rows, real, squares, total), torch.inf)
+    # NaN is last in order, and not above anything: where there is no bound, all rows stay.
+    first = low.topk(min(PROMISING, len(rows)), largest=False).indices
+    sums, off = _promising(rows, real, first, squares.sum(0), total)
+    high = torch.where(real.gather(1, first), sums + off, torch.inf).amin(1, keepdim=True)
+    return (~(low > high)).scatter(1, first, ~(sums - off > high)) & real
+
+
+def _lower_bounds(rows: Rows, real: Tensor, squares: Tensor, total: torch.dtype) -> Tensor:
+    """At most S_i of each row [C, n], from weighted moments of its squared distances, or NaN.
 
     With s_ij = d_ij^2 and any weights u_j > 0, let
 
@@ -46,43 +63,36 @@ def by_moments(rows: Rows, real: Tensor, total: torch.dtype) -> Tensor:
         |Y x_i|  <=  sum_b |Y_b x_ib|  <=  sum_b sqrt(l_b) |x_ib|,
 
     l_b the largest eigenvalue of Y_b' Y_b: n K operations a column of a block, where all pairs
-    take n^2 K. The rows of the lowest bounds are summed, and rule out the others.
+    take n^2 K.
 
-    Rounding: T1 and T3 are off by at most 2 g P1 and 2 g P3, the same sums over absolute values
-    (2 |x_i . x_j| <= a_i + a_j). Rounding x to float32 moves S_i by at most 3 eps S_i.
+    Rounding: T1 and T3 are off by at most 2 g P1 and 2 g P3, P1 and P3 the same sums over absolute
+    values (2 |x_i . x_j| <= a_i + a_j). Rounding x to float32 moves S_i by at most 3 eps S_i.
 
     Args:
-        rows: [C, n] of them.
-        real: [C, n] bool, the rows that count; the others only fill up.
-        total: dtype of what is kept per row.
+        squares: [blocks, C, n], |x_ib|^2.
     """
-    squares = torch.cat([_squares(rows, x) for x in _parts(rows)], 2)
     a = squares.sum(0, dtype=total)
-    unit = torch.maximum(a.median(1, keepdim=True).values, a.mean(1, keepdim=True) / 1024)
-    # From here on a_o is 1. Where float32 would underflow, all is NaN and no row is ruled out.
+    # sorted, since CUDA's median is not among the deterministic algorithms
+    middle = a.sort(1).values[:, len(rows) // 2, None]
+    unit = torch.maximum(middle, a.mean(1, keepdim=True) / 1024)
+    # From here on a_o is 1. Where float32 would underflow, all is NaN.
     a = a / torch.where(unit > 1e-30, unit, torch.nan)
     u = (1 + a).rsqrt() * real
     v = u * u * u
     weights = torch.stack([u, v, a * v], 1)
     u_sum, v_sum, av_sum = weights.sum(2, keepdim=True).unbind(1)
+    g = _slack(rows) + len(rows) * torch.finfo(total).eps
     linear, blocks = _weighted(rows, weights)
     along = torch.cat([linear.float() @ x.mT for x in _parts(rows)], 2).to(total)
     along *= (2 / unit)[:, None]
-    largest = _largest(blocks, _slack(rows)) / unit
+    largest = _largest(blocks, g) / unit
     form = (largest.float() * squares).sqrt_().sum(0).square_().to(total) / unit
     p1 = a * u_sum + (a * u).sum(1, keepdim=True)
     p3 = (a * v_sum + 2 * av_sum) * a + (a * a * v).sum(1, keepdim=True)
     t1 = p1 - along[:, 0]
     t3 = p3 - 2 * (a * along[:, 1] + along[:, 2]) + 4 * form
-    g = _slack(rows)
-    low = ((t1 - 2 * g * p1).clamp(min=0) ** 3 / (t3 + 2 * g * p3) * unit).sqrt()
-    low = torch.where(real, low, torch.inf)
-    # NaN is last in order, and not above anything: where rows are alike, all of them stay.
-    first = low.topk(min(PROMISING, len(rows)), largest=False).indices
-    sums, off = _promising(rows, real, first, squares.sum(0), total)
-    high = torch.where(real.gather(1, first), sums + off, torch.inf).amin(1, keepdim=True)
-    left = ~(low > high * (1 + 4 * g))
-    return left.scatter(1, first, ~(sums - off > high)) & real
+    t1 = (t1 - 2 * g * p1).clamp(min=0)
+    return (t1**3 / (t3 + 2 * g * p3) * unit).sqrt() / (1 + 4 * g)
 
 
 def _promising(

@@ -109,7 +109,7 @@ def class_medoids(
 
 
 def _check_finite(logits: Tensor, seen: Tensor | None, memory: int) -> None:
-    if not len(logits) or all(isfinite(float(v)) for v in logits.aminmax()):
+    if not len(logits) or all(map(isfinite, torch.stack(logits.aminmax()).tolist())):
         return
     start = 0
     for block in logits.split(max(1, memory // (8 * logits.shape[1]))):
@@ -141,7 +141,7 @@ def check_labels(labels: Tensor, num_classes: int) -> None:
     in_range("number of classes", num_classes, 1)
     fit(labels=(labels, INT, "N"))
     if len(labels) and not isinstance(labels, FakeTensor):
-        low, high = (int(v) for v in labels.aminmax())
+        low, high = torch.stack(labels.aminmax()).tolist()  # one wait for the device
         if low < 0 or high >= num_classes:
             raise ValueError(
                 f"labels run from {low} to {high}, but there are {num_classes} classes; labels "

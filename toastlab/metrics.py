@@ -69,7 +69,7 @@ def evaluate(logits: Tensor, labels: Tensor) -> dict[str, float]:
         _aurc(p, z.argmax(1) != labels),
     ]
     top1, top5, nll, brier, aurc = torch.stack([v.double() for v in values]).tolist()
-    ece = reliability_bins(logits, labels).ece
+    ece = _bins(logits, labels, 15).ece
     return {"top1": top1, "top5": top5, "nll": nll, "ece": ece, "brier": brier, "aurc": aurc}
 
 
@@ -106,8 +106,11 @@ def reliability_bins(logits: Tensor, labels: Tensor, bins: int = 15) -> Bins:
     Raises:
         ValueError, TypeError: as of `evaluate`.
     """
-    logits, labels = _checked(logits, labels)
     in_range("bins", bins, 1)
+    return _bins(*_checked(logits, labels), bins)
+
+
+def _bins(logits: Tensor, labels: Tensor, bins: int) -> Bins:
     c = logits.float().softmax(1).amax(1).cpu().numpy().astype(np.float64)
     right = (logits.argmax(1) == labels).cpu().numpy()  # the softmax can round two logits to one
     # float32 edges against float32 confidences, so that a value on an edge is on it exactly

@@ -158,6 +158,19 @@ def test_moments_leave_whatever_could_win(kind: str, n: int, k: int) -> None:
     assert (off <= (1e-3 if kind in ("normal", "logits") else 0.1) * exact).all()
 
 
+def test_the_medoid_stays_where_another_row_is_summed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds within a per cent of the sums, and the lowest of them often another row's."""
+    monkeypatch.setattr(bounds, "PROMISING", 1)
+    others = 0
+    for seed in range(20):
+        z = cloud("normal", 120, 800, seed)
+        index, real = padded([torch.arange(120)])
+        left = bounds.by_moments(Rows(z, index), real, torch.float64)[0]
+        assert left[by_definition(z)]
+        others += int(left.sum()) > 1
+    assert others >= 5
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("n", "k"), [(500, 100), (300, 400), (700, 10), (40, 2)])
 def test_lower_bounds_are_below_and_near_the_sums(kind: str, n: int, k: int) -> None:

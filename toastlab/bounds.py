@@ -17,7 +17,7 @@ from toastlab.rows import FEWEST, Rows
 
 # Rows in one float32 sum: few keep rounding small, many keep operations few. And on a CPU the
 # numbers in one part of the rows: what stays in its cache.
-LONGEST, PART = 512, 2**18
+LONGEST, PART = 512, 2**19
 # Rows for each column of a block of second moments, and the narrowest and widest block. Wide ones
 # bound closely, narrow ones cost little: of 500 x 100 logits, made up and trained, blocks of 50
 # left 4 to 23 rows to be summed and blocks of 100 left 2 to 13, for a twelfth more time in all.

@@ -1,6 +1,6 @@
 """The rows of one class, a block at a time, so that a fixed budget of memory is enough.
 
-Letters: n rows of a matrix z [N, K].
+Letters: n rows of a matrix z [N, K], or n of each of C classes.
 """
 
 from collections.abc import Iterator, Sequence

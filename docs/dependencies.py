@@ -76,9 +76,9 @@ def lowest() -> list[str]:
 def installed() -> dict[str, Distribution]:
     """Declared packages and all that they need here, by name."""
     found: dict[str, Distribution] = {}
-    todo = list(declared())
-    while todo:
-        name = plain(todo.pop())
+    ahead = list(declared())
+    while ahead:
+        name = plain(ahead.pop())
         if name in found:
             continue
         try:
@@ -88,7 +88,7 @@ def installed() -> dict[str, Distribution]:
         for line in found[name].requires or ():
             match = NAME.match(line)
             if match and "extra ==" not in line:
-                todo.append(match[0])
+                ahead.append(match[0])
     return dict(sorted(found.items()))
 
 

@@ -34,7 +34,7 @@ def by_moments(rows: Rows, real: Tensor, total: torch.dtype) -> Tensor:
         real: [C, n] bool, the rows that count; the others only fill up.
         total: dtype of what is kept per row.
     """
-    squares = torch.cat([_squares(rows, x) for x in _parts(rows)], 2)
+    squares = torch.cat([_squares(x, _wide(rows)) for x in _parts(rows)], 2)
     low = torch.where(real, _lower_bounds(rows, real, squares, total), torch.inf)
     # NaN is last in order, and not above anything: where there is no bound, all rows stay.
     first = low.topk(min(PROMISING, len(rows)), largest=False).indices
@@ -114,9 +114,7 @@ def _promising(
         _parts(rows), squares.split(step, 1), real.split(step, 1), strict=True
     ):
         both = a[:, :, None] + own
-        s = both.clone()
-        for left, right in zip(others.split(FEW_COLUMNS, 2), x.split(FEW_COLUMNS, 2), strict=True):
-            s.baddbmm_(left, right.mT, alpha=-2)
+        s = torch.add(both, _product(others, x), alpha=-2)
         e = both.mul_(w).clamp_(min=1e-37)
         d = torch.maximum(s, e).sqrt_()
         sums += d.mul(part[:, :, None]).sum(1, dtype=total)
@@ -169,9 +167,24 @@ def _wide(rows: Rows) -> int:
     return min(rows.z.shape[1], WIDEST, max(NARROWEST, len(rows) // ROWS_A_COLUMN))
 
 
-def _squares(rows: Rows, x: Tensor) -> Tensor:
-    """|x_ib|^2 of blocks b of columns of rows x [C, s, K]: [blocks, C, s]."""
-    return torch.stack([square(b) for b in x.split(_wide(rows), 2)])
+def _squares(x: Tensor, wide: int) -> Tensor:
+    """|x_ib|^2 of blocks b of columns of rows x [.., s, K]: [blocks, .., s]."""
+    return torch.stack([torch.linalg.vector_norm(b, dim=-1).square_() for b in x.split(wide, -1)])
+
+
+def _square(x: Tensor) -> Tensor:
+    """|x_i|^2 [.., s], summed over `FEW_COLUMNS` at a time."""
+    return _squares(x, FEW_COLUMNS).sum(0)
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """left right' [.., m, s] of [.., m, k] and [.., s, k], `FEW_COLUMNS` at a time."""
+    parts = zip(left.split(FEW_COLUMNS, -1), right.split(FEW_COLUMNS, -1), strict=True)
+    first, other = next(parts)
+    found = first @ other.mT
+    for x, y in parts:
+        found += x @ y.mT
+    return found
 
 
 def _slack(rows: Rows) -> float:
@@ -215,7 +228,7 @@ def by_products(rows: Rows, near: Tensor, dtype: torch.dtype, total: torch.dtype
     sums = _sums(rows, near, dtype, total, 1 + w)
     if bool(sums.max() == 0):  # all alike
         return near
-    a = torch.cat([square(x) for x in rows.centred(dtype)]).to(total)
+    a = torch.cat([_square(x) for x in rows.centred(dtype)]).to(total)
     own = a[near]
     first = sums.argmin()
     centre = torch.maximum(own[first], (sums[first] / n).square() / 16)  # a_o, not too near 0
@@ -267,23 +280,3 @@ def _sums(
             if mirrored and j > i:
                 sums[j : j + tile] += d.sum(0)
     return sums
-
-
-def _product(left: Tensor, right: Tensor) -> Tensor:
-    """left right' [m, s] of [m, k] and [s, k], `FEW_COLUMNS` at a time."""
-    parts = zip(left.split(FEW_COLUMNS, 1), right.split(FEW_COLUMNS, 1), strict=True)
-    first, other = next(parts)
-    found = torch.mm(first, other.T)
-    for x, y in parts:
-        found.addmm_(x, y.T)
-    return found
-
-
-def _square(x: Tensor) -> Tensor:
-    """|x_i|^2 [n], `FEW_COLUMNS` at a time."""
-    return torch.stack([square(b) for b in x.split(FEW_COLUMNS, 1)]).sum(0)
-
-
-def square(x: Tensor) -> Tensor:
-    """|x_i|^2 [..., n] of rows [..., n, K], without a copy of them."""
-    return torch.linalg.vector_norm(x, dim=-1).square_()

@@ -20,6 +20,7 @@ from toastlab.medoids import check_labels
 from toastlab.shapes import FLOAT, INT, fit
 
 METRICS = ("top1", "top5", "nll", "ece", "brier", "aurc")
+BINS = 15  # of a reliability diagram, and of the ECE
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,7 @@ def evaluate(logits: Tensor, labels: Tensor) -> dict[str, float]:
         _aurc(p, z.argmax(1) != labels),
     ]
     top1, top5, nll, brier, aurc = torch.stack([v.double() for v in values]).tolist()
-    ece = _bins(logits, labels, 15).ece
+    ece = _bins(logits, labels, BINS).ece
     return {"top1": top1, "top5": top5, "nll": nll, "ece": ece, "brier": brier, "aurc": aurc}
 
 
@@ -97,7 +98,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x)
 
 
-def reliability_bins(logits: Tensor, labels: Tensor, bins: int = 15) -> Bins:
+def reliability_bins(logits: Tensor, labels: Tensor, bins: int = BINS) -> Bins:
     """Counts, mean confidence and accuracy per bin (l, u]; the first bin also holds 0.
 
     Args:

@@ -1,4 +1,4 @@
-"""The rows of one class, a block at a time, so that a fixed budget of memory is enough.
+"""Rows of one class or several, a block at a time, so that a fixed budget of memory is enough.
 
 Letters: n rows of a matrix z [N, K], or n of each of C classes.
 """

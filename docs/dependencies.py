@@ -1,6 +1,6 @@
-"""Writes docs/dependencies.md and constraints.txt from what is installed here.
+"""Writes docs/dependencies.md from what is installed here; `make lock` does so after the lock.
 
-python docs/dependencies.py            both files
+python docs/dependencies.py            the page
 python docs/dependencies.py --lowest   prints the lower end of every range, for pip's -c
 """
 
@@ -8,6 +8,8 @@ import re
 import sys
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,12 +25,14 @@ TEXT = """# Dependencies
 Made by `python docs/dependencies.py` from the packages installed; a test holds every declared
 dependency to it.
 
-- **Ranges** are in `pyproject.toml`, each with its reason. The upper ends are what `make test` runs
-  on, the lower ends what `make test-lowest` installs (`.venv-lowest`, Python 3.11 or 3.10; it
+- **The lock**: `constraints.txt` has every version that `make demo`, `make test` and
+  `environment.yml` install, for Python 3.10 to 3.13 on Linux, macOS and Windows; CI uses it as it
+  stands. What this page names is the lock's for Python 3.11 on Linux, where it was tested; the job
+  in `.github/workflows` tests the other Pythons. `make lock` moves it to today's newest. It has no
+  hashes: PyTorch may come from a local wheel, whose hash is another.
+- **Ranges** are in `pyproject.toml`, each with its reason. `make test LATEST=1` installs the newest
+  packages within them, `make test-lowest` the lower ends (`.venv-lowest`, Python 3.11 or 3.10; it
   downloads several GB, because torch 2.6 for Linux comes with CUDA's libraries).
-- **The lock**: `constraints.txt` has every version this page names, for Linux and Python 3.11.
-  `make setup LOCK=constraints.txt` keeps to it, and so does CI. It has no hashes: PyTorch may come
-  from a local wheel, whose hash is another.
 - **Known holes**: `pip install pip-audit`, then `pip-audit -r constraints.txt --no-deps`; it asks
   PyPI's advisory database and so needs the network. {audit}
 
@@ -115,11 +119,16 @@ def page() -> str:
     return TEXT.format(audit=AUDIT) + "\n".join(rows) + "\n"
 
 
-def lock() -> str:
-    """constraints.txt; a local build is pinned by its public version, which takes it, too."""
-    head = "# Made by docs/dependencies.py; used by make setup LOCK=constraints.txt, and in CI.\n"
-    rows = [f"{name}=={p.version.split('+')[0]}" for name, p in installed().items()]
-    return head + "\n".join(rows) + "\n"
+def lock(**environment: str) -> dict[str, str]:
+    """What constraints.txt pins: name -> version, where its markers hold.
+
+    Args:
+        environment: markers' values other than those here, as `python_full_version`.
+    """
+    rows = [x for x in LOCK.read_text(encoding="utf-8").splitlines() if x and x[0] != "#"]
+    pins = map(Requirement, rows)
+    held = [pin for pin in pins if pin.marker is None or pin.marker.evaluate({**environment})]
+    return {plain(pin.name): str(pin.specifier).removeprefix("==") for pin in held}
 
 
 if __name__ == "__main__":
@@ -127,4 +136,3 @@ if __name__ == "__main__":
         print("\n".join(lowest()))
     else:
         PAGE.write_text(page(), encoding="utf-8")
-        LOCK.write_text(lock(), encoding="utf-8")

@@ -1,13 +1,32 @@
-"""The lock, the licences and the lower ends agree with pyproject.toml."""
+"""The lock is what is installed and tested; licences and lower ends agree with pyproject.toml."""
 
 import importlib.util
+import os
 import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+# Where the page of licences was made, and what is tested most.
+HOME = {
+    "python_version": "3.11",
+    "python_full_version": "3.11.7",
+    "sys_platform": "linux",
+    "platform_machine": "x86_64",
+}
+# Stands for Python in a set-up that installs nothing: it notes what pip was asked for.
+NOTES = """#!/bin/sh
+case "$*" in
+    "-m venv .venv") mkdir -p .venv/bin; cp "$0" .venv/bin/python ;;
+    *"pip install"*) echo "$*" >> asked ;;
+esac
+"""
 
 
 @pytest.fixture(scope="module")
@@ -28,18 +47,27 @@ def test_every_declared_package_has_its_licence_and_its_place_in_the_lock(
     tool: ModuleType,
 ) -> None:
     page = tool.PAGE.read_text(encoding="utf-8")
-    pins = dict(
-        line.split("==") for line in tool.LOCK.read_text().splitlines() if not line.startswith("#")
-    )
+    pins = tool.lock(**HOME)
     for name, text in tool.declared().items():
         if "python_version" in text and name not in pins:
             continue
-        assert name in pins, f"{name}: run python docs/dependencies.py"
+        assert name in pins, f"{name}: run make lock"
         assert re.search(rf"^\| {name} \| {re.escape(pins[name])} \| (?!not stated)", page, re.M)
-        low = re.search(r">=([\w.]+)", text)
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("system", ["linux", "darwin", "win32"])
+def test_the_lock_has_one_version_within_each_range(
+    tool: ModuleType, python: str, system: str
+) -> None:
+    where = {"python_version": python, "python_full_version": python + ".5"}
+    pins = tool.lock(**where, sys_platform=system)
+    for name, text in tool.declared().items():
+        if "python_version" in text and name not in pins:
+            continue
+        low, high = re.search(r">=([\w.]+)", text), re.search(r"<(\d[\w.]*)", text)
         assert low
         assert numbers(pins[name]) >= numbers(low[1]), name
-        high = re.search(r"<(\d[\w.]*)", text)
         assert high is None or numbers(pins[name]) < numbers(high[1]), name
 
 
@@ -52,8 +80,90 @@ def test_the_lower_ends_are_those_of_pyproject(tool: ModuleType) -> None:
         assert re.search(rf'"{name}>={re.escape(version)}[",]', text, re.I), pin
 
 
-def test_make_and_ci_use_them() -> None:
-    make = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert "docs/dependencies.py --lowest" in make
-    assert "$(if $(LOCK),--constraint $(LOCK))" in make
-    assert "make test LOCK=constraints.txt" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A clone as far as set-up looks at it, with a Python that only takes notes."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "python").write_text(NOTES)
+    (tmp_path / "python").chmod(0o755)
+    return tmp_path
+
+
+def make(clone: Path, *words: str) -> tuple["subprocess.CompletedProcess[str]", list[str]]:
+    """`make WORDS`, and what it asked of the stand-ins."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("LATEST", "MAKEFLAGS", "MAKELEVEL")}
+    (clone / "asked").write_text("")
+    done = subprocess.run(
+        ["make", "PYTHON=./python", *words],
+        cwd=clone,
+        env=kept,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done, (clone / "asked").read_text().splitlines()
+
+
+def setup(clone: Path, *words: str) -> list[str]:
+    """What `make setup` asks of pip."""
+    done, asked = make(clone, "setup", *words)
+    assert done.returncode == 0, done.stderr
+    return asked
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the note-taking Python is a shell script")
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
+def test_set_up_reads_the_lock_unless_the_newest_are_asked_for(clone: Path) -> None:
+    (asked,) = setup(clone)
+    assert "--constraint constraints.txt" in asked
+    assert "--upgrade" not in asked
+    assert setup(clone) == [], "nothing to do where it is current"
+    (asked,) = setup(clone, "LATEST=1")
+    assert "--constraint" not in asked
+    assert "--upgrade --upgrade-strategy eager" in asked
+    (asked,) = setup(clone)
+    assert "--constraint constraints.txt" in asked, "back from the newest to the lock"
+    os.utime(clone / "constraints.txt", (2**33, 2**33))
+    assert len(setup(clone)) == 1, "a lock that moved is installed"
+
+
+def test_what_is_tested_here_is_what_the_lock_says(tool: ModuleType) -> None:
+    """In the .venv of `make`; anybody else's packages are their own."""
+    if Path(sys.prefix) != ROOT / ".venv" or not (ROOT / ".venv" / ".locked").exists():
+        pytest.skip("not the .venv of make, or made with LATEST=1")
+    pins = tool.lock()
+    assert len(pins) > 100
+    here = {name: version(name).split("+")[0] for name in pins}
+    assert here == pins
+
+
+def test_conda_and_ci_use_the_lock_too() -> None:
+    lines = (ROOT / "environment.yml").read_text(encoding="utf-8").splitlines()
+    assert "      - --constraint constraints.txt" in lines
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert "make test" in ci, "the newcomer's command, with nothing added"
+    job = (ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")
+    for word in ("schedule:", "make demo", "make test", "LATEST", "3.10", "3.11", "3.12", "3.13"):
+        assert word in job, word
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-ins are shell scripts")
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
+@pytest.mark.parametrize("failing", ["pytest tests", "ruff", "mypy", "nothing"])
+def test_style_and_types_stand_in_no_tests_way(clone: Path, failing: str) -> None:
+    """`make test` runs every part, tests first, whatever another one says, and tells which failed."""
+    setup(clone)
+    for name in ("python", "ruff", "mypy"):
+        part = 'case "$*" in *nbval*) part=notebooks ;; *) part=tests ;; esac\n'
+        fails = f'case "{name} $part" in "{failing.replace("pytest", "python")}"*) exit 1 ;; esac\n'
+        script = clone / ".venv" / "bin" / name
+        script.write_text(f'#!/bin/sh\n{part}echo "{name} $*" >> asked\n{fails}')
+        script.chmod(0o755)
+    done, asked = make(clone, "test")
+    assert asked[0] == "python -m pytest"
+    assert "--nbval" in asked[1]
+    assert asked[2].startswith("ruff")
+    assert (done.returncode != 0) == (failing != "nothing")
+    if failing != "nothing":
+        assert f"Failed: {'tests' if 'tests' in failing else 'lint'}" in done.stdout

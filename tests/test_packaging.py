@@ -42,6 +42,7 @@ def test_environment_and_pyproject_ask_for_the_same() -> None:
     assert f"python{project['requires-python']}" in listed
     assert "--editable ." in listed
     tools = {"conda-forge", "pip", "pip:", "make", "git", "--editable ."}
+    tools.add("--constraint constraints.txt")
     assert {x for x in listed - tools if not x.startswith("python>=")} == wanted
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from toastlab.data import Dataset, Split
 
 TORCH = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
-
-
-def measured(measure: Callable[[], float], enough: Callable[[float], bool]) -> float:
-    """A ratio of times. Where it is not enough, it is asked for again, up to three times in all: a
-    busy machine, whose caches others fill, may say less than an idle one."""
-    found = measure()
-    for _ in range(2):
-        if not enough(found):
-            found = measure()
-    return found
 
 
 def _fakes_cuda() -> bool:

@@ -1,7 +1,5 @@
 """Augmentation against a loop over images, mixing against torchvision called the usual way."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
@@ -12,11 +10,9 @@ from torchvision.transforms import v2
 
 from tests.helpers import tiny
 from toastlab.augment import Augment, AugmentConfig, Mixer, pixel_statistics
-from toastlab.bench import per_image
 from toastlab.data import Split
 from toastlab.mixing import Mixing
 from toastlab.stream import Batch, Stream
-from toastlab.timing import in_turns, one_thread
 
 
 def images(b: int, c: int, size: int, seed: int = 0) -> Tensor:
@@ -192,21 +188,3 @@ def test_no_mix_no_change() -> None:
         (_, batch), before, after = mixed(carried, prob=0.0)
         assert torch.equal(after[1], before[1])
         assert torch.equal(batch.partner_labels, batch.labels)
-
-
-@pytest.mark.bar
-@pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32)])
-def test_bar_ten_times_a_per_image_pipeline(channels: int, size: int) -> None:
-    """Images per second on one thread, interleaved, median of 5 ratios."""
-    mean, std = (0.5,) * channels, (0.25,) * channels
-    wanted = AugmentConfig(crop=4, flip=True, cutout=8)
-    augment, one = Augment(wanted, mean, std), per_image(wanted, size, mean, std)
-    batch = images(512, channels, size)
-    works: dict[str, Callable[[], object]] = {
-        "ours": lambda: [augment.train(batch) for _ in range(10)],
-        "theirs": lambda: torch.stack([one(x) for x in batch]),
-    }
-    with one_thread():
-        rounds = list(in_turns(works, 5, torch.device("cpu")))
-    ratios = [10 * times["theirs"] / times["ours"] for times in rounds]
-    assert float(np.median(ratios)) >= 10, ratios

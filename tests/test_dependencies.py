@@ -152,7 +152,7 @@ def test_conda_and_ci_use_the_lock_too() -> None:
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
 @pytest.mark.parametrize("failing", ["pytest tests", "ruff", "mypy", "nothing"])
 def test_style_and_types_stand_in_no_tests_way(clone: Path, failing: str) -> None:
-    """`make test` runs every part, tests first, whatever another one says, and tells which failed."""
+    """`make test` runs every part, tests first, whatever another one says, and tells which fail."""
     setup(clone)
     for name in ("python", "ruff", "mypy"):
         part = 'case "$*" in *nbval*) part=notebooks ;; *) part=tests ;; esac\n'

@@ -16,8 +16,11 @@ from toastlab.augment import Augment, AugmentConfig, pixel_statistics
 from toastlab.bench_config import SECTIONS, BenchConfig, Row, against, split_of
 from toastlab.bench_medoids import imagenet, medoids
 from toastlab.bench_memory import memory
+from toastlab.data import Split
 from toastlab.methods import CONFIGS
 from toastlab.timing import Loop, epochs_in_turns, one_thread
+
+IMAGE_BY_IMAGE = "DataLoader, image by image"
 
 
 def methods(config: BenchConfig, device: torch.device) -> Iterator[list[Row]]:
@@ -62,8 +65,27 @@ def per_image(config: AugmentConfig, size: int, mean: Sequence[float], std: Sequ
 
 def data(config: BenchConfig, device: torch.device) -> Iterator[list[Row]]:
     """Pad-crop, flip, normalise and Cutout: in batches on the device, and through a `DataLoader`
-    of one process that does it image by image."""
-    split = split_of(config, device)
+    of one process that does it image by image. On the embedded images, and on made-up ones of
+    CIFAR's shape."""
+    grey = split_of(config, device)
+    chance = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (len(grey), 3, 32, 32), generator=chance, dtype=torch.uint8)
+    colour = Split(pixels.to(device), grey.labels, grey.clean_labels)
+    done: list[Row] = []
+    for split in (grey, colour):
+        rows: list[Row] = []
+        what = " x ".join(str(n) for n in split.images.shape[1:])
+        for rows in against(
+            _paths(split, config, device), config.rounds, device, len(split), "path"
+        ):
+            yield done + [{"images": what, **row} for row in rows]
+        done += [{"images": what, **row} for row in rows]
+    yield done
+
+
+def _paths(
+    split: Split, config: BenchConfig, device: torch.device
+) -> dict[str, Callable[[], object]]:
     statistics = pixel_statistics(split.images)
     wanted = AugmentConfig(crop=4, flip=True, cutout=8)
     augment, size = Augment(wanted, *statistics), split.images.shape[-1]
@@ -85,8 +107,7 @@ def data(config: BenchConfig, device: torch.device) -> Iterator[list[Row]]:
         for images in shuffled:
             images.to(device)
 
-    works = {"batched on the device": batched, "DataLoader, image by image": one_by_one}
-    yield from against(works, config.rounds, device, len(split), "path")
+    return {"batched on the device": batched, IMAGE_BY_IMAGE: one_by_one}
 
 
 MEASURES: dict[str, Callable[[BenchConfig, torch.device], Iterator[list[Row]]]] = {

@@ -20,6 +20,7 @@ from toastlab.timing import in_turns
 # the vendor's own figures (data sheets of A100 SXM 80 GB and H100 SXM), not measured here.
 PEAKS = {"A100": (19.5, 2.039), "H100 SXM": (67.0, 3.35)}
 IMAGENET = (1_281_167, 1000)  # N, K
+ROOF, KMEDOIDS = "torch.mm of all pairs", "kmedoids on them"  # names of two ways
 
 
 def like_logits(n: int, k: int, classes: int, device: torch.device, seed: int = 0) -> Tensor:
@@ -75,7 +76,7 @@ def _ways(bank: Tensor, labels: Tensor, n: int) -> dict[str, Callable[[], object
 
     ways: dict[str, Callable[[], object]] = {
         "toastlab": ours,
-        "torch.mm of all pairs": roof,
+        ROOF: roof,
         "scikit-learn distances": sklearn,
     }
     if importlib.util.find_spec("kmedoids") is not None:
@@ -87,7 +88,7 @@ def _ways(bank: Tensor, labels: Tensor, n: int) -> dict[str, Callable[[], object
                 for z in np.split(array, len(array) // n)
             ]
 
-        ways["kmedoids on them"] = pam
+        ways[KMEDOIDS] = pam
     return ways
 
 
@@ -112,7 +113,7 @@ def imagenet(device: torch.device, rounds: int = 5, classes: int = 4) -> Row:
     bank = like_logits(n, k, classes, device)
     labels = torch.arange(classes, device=device).repeat_interleave(n)
     ways = _ways(bank, labels, n)
-    works = {"ours": ways["toastlab"], "roof": ways["torch.mm of all pairs"]}
+    works = {"ours": ways["toastlab"], "roof": ways[ROOF]}
     times = list(in_turns(works, rounds, device))
     seconds = median(t["ours"] for t in times) / classes
     share = median(t["roof"] / t["ours"] for t in times)

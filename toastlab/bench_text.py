@@ -59,7 +59,7 @@ def methods_table(found: dict[str, Any]) -> str:
 
 def alternatives_table(found: dict[str, Any]) -> str:
     """Markdown: times of what does the same as the data path and the medoids, whose own are 1."""
-    rows = [("data", row["path"], row) for row in found["data"]]
+    rows = [(f"data, {row['images']}", row["path"], row) for row in found["data"]]
     rows += [(row["logits"], row["way"], row) for row in found["medoids"]]
     told = [(what, way, f"{row['time_ratio']:.2f}") for what, way, row in rows]
     return markdown(pd.DataFrame(told, columns=["of", "by", "time, toastlab is 1"]))

@@ -6,7 +6,7 @@ cut, checked and fingerprinted.
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +72,7 @@ class Split:
     images: Tensor
     labels: Tensor
     clean_labels: Tensor
-    ids: np.ndarray = None  # type: ignore[assignment]
+    ids: np.ndarray = field(default=None, kw_only=True)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         parts = (self.images, self.labels, self.clean_labels)
@@ -138,7 +138,7 @@ class DiskSplit:
     size: int
     grey: bool
     workers: int
-    ids: np.ndarray = None  # type: ignore[assignment]
+    ids: np.ndarray = field(default=None, kw_only=True)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         ids = [str(path) for path in self.paths] if self.ids is None else self.ids
@@ -308,7 +308,7 @@ def from_tensors(
     splits: dict[str, Split | DiskSplit] = {}
     for part, rows in parts.items():
         index = torch.from_numpy(rows).to(truth.device)
-        splits[part] = Split(whole.images[index], truth[index], truth[index], rows)
+        splits[part] = Split(whole.images[index], truth[index], truth[index], ids=rows)
     return _finish(name, classes, splits, f"{len(truth)} images of your own, split {seed}.")
 
 
@@ -324,11 +324,11 @@ def _split(
         assert part.pixels is not None
         channels = config.channels
         images = fit(torch.from_numpy(part.pixels), config.size, channels)
-        return Split(images.to(labels.device), labels, clean, part.ids)
+        return Split(images.to(labels.device), labels, clean, ids=part.ids)
     size = config.size or part.common_size()
     if config.stream:
-        paths = tuple(part.paths)
-        return DiskSplit(paths, labels, clean, size, grey, config.workers, part.ids)
+        paths, workers = tuple(part.paths), config.workers
+        return DiskSplit(paths, labels, clean, size, grey, workers, ids=part.ids)
     need = len(part) * size * size * (1 if grey else 3)
     if need > RESIDENT_LIMIT:
         raise DataError(
@@ -336,7 +336,7 @@ def _split(
             "disk with stream=True (--data.stream), or choose a smaller size."
         )
     images = Files(tuple(part.paths), size, grey).some(range(len(part.paths)))
-    return Split(images.to(labels.device), labels, clean, part.ids)
+    return Split(images.to(labels.device), labels, clean, ids=part.ids)
 
 
 def _finish(

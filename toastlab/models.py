@@ -10,7 +10,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 from torchvision import models as tv
 from torchvision.models.resnet import BasicBlock
 
@@ -82,7 +81,7 @@ def draw(make: Maker, seed: int) -> nn.Module:
         other = make()
     for one in (model, other):
         if not isinstance(one, nn.Module):
-            raise TypeError(f"the function gives a {type(one).__name__}; have it give a network.")
+            raise TypeError(f"the function gives {type(one).__name__}; have it give a network.")
     mine, others = (dict(one.named_parameters()) for one in (model, other))
     shared = [name for name in mine if mine[name] is others.get(name)]
     if shared:
@@ -90,8 +89,7 @@ def draw(make: Maker, seed: int) -> nn.Module:
             f"the function gives the same {shared[0]!r} at every call, which may be trained "
             "already; make the whole network inside it."
         )
-    drawn = [name for name in mine.keys() & others.keys() if not is_lazy(mine[name])]
-    if drawn and all(torch.equal(mine[name], others[name]) for name in drawn):
+    if mine and all(torch.equal(mine[name], others[name]) for name in mine.keys() & others.keys()):
         log.warning("the first weights of this network are the same for every seed")
     return model
 

@@ -1,6 +1,6 @@
 """What a source gives before anything is held out or resized: arrays in memory, or image files."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +57,7 @@ class RawSplit:
     paths: list[Path] | None = None
     sizes: list[tuple[int, int]] | None = None
     grey: bool = False
-    ids: np.ndarray = None  # type: ignore[assignment]
+    ids: np.ndarray = field(default=None, kw_only=True)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids", as_ids(self.ids, len(self)))
@@ -73,7 +73,7 @@ class RawSplit:
             None if self.paths is None else [self.paths[i] for i in rows],
             None if self.sizes is None else [self.sizes[i] for i in rows],
             self.grey,
-            self.ids[rows],
+            ids=self.ids[rows],
         )
 
     def common_size(self) -> int:

@@ -89,7 +89,7 @@ def sample_gallery(
 
     Args:
         images: [n, C, H, W] uint8, n >= 1.
-        captions: of three lines at most; captions and title are shown as they are.
+        captions: n texts of three lines at most, shown as they are.
         why: what the flagged ones have in common, to be read after "those".
     """
     columns = min(8, len(images))

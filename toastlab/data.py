@@ -72,7 +72,7 @@ class Split:
     images: Tensor
     labels: Tensor
     clean_labels: Tensor
-    ids: np.ndarray = field(default=None, kw_only=True)  # type: ignore[assignment]
+    ids: np.ndarray = field(default=None, kw_only=True)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         parts = (self.images, self.labels, self.clean_labels)
@@ -138,7 +138,7 @@ class DiskSplit:
     size: int
     grey: bool
     workers: int
-    ids: np.ndarray = field(default=None, kw_only=True)  # type: ignore[assignment]
+    ids: np.ndarray = field(default=None, kw_only=True)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         ids = [str(path) for path in self.paths] if self.ids is None else self.ids

@@ -57,7 +57,7 @@ class RawSplit:
     paths: list[Path] | None = None
     sizes: list[tuple[int, int]] | None = None
     grey: bool = False
-    ids: np.ndarray = field(default=None, kw_only=True)  # type: ignore[assignment]
+    ids: np.ndarray = field(default=None, kw_only=True)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids", as_ids(self.ids, len(self)))

@@ -189,10 +189,11 @@ def data_map(dynamics: Dynamics) -> pd.DataFrame:
     mean, spread = _moments(dynamics.probability)
     events, never = forgetting(dynamics.correct, known)
     missing = np.full(len(dynamics.labels), np.nan)
+    ids = np.full(len(missing), None) if dynamics.ids is None else dynamics.ids
     has = dynamics.logits is not None and len(dynamics.logits) > 0 and dynamics.logits.shape[2] > 1
     return pd.DataFrame(
         {
-            "id": [None] * len(missing) if dynamics.ids is None else dynamics.ids,
+            "id": pd.Series(ids, dtype=ids.dtype),  # as it is: a name of a file may be no UTF-8
             "label": dynamics.labels,
             "clean_label": dynamics.clean_labels,
             "flipped": dynamics.flipped,

@@ -104,11 +104,7 @@ def train(
         raise ValueError("should_stop cannot stop a run on several ranks: stop torchrun.")
     if config.method.needs_teacher and teacher is None:
         if isinstance(model, nn.Module):
-            raise ValueError(
-                "a network made already cannot have a teacher of its kind: give a function that "
-                "makes it (model=lambda: ...), or train the teacher of a network of your own "
-                "yourself: method.teach."
-            )
+            raise ValueError("for a teacher of a network of your own, give model=lambda: ...")
         before = train(
             teacher_config(config),
             dataset=dataset,

@@ -216,7 +216,10 @@ def test_a_network_by_any_name_stays_in_the_store(tmp_path: Path) -> None:
     """A user's own network is known by a text of theirs; no path is made of it."""
     store = RunStore(tmp_path / "a" / "store")
     config = TrainConfig(model="../../../evil", epochs=1, batch_size=16)
-    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 4))
+
+    def model() -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 4))
+
     found = store.get(config, dataset=tiny(), model=model, device="cpu")
     assert found is not None
     assert found.folder.parent == store.root

@@ -1,22 +1,24 @@
 """Data sets as tensors on the device: images uint8 [N, C, H, W], labels int64 [N], three splits.
 
-Where pixels come from is `toastlab.sources`; here they are held out, cut, checked, fingerprinted.
+Where pixels come from is `toastlab.sources`, and who is held out `toastlab.holdout`; here they are
+cut, checked and fingerprinted.
 """
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch._subclasses import FakeTensor
 from torch.utils.data import DataLoader
 
 from toastlab import sources
 from toastlab.errors import DataError, check_types, in_range, one_of
+from toastlab.holdout import hold_out, per_class, three_splits
+from toastlab.ids import as_ids
 from toastlab.image_files import Files, fit
 from toastlab.noise import NOISES, flip_labels
 from toastlab.raw import Raw, RawSplit, as_labels, as_tensor
@@ -60,6 +62,8 @@ class Split:
         images: [N, C, H, W] uint8 (0..255), or floating point (0..1) and finite.
         labels: [N] int64, the labels trained on, perhaps flipped.
         clean_labels: [N] int64, as the source has them.
+        ids: [N] int64 or str, on the host: what leads back to the user's own data, see
+            `toastlab.ids`. None numbers the rows from 0 on.
 
     Raises:
         DataError: shapes, dtypes, devices that do not fit, labels below 0, pixels not finite.
@@ -68,9 +72,10 @@ class Split:
     images: Tensor
     labels: Tensor
     clean_labels: Tensor
+    ids: np.ndarray = field(default=None, kw_only=True)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
-        parts = vars(self).values()
+        parts = (self.images, self.labels, self.clean_labels)
         if not all(isinstance(x, Tensor) for x in parts) or len({x.device for x in parts}) > 1:
             raise DataError("images and labels must be tensors, all on the same device.")
         if self.images.ndim != 4 or len(self.images) != len(self.labels):
@@ -81,6 +86,7 @@ class Split:
         for x in (self.labels, self.clean_labels):
             if x.dtype != torch.int64 or x.shape != self.images.shape[:1]:
                 raise DataError(f"labels are {x.dtype} {tuple(x.shape)}; give int64 [N].")
+        object.__setattr__(self, "ids", as_ids(self.ids, len(self)))
         known = len(self) > 0 and not (isinstance(self.labels, FakeTensor) or self.labels.is_meta)
         if known and int(self.labels.min()) < 0:
             raise DataError(f"labels begin at {int(self.labels.min())}, but must not be below 0.")
@@ -123,6 +129,7 @@ class DiskSplit:
         size: pixels of the square that every image is resized to.
         grey: one channel instead of three.
         workers: processes that decode ahead.
+        ids: [N] str or int64, as in `Split`; None takes the paths.
     """
 
     paths: tuple[Path, ...]
@@ -131,6 +138,11 @@ class DiskSplit:
     size: int
     grey: bool
     workers: int
+    ids: np.ndarray = field(default=None, kw_only=True)  # type: ignore[arg-type]
+
+    def __post_init__(self) -> None:
+        ids = [str(path) for path in self.paths] if self.ids is None else self.ids
+        object.__setattr__(self, "ids", as_ids(ids, len(self.paths)))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -233,10 +245,10 @@ def load(config: DataConfig, device: torch.device | str = "cpu") -> Dataset:
             f"{config.name!r} cannot be streamed, only folders of images can; set stream=False."
         )
     raw = sources.read(config.name, config.path)
-    raw = _three_splits(raw, config)
-    train, rows = raw.splits["train"], None
+    raw = three_splits(raw, config.val_share, config.split_seed)
     if config.per_class:
-        rows = _per_class(train.labels, config.per_class, len(raw.classes), config.split_seed)
+        train = raw.splits["train"]
+        rows = per_class(train.labels, config.per_class, len(raw.classes), config.split_seed)
         raw.splits["train"] = train.take(rows)
     note, splits = [raw.note], {}
     grey = config.channels == "grey" or (config.channels == "keep" and _all_grey(raw))
@@ -271,6 +283,9 @@ def from_tensors(
 ) -> Dataset:
     """A data set from a user's own arrays, split at random, stratified.
 
+    The `ids` of each split are its row numbers in these arrays: `images[data.train.ids]` are the
+    images of `data.train`.
+
     Args:
         images: [N, C, H, W] or [N, H, W], uint8 0..255 or floats 0..1.
         labels: [N] whole numbers in 0..K-1.
@@ -287,52 +302,14 @@ def from_tensors(
         classes = tuple(str(c) for c in range(int(truth.max()) + 1))
     whole = Split(pixels, truth, truth)
     in_range("val share plus test share", val_share + test_share, 0, 1, open_high=True)
-    rest, test = _hold_out(truth.cpu().numpy(), test_share, seed)
-    train, val = _hold_out(truth.cpu().numpy()[rest], val_share / (1 - test_share), seed)
+    rest, test = hold_out(truth.cpu().numpy(), test_share, seed)
+    train, val = hold_out(truth.cpu().numpy()[rest], val_share / (1 - test_share), seed)
     parts = {"train": rest[train], "val": rest[val], "test": test}
     splits: dict[str, Split | DiskSplit] = {}
     for part, rows in parts.items():
         index = torch.from_numpy(rows).to(truth.device)
-        splits[part] = Split(whole.images[index], truth[index], truth[index])
+        splits[part] = Split(whole.images[index], truth[index], truth[index], ids=rows)
     return _finish(name, classes, splits, f"{len(truth)} images of your own, split {seed}.")
-
-
-def _three_splits(raw: Raw, config: DataConfig) -> Raw:
-    """Holds out what the source does not: a validation split, and a test split if there is none."""
-    splits = dict(raw.splits)
-    if "test" not in splits:
-        rest, test = _hold_out(splits["train"].labels, 0.15, config.split_seed)
-        splits["test"] = splits["train"].take(test)
-        splits["train"] = splits["train"].take(rest)
-    if "val" not in splits:
-        rest, val = _hold_out(splits["train"].labels, config.val_share, config.split_seed)
-        splits["val"], splits["train"] = splits["train"].take(val), splits["train"].take(rest)
-    return Raw({k: splits[k] for k in ("train", "val", "test")}, raw.classes, raw.note)
-
-
-def _hold_out(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers that stay and row numbers held out, each class in proportion."""
-    rows = np.arange(len(labels))
-    try:
-        kept, held = train_test_split(rows, test_size=share, random_state=seed, stratify=labels)
-    except ValueError as error:
-        raise DataError(
-            f"cannot hold out {share:.0%} of {len(labels)} images with every class in both parts: "
-            f"{error} Add images, or give the split yourself."
-        ) from error
-    return np.sort(kept), np.sort(held)
-
-
-def _per_class(labels: np.ndarray, count: int, num_classes: int, seed: int) -> np.ndarray:
-    sizes = np.bincount(labels, minlength=num_classes)
-    if sizes.min() < count:
-        raise DataError(
-            f"per class is {count}, but class {int(sizes.argmin())} has {int(sizes.min())} "
-            "training images; ask for fewer, or 0 for all."
-        )
-    random = np.random.default_rng(seed)
-    chosen = [random.permutation(np.flatnonzero(labels == c))[:count] for c in range(num_classes)]
-    return np.sort(np.concatenate(chosen))
 
 
 def _all_grey(raw: Raw) -> bool:
@@ -347,10 +324,11 @@ def _split(
         assert part.pixels is not None
         channels = config.channels
         images = fit(torch.from_numpy(part.pixels), config.size, channels)
-        return Split(images.to(labels.device), labels, clean)
+        return Split(images.to(labels.device), labels, clean, ids=part.ids)
     size = config.size or part.common_size()
     if config.stream:
-        return DiskSplit(tuple(part.paths), labels, clean, size, grey, config.workers)
+        paths, workers = tuple(part.paths), config.workers
+        return DiskSplit(paths, labels, clean, size, grey, workers, ids=part.ids)
     need = len(part) * size * size * (1 if grey else 3)
     if need > RESIDENT_LIMIT:
         raise DataError(
@@ -358,7 +336,7 @@ def _split(
             "disk with stream=True (--data.stream), or choose a smaller size."
         )
     images = Files(tuple(part.paths), size, grey).some(range(len(part.paths)))
-    return Split(images.to(labels.device), labels, clean)
+    return Split(images.to(labels.device), labels, clean, ids=part.ids)
 
 
 def _finish(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from scipy.stats import spearmanr
 
+from toastlab.ids import as_ids
 from toastlab.shapes import BOOL, FLOAT, INT, REAL, fit_arrays
 
 Floats = NDArray[np.float64]
@@ -30,6 +31,8 @@ class Dynamics:
         carried: [E, N] int, carried visits among them.
         labels: [N] int64, trained on; clean_labels: [N] int64, as the source has them.
         logits: [E, N, K] float16, or None.
+        ids: [N] int64 or str, see `toastlab.ids`; None where they are not known, as in runs of
+            earlier versions.
     """
 
     probability: np.ndarray
@@ -39,6 +42,7 @@ class Dynamics:
     labels: np.ndarray
     clean_labels: np.ndarray
     logits: np.ndarray | None = None
+    ids: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         logits = {} if self.logits is None else {"logits": (self.logits, FLOAT, "ENK")}
@@ -51,6 +55,8 @@ class Dynamics:
             clean_labels=(self.clean_labels, INT, "N"),
             **logits,
         )
+        if self.ids is not None:
+            object.__setattr__(self, "ids", as_ids(self.ids, len(self.labels)))
 
     @property
     def flipped(self) -> Bools:
@@ -174,14 +180,20 @@ def precision_at_flipped(score: np.ndarray, flipped: np.ndarray) -> float:
 
 
 def data_map(dynamics: Dynamics) -> pd.DataFrame:
-    """One row per sample: labels, flipped, and every measure of this file."""
+    """One row per sample: id, labels, flipped, and every measure of this file.
+
+    The index, "sample", is the row of the training split. "id" leads back to the user's own data:
+    the row of their array, or the file (None where the dynamics do not know it).
+    """
     known = ~np.isnan(dynamics.probability)
     mean, spread = _moments(dynamics.probability)
     events, never = forgetting(dynamics.correct, known)
     missing = np.full(len(dynamics.labels), np.nan)
+    ids = np.full(len(missing), None) if dynamics.ids is None else dynamics.ids
     has = dynamics.logits is not None and len(dynamics.logits) > 0 and dynamics.logits.shape[2] > 1
     return pd.DataFrame(
         {
+            "id": pd.Series(ids, dtype=ids.dtype),  # as it is: a name of a file may be no UTF-8
             "label": dynamics.labels,
             "clean_label": dynamics.clean_labels,
             "flipped": dynamics.flipped,

@@ -15,6 +15,7 @@ from torchvision.transforms.v2 import functional as F
 
 from toastlab.errors import DataError
 from toastlab.files import regular, showable
+from toastlab.ids import as_ids
 from toastlab.raw import Raw, RawSplit
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -119,17 +120,21 @@ def _image_files(folder: Path) -> list[Path]:
     return found
 
 
-def _files(paths: list[Path], labels: list[int]) -> RawSplit:
-    """A split of files; reads every header, so that a bad file is found before training starts."""
+def _files(root: Path, paths: list[Path], labels: list[int]) -> RawSplit:
+    """A split of files below the data set's folder; reads every header, so that a bad file is found
+    before training starts."""
     sizes, grey = [], True
     for path in paths:
         with _open_image(path) as image:
             sizes.append(image.size)
             grey = grey and image.mode in ("1", "L", "I", "I;16", "F", "LA")
-    return RawSplit(np.asarray(labels, dtype=np.int64), paths=paths, sizes=sizes, grey=grey)
+    ids = as_ids([path.relative_to(root).as_posix() for path in paths], len(paths))
+    truth = np.asarray(labels, dtype=np.int64)
+    return RawSplit(truth, paths=paths, sizes=sizes, grey=grey, ids=ids)
 
 
-def _tree(root: Path, classes: list[str]) -> RawSplit:
+def _tree(whole: Path, root: Path, classes: list[str]) -> RawSplit:
+    """One split of the data set's folder `whole`: the images below `root`, by class."""
     paths, labels = [], []
     for label, name in enumerate(classes):
         files = _image_files(root / name)
@@ -137,7 +142,7 @@ def _tree(root: Path, classes: list[str]) -> RawSplit:
         labels += [label] * len(files)
     if not paths:
         raise DataError(f"there are no images in {root}; put them in one folder per class.")
-    return _files(paths, labels)
+    return _files(whole, paths, labels)
 
 
 def read_folder(path: Path) -> Raw:
@@ -154,7 +159,7 @@ def read_folder(path: Path) -> Raw:
         if found != classes:
             odd = sorted(set(found) ^ set(classes))
             raise DataError(f"the {part} split has other classes than train: {', '.join(odd[:5])}.")
-    splits = {part: _tree(root, classes) for part, root in roots.items()}
+    splits = {part: _tree(path, root, classes) for part, root in roots.items()}
     return Raw(splits, tuple(classes), f"Images of the folder {path.name!r}.")
 
 
@@ -185,9 +190,11 @@ def read_tiny_imagenet(path: Path) -> Raw:
     if unknown or not paths:
         raise DataError(f"{path}: the annotations name classes that wnids.txt does not have.")
     splits = {
-        "train": _files(paths, labels),
+        "train": _files(path, paths, labels),
         "test": _files(
-            [path / "val" / "images" / name for name, _ in pairs], [label[w] for _, w in pairs]
+            path,
+            [path / "val" / "images" / name for name, _ in pairs],
+            [label[w] for _, w in pairs],
         ),
     }
     classes = tuple(showable(words.get(wnid, wnid).split(",")[0]) for wnid in ids)

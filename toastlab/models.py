@@ -4,7 +4,9 @@ torchvision's networks are made for 224 pixels; here their stem keeps the resolu
 1, no pooling), as is usual for 28 to 64 pixels. Weights are always drawn, never downloaded.
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,9 @@ from torchvision import models as tv
 from torchvision.models.resnet import BasicBlock
 
 from toastlab.errors import in_range, one_of
+
+log = logging.getLogger(__name__)
+Maker = Callable[[], nn.Module]  # a user's function, or class, that makes a network of their own
 
 
 def build(
@@ -40,12 +45,72 @@ def build(
             f"{name!r} needs images of at least {smallest} x {smallest} pixels, these have "
             f"{image_size}: resize them (--data.size {smallest}) or choose mlp or resnet-small."
         )
-    with torch.random.fork_rng(devices=[], enabled=seed is not None):
-        if seed is not None:
-            torch.default_generator.manual_seed(seed)
+    with _drawing_from(seed):
         model = make(num_classes, in_channels, image_size)
         model.exits = EXITS[name]  # type: ignore[assignment]
         return model
+
+
+@contextmanager
+def _drawing_from(seed: int | None) -> Iterator[None]:
+    """Draws from a seed, and leaves the global generator as it was; None: draws from that."""
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.default_generator.manual_seed(seed)
+        yield
+
+
+def draw(make: Maker, seed: int) -> nn.Module:
+    """A user's own network, new, with first weights drawn from the seed.
+
+    The function is called a second time, under another seed: what both networks share would have
+    been trained by an earlier run. If only the numbers are equal (copies of one network, or a seed
+    of its own), a warning says that `seed` does not choose them.
+
+    Args:
+        make: makes the network, drawing from PyTorch's generator.
+        seed: of the first weights; the global generator is left alone.
+
+    Raises:
+        TypeError: the function does not give a network.
+        ValueError: it gives the same network, or the same parts, at every call.
+    """
+    with _drawing_from(seed):
+        model = make()
+    with _drawing_from(seed + 1):
+        other = make()
+    for one in (model, other):
+        if not isinstance(one, nn.Module):
+            raise TypeError(f"the function gives {type(one).__name__}; have it give a network.")
+    mine, others = (dict(one.named_parameters()) for one in (model, other))
+    shared = [name for name in mine if mine[name] is others.get(name)]
+    if shared:
+        raise ValueError(
+            f"the function gives the same {shared[0]!r} at every call, which may be trained "
+            "already; make the whole network inside it."
+        )
+    if mine and all(torch.equal(mine[name], others[name]) for name in mine.keys() & others.keys()):
+        log.warning("the first weights of this network are the same for every seed")
+    return model
+
+
+def check_own(make: object, name: str) -> None:
+    """Whether a store of runs can know a network by this name, and only by it.
+
+    Raises:
+        TypeError: a network made already, whose weights no name would tell, or no function.
+        ValueError: one of our networks has the name.
+    """
+    if isinstance(make, nn.Module) or not callable(make):
+        raise TypeError(
+            f"model is a {type(make).__name__}; give a function that makes the network "
+            "(model=lambda: ...), so that each seed draws its weights and no trained ones get in."
+        )
+    if name in MODELS:
+        raise ValueError(
+            f"{name!r} names a network of toastlab; give yours a name of its own, "
+            'TrainConfig(model="mine").'
+        )
 
 
 def exits(model: nn.Module) -> list[str]:

@@ -1,6 +1,6 @@
 """What a source gives before anything is held out or resized: arrays in memory, or image files."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from toastlab.errors import DataError
+from toastlab.ids import as_ids
 
 
 def as_tensor(name: str, values: Tensor | np.ndarray) -> Tensor:
@@ -48,6 +49,7 @@ class RawSplit:
         paths: N image files, or None.
         sizes: (width, height) of each file.
         grey: every file is grey.
+        ids: [N] int64 or str, see `toastlab.ids`; None numbers the rows from 0 on.
     """
 
     labels: np.ndarray
@@ -55,6 +57,10 @@ class RawSplit:
     paths: list[Path] | None = None
     sizes: list[tuple[int, int]] | None = None
     grey: bool = False
+    ids: np.ndarray = field(default=None, kw_only=True)  # type: ignore[arg-type]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids", as_ids(self.ids, len(self)))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -67,6 +73,7 @@ class RawSplit:
             None if self.paths is None else [self.paths[i] for i in rows],
             None if self.sizes is None else [self.sizes[i] for i in rows],
             self.grey,
+            ids=self.ids[rows],
         )
 
     def common_size(self) -> int:

@@ -77,6 +77,7 @@ class Recorder:
             carried=self.data["carried"].numpy(),
             labels=split.labels.cpu().numpy(),
             clean_labels=split.clean_labels.cpu().numpy(),
+            ids=split.ids,
         )
 
     def state(self) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from toastlab import plots
 from toastlab.compare import BASELINE, Job, differences, verdict
 from toastlab.data import Dataset, images_of, load
 from toastlab.dynamics import data_map, precision_at_flipped
+from toastlab.ids import caption
 from toastlab.metrics import reliability_bins
 from toastlab.runs import Run
 
@@ -196,8 +197,9 @@ def _inside(run: Run, setting: str) -> list[str]:
     hard = frame.sort_values("confidence", kind="stable").index[:24].to_numpy()
     captions = []
     for i in hard:
-        was = f"\nwas: {data.classes[frame.clean_label[i]]}" if frame.flipped[i] else "\n"
-        captions.append(f"{data.classes[frame.label[i]]}{was}")
+        was = f"was: {data.classes[frame.clean_label[i]]}" if frame.flipped[i] else ""
+        who = caption(data.train.ids[i])
+        captions.append(f"{data.classes[frame.label[i]]}\n{who}\n{was}")
     shown = (
         images_of(data.train, hard),
         captions,

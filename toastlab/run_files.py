@@ -66,6 +66,20 @@ def check(file: Path) -> Path:
     return file
 
 
+def inside(path: Path) -> Path:
+    """A path in a store that may be read and written: links could lead out of it.
+
+    Raises:
+        StoreError: it is a symbolic link.
+    """
+    if path.is_symlink():
+        raise StoreError(
+            f"{showable(path)} is a symbolic link, which a store does not follow; put a copy in "
+            "its place."
+        )
+    return path
+
+
 def json_of(file: Path) -> Any:
     """What a JSON file holds."""
     return json.loads(file.read_text(encoding="utf-8"))

@@ -4,7 +4,7 @@
         0f3a...c1/              sha256 of config, data and format, 16 hex digits
             config.json         settings, the data's fingerprint, the format
             metrics.csv         one row per epoch
-            arrays.safetensors  predictions, medoids, dynamics
+            arrays.safetensors  predictions, medoids, dynamics (with the samples' ids)
             weights.safetensors
             facts.json          software, hardware, threads
             sha256.json         checksums of these files
@@ -32,7 +32,7 @@ from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save as array_bytes
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as tensor_bytes
-from torch import Tensor, nn
+from torch import Tensor
 
 from toastlab.augment import AugmentConfig
 from toastlab.config import TrainConfig
@@ -41,10 +41,12 @@ from toastlab.durable import sync_folder
 from toastlab.dynamics import Dynamics
 from toastlab.errors import StoreError, one_of
 from toastlab.files import regular, showable
+from toastlab.ids import pack, unpack
 from toastlab.lease import Lease, clear
 from toastlab.methods import CONFIGS
+from toastlab.models import Maker, check_own
 from toastlab.ranks import ALONE, Ranks, here
-from toastlab.run_files import FILES, SUMS, json_of, metrics_of, read, write_files
+from toastlab.run_files import FILES, SUMS, inside, json_of, metrics_of, read, write_files
 from toastlab.train import Result, teacher_config, train
 
 log = logging.getLogger(__name__)
@@ -156,6 +158,8 @@ class Run:
     def dynamics(self) -> Dynamics | None:
         """Per-sample history, if it was recorded."""
         found = self.group("dynamics")
+        if "ids" in found:
+            found["ids"] = unpack(found["ids"])
         return Dynamics(**found) if found else None
 
     @property
@@ -209,7 +213,7 @@ class RunStore:
         config: TrainConfig,
         *,
         dataset: Dataset | None = None,
-        model: nn.Module | None = None,
+        model: Maker | None = None,
         device: str = "auto",
         on_epoch: Callable[[dict[str, float]], None] | None = None,
         on_step: Callable[[int, int], None] | None = None,
@@ -218,8 +222,11 @@ class RunStore:
         """The run, from the store or trained now; arguments and errors as of `train`.
 
         A run that was interrupted continues after its last finished epoch. While another process
-        trains the same run, this one waits for it (`lease`). A user's own `model`
-        is known to the store by `config.model` only: give each network its own name there.
+        trains the same run, this one waits for it (`lease`).
+
+        A user's own `model` is a function that makes it, called under `config.seed`. The store
+        knows it by `config.model` only: give each network, or way to draw its first weights, a name
+        of its own there. A network made already is refused: its weights are in no name.
 
         On several ranks, see `TrainConfig.spread`, all call this alike; only rank 0 looks at the
         store, and the others are told what it found.
@@ -227,6 +234,8 @@ class RunStore:
         Returns:
             None only if `should_stop` stopped it, or the waiting.
         """
+        if model is not None:
+            check_own(model, config.model)
         if dataset is None:
             dataset = load(config.data)
         fingerprint, ranks = dataset.fingerprint, here() if config.spread else ALONE
@@ -239,7 +248,11 @@ class RunStore:
         teacher = None
         if config.method.needs_teacher:  # found again where cross-entropy was trained so before
             earlier = self.get(
-                teacher_config(config), dataset=dataset, device=device, should_stop=should_stop
+                teacher_config(config),
+                dataset=dataset,
+                model=model,
+                device=device,
+                should_stop=should_stop,
             )
             if earlier is None:
                 return None
@@ -275,7 +288,7 @@ class RunStore:
         self, partial: Path, ranks: Ranks, should_stop: Callable[[], bool] | None
     ) -> Lease | None:
         """The right to write there, once no other process has it; None if stopped meanwhile."""
-        lease, waited = Lease(_inside(partial)), False
+        lease, waited = Lease(inside(partial)), False
         try:
             while not ranks.first(lease.take):
                 if should_stop is not None and should_stop():
@@ -345,7 +358,7 @@ def _contents(result: Result) -> Iterator[tuple[str, bytes]]:
     dynamics = {} if result.dynamics is None else vars(result.dynamics)
     groups = {"predictions": result.predictions, "medoids": result.medoids, "dynamics": dynamics}
     arrays = {
-        f"{group}.{name}": np.ascontiguousarray(array)
+        f"{group}.{name}": np.ascontiguousarray(pack(array))
         for group, named in groups.items()
         for name, array in named.items()
         if array is not None
@@ -358,20 +371,6 @@ def _contents(result: Result) -> Iterator[tuple[str, bytes]]:
     yield "weights.safetensors", tensor_bytes(result.weights)
 
 
-def _inside(path: Path) -> Path:
-    """A path in a store that may be read and written: links could lead out of it.
-
-    Raises:
-        StoreError: it is a symbolic link.
-    """
-    if path.is_symlink():
-        raise StoreError(
-            f"{showable(path)} is a symbolic link, which a store does not follow; put a copy in "
-            "its place."
-        )
-    return path
-
-
 def open_run(folder: Path) -> Run:
     """The finished run in a folder.
 
@@ -380,7 +379,7 @@ def open_run(folder: Path) -> Run:
     """
     try:
         for file in (folder, *(folder / name for name in (*FILES, SUMS))):
-            _inside(file)
+            inside(file)
         stored = json_of(regular(folder / "config.json"))
         config = from_json(stored["config"])
         if stored["format"] != FORMAT:

@@ -27,7 +27,7 @@ from toastlab.methods import CrossEntropyConfig, Plan, Toast
 from toastlab.methods.base import Method
 from toastlab.metrics import METRICS, evaluate
 from toastlab.mixing import Mixing
-from toastlab.models import build, check_model
+from toastlab.models import Maker, build, check_model, draw
 from toastlab.ranks import ALONE, Ranks, here
 from toastlab.recorder import Recorder
 from toastlab.stream import Batch, Stream
@@ -63,7 +63,7 @@ def train(
     config: TrainConfig,
     *,
     dataset: Dataset | None = None,
-    model: nn.Module | None = None,
+    model: nn.Module | Maker | None = None,
     device: str = "auto",
     checkpoint: Path | None = None,
     teacher: tuple[dict[str, Tensor], pd.DataFrame] | None = None,
@@ -76,7 +76,8 @@ def train(
     Args:
         config: the run.
         dataset: loaded already, or a user's own, on any device; None loads `config.data`.
-        model: a user's own network, trained in place; None builds `config.model`.
+        model: a user's own: a function that makes it, called under `config.seed`, or the network
+            itself, trained in place from the weights it has. None builds `config.model`.
         device: "auto", "cuda", "cuda:1", "mps", "cpu".
         checkpoint: file written after every epoch, and resumed from if it is there; the one before
             is kept beside it, for the case that this one is damaged.
@@ -102,10 +103,14 @@ def train(
     if ranks.count > 1 and should_stop is not None:
         raise ValueError("should_stop cannot stop a run on several ranks: stop torchrun.")
     if config.method.needs_teacher and teacher is None:
-        if model is not None:
-            raise ValueError("train the teacher of a network of your own yourself: method.teach.")
+        if isinstance(model, nn.Module):
+            raise ValueError("for a teacher of a network of your own, give model=lambda: ...")
         before = train(
-            teacher_config(config), dataset=dataset, device=device, should_stop=should_stop
+            teacher_config(config),
+            dataset=dataset,
+            model=model,
+            device=device,
+            should_stop=should_stop,
         )
         if before is None:
             return None
@@ -152,7 +157,7 @@ class _Run:
         self,
         config: TrainConfig,
         dataset: Dataset,
-        model: nn.Module | None,
+        model: nn.Module | Maker | None,
         device: torch.device,
         ranks: Ranks,
     ) -> None:
@@ -167,7 +172,8 @@ class _Run:
         lots = torch.Generator(device).manual_seed(seeds[1])
         self.stream = Stream(split, places, seeds[2], shard, ranks.count)
         self.method: Method = config.method.build(split.labels, classes, places, lots)
-        self.model = self._network() if model is None else self._placed(model)
+        self.make = None if isinstance(model, nn.Module) else model
+        self.model = self._placed(model) if isinstance(model, nn.Module) else self._network()
         if config.compile:
             self.model.compile()
             self.method.compile()
@@ -194,8 +200,10 @@ class _Run:
         self.before = {"train_seconds": 0.0, "passes": 0.0, "gradients": 0.0, "steps": 0.0}
 
     def _network(self) -> nn.Module:
-        """A new network, as the settings have it."""
+        """A new network, as the user's function makes it or as the settings have it."""
         config, data = self.config, self.dataset
+        if self.make is not None:
+            return self._placed(draw(self.make, config.seed))
         return self._placed(
             build(config.model, data.num_classes, data.channels, data.image_size, config.seed)
         )

@@ -35,21 +35,27 @@ for file in sorted((root / "train" / "sandal").iterdir())[:10]:
 own = DataConfig(name="folder", path=str(root), size=28, channels="grey")
 data = load(own)
 print(len(data.train), len(data.val), len(data.test), data.classes)
+print("each sample keeps its file:", data.train.ids[0])
 
 # %% [markdown]
 # ## Your own network
 #
-# Any `nn.Module` from images [B, C, H, W] to logits [B, K].
+# Any `nn.Module` from images [B, C, H, W] to logits [B, K], and a function that makes it.
 
 # %%
 from torch import nn
 
+
+def small_cnn():
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, stride=2), nn.BatchNorm2d(16), nn.ReLU(),
+        nn.Conv2d(16, 32, 3, stride=2), nn.BatchNorm2d(32), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(128, 3),
+    )
+
+
 torch.manual_seed(0)
-network = nn.Sequential(
-    nn.Conv2d(1, 16, 3, stride=2), nn.BatchNorm2d(16), nn.ReLU(),
-    nn.Conv2d(16, 32, 3, stride=2), nn.BatchNorm2d(32), nn.ReLU(),
-    nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(128, 3),
-)
+network = small_cnn()
 print(sum(p.numel() for p in network.parameters()), "parameters")
 
 # %% [markdown]
@@ -85,38 +91,54 @@ print("test accuracy above 0.7:", float(right.float().mean()) > 0.7)
 # %% [markdown]
 # ## Which samples to look at first
 #
-# The mean true-class probability over the epochs, lowest first. The ten that we misplaced should be
-# near the top (one of them would be there by chance); they are framed.
+# The mean true-class probability over the epochs, lowest first. `data.train.ids` has each sample's
+# file, so that this is a list to act on. The ten that we misplaced should be near the top (one of
+# them would be there by chance); they are framed.
 
 # %%
 import numpy as np
+import pandas as pd
 from toastlab import plots
 from toastlab.data import images_of
+from toastlab.ids import caption
 
 confidence = torch.stack(probability).nanmean(0).numpy()
-labels = data.train.labels.numpy()
-boots = np.flatnonzero(labels == data.classes.index("boot"))
-misplaced = np.isin(np.arange(len(labels)), boots[-10:])  # files are read in order of their names
+labels, files = data.train.labels.numpy(), data.train.ids
+misplaced = np.array([name.startswith("train/boot/sandal") for name in files])
 
 first = np.argsort(confidence, kind="stable")[:16]
-captions = [f"in {data.classes[labels[i]]}\np {confidence[i]:.2f}" for i in first]
+captions = [f"in {data.classes[labels[i]]}\n{caption(files[i])}\np {confidence[i]:.2f}" for i in first]
 shown = (images_of(data.train, first), captions, misplaced[first].tolist(), "Least confident")
 print("of the ten misplaced, at least four are here:", misplaced[first].sum() >= 4)
-plots.sample_gallery(*shown)
+plots.sample_gallery(*shown, "in the wrong folder")
+
+# %% tags=["nbval-ignore-output"]
+pd.DataFrame({"file": files[first], "mean probability": confidence[first].round(2)})
 
 # %% [markdown]
 # ## With our loop: store, checkpoints, dynamics
 #
-# `RunStore.get` trains once and finds the run again; `model=` takes a network of your own, known to
-# the store by the name that you give it.
+# `RunStore.get` trains once and finds the run again. `model=` takes the function that makes your
+# network, known to the store by the name that you give it. It is called under the run's seed: the
+# network starts anew, and the one that we trained above stays as it is. A network made already is
+# refused, since nobody could tell from the run's name what it had learnt before.
 
 # %%
 from toastlab import RunStore
 
 config = TrainConfig(data=own, method=ToastConfig(), model="my-small-cnn", epochs=3, batch_size=32)
-run = RunStore(root / "runs").get(config, dataset=data, model=network, device="cpu")
+run = RunStore(root / "runs").get(config, dataset=data, model=small_cnn, device="cpu")
 print("epochs:", len(run.metrics), "| dynamics of", run.dynamics.probability.shape[1], "samples")
 print("found again:", RunStore(root / "runs").get(config, dataset=data).key == run.key)
+
+# %% [markdown]
+# The dynamics keep the files too, also when the run is opened later without the images. The five
+# least confident of these three epochs:
+
+# %% tags=["nbval-ignore-output"]
+from toastlab.dynamics import data_map
+
+data_map(run.dynamics).nsmallest(5, "confidence")[["id", "confidence", "correctness", "carried"]]
 
 # %% [markdown]
 # ## A GPU, and CIFAR-100

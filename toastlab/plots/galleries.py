@@ -79,12 +79,18 @@ def describe_medoid_gallery(
 
 
 def sample_gallery(
-    images: np.ndarray, captions: Sequence[str], flagged: Sequence[bool], title: str
+    images: np.ndarray,
+    captions: Sequence[str],
+    flagged: Sequence[bool],
+    title: str,
+    why: str = "with a flipped label",
 ) -> Figure:
     """A grid of images with captions below; flagged ones stand in a vermilion frame.
 
     Args:
         images: [n, C, H, W] uint8, n >= 1.
+        captions: n texts of three lines at most, shown as they are.
+        why: what the flagged ones have in common, to be read after "those".
     """
     columns = min(8, len(images))
     rows = -(-len(images) // columns)
@@ -106,20 +112,26 @@ def sample_gallery(
                     linewidth=3.0 if flagged[i] else 0.8,
                 )
             )
-            axis.text(x + 0.5, y + 1.06, captions[i], fontsize=8, ha="center", va="top")
+            # names of files may hold dollar signs, which are no formulas
+            below = (x + 0.5, y + 1.06, captions[i])
+            axis.text(*below, fontsize=8, ha="center", va="top", parse_math=False)
         axis.set(xlim=(-0.05, 1.15 * columns - 0.1), ylim=(1.55 * rows - 0.1, -0.05), aspect="auto")
         axis.set(xticks=[], yticks=[])
         axis.axis("off")
-        framed = "; framed: label flipped on purpose" if any(flagged) else ""
+        framed = f"; framed: those {why}" if any(flagged) else ""
         headline(figure, title + framed)
     return figure
 
 
 def describe_sample_gallery(
-    images: np.ndarray, captions: Sequence[str], flagged: Sequence[bool], title: str
+    images: np.ndarray,
+    captions: Sequence[str],
+    flagged: Sequence[bool],
+    title: str,
+    why: str = "with a flipped label",
 ) -> str:
     """How many are flagged, in words."""
-    return f"{title}: {len(images)} images, {sum(flagged)} of them with a flipped label."
+    return f"{title}: {len(images)} images, {sum(flagged)} of them {why}."
 
 
 def soft_target_bars(

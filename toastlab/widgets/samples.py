@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 
 from toastlab.data import Dataset, images_of
 from toastlab.dynamics import data_map
+from toastlab.ids import caption
 from toastlab.plots import data_map as plot_data_map
 from toastlab.plots import describe_sample_gallery, sample_gallery
 from toastlab.runs import Run
@@ -89,4 +90,5 @@ class SamplePanel(Panel):
         was = self.dynamics.clean_labels[i]
         lines = [f"{names[self.dynamics.labels[i]]} p {p:.2f}"]
         lines.append(f"was: {names[was]}" if was != self.dynamics.labels[i] else "")
+        lines.insert(1, caption(self.data.train.ids[i]))
         return "\n".join(lines)

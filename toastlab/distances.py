@@ -116,9 +116,11 @@ def _medoid_among(rows: Rows, near: Tensor | None, distance: str, exact: torch.d
         mean = sum(unit(x).sum(0) for x in rows.blocks(exact)) / len(rows)
         return _first_smallest(_each(rows, exact, lambda x: 1 - unit(x) @ mean), floor=1.0)
     if distance == "squared-euclidean":
-        # sum_j |z_i - z_j|^2 = n |z_i - mean|^2 + a constant: the member nearest to the mean.
-        mean = sum(x.sum(0) for x in rows.blocks(exact)) / len(rows)
-        return _first_smallest(_each(rows, exact, lambda x: (x - mean).square().sum(1)))
+        # sum_j |z_i - z_j|^2 = n |z_i - mean|^2 + sum_j |z_j - mean|^2: nearest to the mean. It is
+        # taken of the rows less a mean before, so that nothing is lost far from the origin.
+        mean = sum(x.sum(0) for x in rows.centred(exact)) / len(rows)
+        off = torch.cat([(x - mean).square().sum(1) for x in rows.centred(exact)])
+        return _first_smallest(off + off.mean())
     if near is None:
         near = torch.arange(len(rows), device=rows.z.device)
     if distance == "euclidean":

@@ -2,8 +2,8 @@
 words: the formulas of the authors' public code, written down again without anything of ours.
 
 Both sides start from the same weights and see the same images; from then on each computes its own
-loss, gradients and update. What is drawn is our stream's; what the public code's sampler promises of
-a batch is asserted of it.
+loss, gradients and update. What is drawn is our stream's; what the public code's sampler promises
+of a batch is asserted of it.
 """
 
 from collections import Counter

@@ -7,6 +7,7 @@ Letters: N samples, K classes, n members of one class.
 """
 
 from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch._subclasses import FakeTensor

@@ -1,6 +1,6 @@
 """Other images of the same class: drawn on the device, without asking the host.
 
-Letters: b samples asked for, M images for each, n samples of a class.
+Letters: N samples, K classes, b samples asked for, M images for each of them.
 """
 
 import torch

@@ -10,9 +10,9 @@ Source: Y. Ge, X. Zhang, C. Choi, K. Cheung, P. Zhao, F. Zhu, X. Wang, R. Zhao, 
 Beside each of B / (M + 1) anchors stand M other images of its class, as in the public code: all
 different, or drawn with replacement where the class has fewer than M others. An image that is the
 only one of its class, with which the public code fails, stands beside itself. The features are what
-the last linear layer takes in. In the public script an "epoch" has as many
-anchors as there are samples, so that it passes M + 1 times the images of its own baseline. Passes:
-M + 1 per anchor. Memory: [B, B] within a step.
+the last linear layer takes in. In the public script an "epoch" has as many anchors as there are
+samples, so that it passes M + 1 times the images of its own baseline. Passes: M + 1 per anchor.
+Memory: [B, B] within a step.
 """
 
 from dataclasses import dataclass

@@ -27,8 +27,8 @@ What the abstract leaves open and the defaults settle, so that it can be compute
 5. A class that has no correctly classified sample when medoids are made gets its hard target back,
    whatever medoid it had before (`scope`).
 6. Correctly classified means: at the sample's last visit, which may lie in an earlier epoch, by
-   logits in training mode, of an augmented image. Medoids take no pass of their own; of equal sums
-   the lowest index is the medoid.
+   logits in training mode, of the image as it was augmented then. Medoids are of these logits and
+   take no pass of their own; of equal sums the lowest index is the medoid.
 7. In the first epoch all targets are hard, since there are no medoids yet.
 8. At the start of every epoch the stream draws a permutation, whether the epoch comes to need it or
    not. Only who replays the random numbers must know.

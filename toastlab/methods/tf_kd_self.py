@@ -9,8 +9,8 @@ The teacher sees the same augmented image, in evaluation mode. The public code a
 the batch and over the K classes and multiplies it by m; all its settings are for the 100 classes of
 CIFAR-100, so that there m / K is m / 100. Here 100 stays where K is another: m then weighs the KL
 against the cross-entropy as it did where it was chosen. (With m / K, the default would be ten times
-as heavy at K = 10; the teaching MLP diverged with it on clean labels, seeds 0 to 2.) The paper's
-formula has no m; m = 100 gives it.
+as heavy at K = 10; the teaching MLP diverged with it on clean labels, in the second epoch of seeds
+0 to 2.) The paper's formula has no m; m = 100 gives it.
 
 The defaults are the three numbers of the public code for ResNet-18 on CIFAR-100: a 0.95, T 6, m 50.
 Its other networks with an m have T 20 and a 0.95, m 1 (MobileNetV2, ShuffleNetV2), a 0.9, m 50

@@ -74,8 +74,8 @@ def class_medoids(
 
     Args:
         logits: [N, K] floating point, any precision; finite wherever `seen`, and not so large that
-            squares of their distances overflow: for 50,000 x 100 up to 3e150, or 4e15 where a device
-            has no float64.
+            squares of their distances overflow: for 50,000 x 100 up to 3e150, or 4e15 where a
+            device has no float64.
         labels: [N] int64 in 0..K-1.
         distance: "euclidean" [R], "squared-euclidean", "cosine" (1 - cos) or "manhattan".
         scope: who may be chosen and counted, see `candidates`.

@@ -1,5 +1,7 @@
 """Who is under-trained, and who goes into the carry, against plain Python."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -37,6 +39,18 @@ def test_carry_against_a_sorted_list(seed: int, b: int) -> None:
     assert len(found.index) == b // 2, "static shape"
 
 
+def test_order_of_the_least_confident_does_not_saturate() -> None:
+    """1 - p(label) is 1 in float32 for all of these gaps; in every order of the batch the three
+    widest must go, and go first."""
+    gaps = [18.0, 18.5, 19.0, 30.0, 25.0, 22.0]
+    labels, no = torch.ones(6, dtype=torch.int64), torch.zeros(6, dtype=torch.int64)
+    for order in itertools.permutations(range(6)):
+        logits = torch.tensor([[gaps[i], 0.0] for i in order])
+        marked, urgency = under_trained(logits, labels)
+        found = select(marked, urgency, torch.tensor(order), logits, no, 3)
+        assert found.index.tolist() == [3, 4, 5]
+
+
 def test_criteria() -> None:
     logits, labels = batch(0)
     p = logits.softmax(1)[torch.arange(16), labels]
@@ -44,7 +58,9 @@ def test_criteria() -> None:
     assert torch.equal(under_trained(logits, labels, "misclassified")[0], wrong)
     low = under_trained(logits, labels, "probability", threshold=0.3)[0]
     assert torch.equal(low, p < 0.3)
-    assert bool(under_trained(logits, labels, "all")[0].all())
+    everyone, urgency = under_trained(logits, labels, "all")
+    assert bool(everyone.all())
+    torch.testing.assert_close(urgency, -p.log())
     quarter = under_trained(logits, labels, "quantile", share=0.25)[0]
     assert set(quarter.nonzero()[:, 0].tolist()) == set(p.argsort()[:4].tolist())
 

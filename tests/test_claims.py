@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.helpers import as_stored
 from toastlab.bench_text import alternatives_table, load_bench, methods_table
 from toastlab.claims import CLAIMS, Claim, evidence, judgement, overview, page, parts
 from toastlab.compare import ARMS
@@ -13,6 +14,7 @@ from toastlab.data import DataConfig, load
 from toastlab.peers import (
     AUGMENTED_ARMS,
     HEADLINE,
+    MADE_BEFORE,
     MORE_SEEDS,
     NETWORKS,
     NOISE,
@@ -61,7 +63,8 @@ def test_the_stored_comparison_is_whole() -> None:
     assert set(select(table, part="augmented").method) == set(AUGMENTED_ARMS)
 
 
-def test_its_runs_are_those_of_this_code_and_these_data() -> None:
+def test_its_runs_are_those_of_this_code_and_these_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    as_stored(monkeypatch)
     table, searched = load_peers(), load_peers("trials")
     columns = ["part", "model", "budget", "setting", "method", "seed"]
     stored = table.set_index(columns).run.to_dict()
@@ -76,7 +79,10 @@ def test_its_runs_are_those_of_this_code_and_these_data() -> None:
                 assert stored[at] == key_of(entry), at
 
 
-def test_the_trials_are_those_of_this_code_and_equally_many() -> None:
+def test_the_trials_are_those_of_this_code_and_equally_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    as_stored(monkeypatch)
     table = load_peers("trials")
     assert set(table.groupby(["model", "setting", "method"]).size()) == {TRIALS + 1}
     stored = table.set_index(["model", "setting", "method", "trial"]).run.to_dict()
@@ -129,6 +135,13 @@ def test_the_readme_shows_the_stored_comparison() -> None:
         assert text in readme
 
 
+def test_what_has_changed_since_the_rows_were_made_is_said() -> None:
+    """Beside both tables: the stored rows are older than some methods."""
+    for name in ("README.md", "docs/claims.md"):
+        text = (Path(__file__).parents[1] / name).read_text(encoding="utf-8")
+        assert MADE_BEFORE in " ".join(text.split()), name
+
+
 @pytest.mark.parametrize("arm", SPACES)
 def test_trials_stay_in_their_space_and_differ(arm: str) -> None:
     found = trials(arm, NETWORKS["mlp"])
@@ -143,6 +156,12 @@ def test_trials_stay_in_their_space_and_differ(arm: str) -> None:
         middle = float(axis.at(0.5))
         assert sum(v < middle for v in values) == TRIALS // 2, (axis.name, values)
     assert len(SPACES[arm]) <= 2
+
+
+def test_the_multiplier_of_tf_kd_self_is_tuned() -> None:
+    """Over what the public code has for its networks: 1 to 100."""
+    (axis,) = (axis for axis in SPACES["Tf-KD self"] if axis.name == "multiplier")
+    assert (axis.low, axis.high, axis.log) == (1, 100, True)
 
 
 def test_every_peer_is_tuned_and_so_is_cross_entropy() -> None:

@@ -209,7 +209,7 @@ def test_under_trained(draw: Draw) -> None:
             least = float(badness[marked].min())
             assert not bool((badness[others] > least * (1 + 1e-5) + 1e-5).any())
     if criterion in ("misclassified", "probability", "quantile", "all"):
-        close(urgency, 1 - p)
+        close(urgency, -log_softmax(z)[torch.arange(b), y])
 
 
 @fuzz(select, Carry, Carry.empty)

@@ -233,12 +233,22 @@ def test_flip_labels(draw: Draw) -> None:
     assert isinstance(attempt(flip_labels, y.float(), k, kind, rate, seed), Refused)
 
 
-@fuzz(Classmates, Classmates.draw)
+@fuzz(Classmates, Classmates.draw, Classmates.draw_others)
 def test_classmates(draw: Draw) -> None:
     n, k = draw(st.integers(1, 12)), draw(st.integers(1, 4))
     y = labels_of(draw, n, k)
     mates = attempt(Classmates, y, k, generator(draw))
     found = attempt(mates.draw, y)
     assert torch.equal(y[found], y)
+    index, many = torch.arange(n), draw(st.integers(-1, 6))
+    others = attempt(mates.draw_others, index, y, many)
+    assert isinstance(others, Refused) == (many < 0)
+    if many >= 0:
+        assert others.shape == (many, n)
+        for i, mine in enumerate(others.T.tolist()):
+            rest = set((y == y[i]).nonzero()[:, 0].tolist()) - {i}
+            assert set(mine) <= (rest or {i})
+            assert len(set(mine)) == many or len(rest) < many
+    assert isinstance(attempt(mates.draw_others, index, y[:-1], 1), Refused)
     assert isinstance(attempt(Classmates, y + k, k), Refused)
     assert isinstance(attempt(Classmates, y.float(), k), Refused)

@@ -10,6 +10,7 @@ from sklearn.metrics import pairwise_distances
 from torch import Tensor
 
 from toastlab.distances import DISTANCES
+from toastlab.errors import TrainingDiverged
 from toastlab.medoids import (
     candidates,
     class_means,
@@ -112,6 +113,40 @@ def test_near_ties_are_decided_exactly(offset: float) -> None:
     swapped = logits.clone()
     swapped[[0, 1]] = logits[[1, 0]]
     assert class_medoids(swapped, labels, scope="all").index[0] == 1
+
+
+@pytest.mark.parametrize("far", [2.0**20, 2.0**33])
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_squared_distances_far_from_the_origin(symmetric: bool, far: float) -> None:
+    """Offsets of whole steps of 2^-19, which float64 has exactly there: the medoid is that of the
+    sums in whole numbers, of equal ones the first."""
+    for seed in range(40):
+        g = torch.Generator().manual_seed(seed)
+        steps = torch.randint(-500, 501, (300, 1), generator=g)
+        if symmetric:
+            steps = torch.cat([steps, -steps])
+        sums = (steps[:, None] - steps).square().sum((1, 2))
+        labels = torch.zeros(len(steps), dtype=torch.int64)
+        logits = steps.double() * 2.0**-19 + far
+        found = class_medoids(logits, labels, distance="squared-euclidean", scope="all")
+        assert found.index[0] == (sums == sums.min()).int().argmax(), seed
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_huge_logits_are_refused_before_their_distances_overflow(distance: str) -> None:
+    logits, labels = (x[:100] for x in bank(100, 3, seed=2))
+    wanted = class_medoids(logits, labels, distance=distance, scope="all").index
+    logits = logits.double()
+    for scale in (1e-100, 1e60, 1e150):
+        found = class_medoids(logits * scale, labels, distance=distance, scope="all")
+        assert torch.equal(found.index, wanted), scale
+    for scale in (1e155, 1e200, 1e300):
+        with pytest.raises(TrainingDiverged, match="logits of sample 0 reach beyond 4e"):
+            class_medoids(logits * scale, labels, distance=distance, scope="all")
+    # rows that were never seen may hold anything
+    logits[7] = 1e200
+    seen = torch.arange(100) != 7
+    assert class_medoids(logits, labels, distance=distance, seen=seen).index[0] >= 0
 
 
 @pytest.mark.parametrize("distance", DISTANCES)

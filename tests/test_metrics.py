@@ -1,5 +1,6 @@
 """Each measure against a slow reading of its definition."""
 
+import itertools
 import math
 
 import numpy as np
@@ -16,25 +17,32 @@ from toastlab.metrics import METRICS, evaluate, fit_temperature, reliability_bin
 def slow(logits: Tensor, labels: Tensor, bins: int = 15) -> dict[str, float]:
     n, k = logits.shape
     top1 = top5 = nll = brier = 0.0
-    confidence, right = [], []
+    confidence, odds, right = [], [], []
     for i in range(n):
         z = [float(v) for v in logits[i]]
         top = max(z)
         e = [math.exp(v - top) for v in z]
         p = [v / sum(e) for v in e]
         y = int(labels[i])
-        order = sorted(range(k), key=lambda c: -z[c])
+        order = sorted(range(k), key=lambda c: -z[c])  # of equal logits the lower class first
+        rest = [z[c] for c in order[1:]]
+        above = max(rest, default=0.0)
+        tail = sum(math.exp(v - above) for v in rest)
+        odds.append(top - above - math.log(tail) if rest else math.inf)
         top1 += order[0] == y
         top5 += y in order[:5]
         nll += math.log(sum(e)) - (z[y] - top)
         brier += sum((p[c] - (c == y)) ** 2 for c in range(k))
         confidence.append(max(p))
         right.append(order[0] == y)
-    rank = sorted(range(n), key=lambda i: -confidence[i])
-    wrong, area = 0, 0.0
-    for count, i in enumerate(rank, 1):
-        wrong += not right[i]
-        area += wrong / count / n
+    # by falling log-odds of the confidence; of equal ones each has the share of errors among them
+    wrong, count, area = 0.0, 0, 0.0
+    for value in sorted(set(odds), reverse=True):
+        equal = [i for i in range(n) if odds[i] == value]
+        share = sum(not right[i] for i in equal) / len(equal)
+        for _ in equal:
+            wrong, count = wrong + share, count + 1
+            area += wrong / count / n
     ece = 0.0
     for b in range(bins):
         inside = [
@@ -89,6 +97,55 @@ def test_extreme_logits() -> None:
     assert found["nll"] == pytest.approx(1e4)
     assert found["top1"] == 0.5
     assert found["brier"] == pytest.approx(1.0)
+
+
+def test_ties_go_to_the_lower_class_in_top_1_and_in_top_5() -> None:
+    for label, five in enumerate([1.0] * 5 + [0.0] * 5):
+        found = evaluate(torch.zeros(1, 10), torch.tensor([label]))
+        assert (found["top1"], found["top5"]) == (float(label == 0), five)
+    g = torch.Generator().manual_seed(0)
+    for k in (2, 5, 6, 12):  # few values, so many ties
+        logits = torch.randint(0, 3, (300, k), generator=g).to(torch.bfloat16)
+        labels = torch.randint(0, k, (300,), generator=g)
+        found, wanted = evaluate(logits, labels), slow(logits, labels)
+        assert found["top1"] == pytest.approx(wanted["top1"])
+        assert found["top5"] == pytest.approx(wanted["top5"])
+        assert found["top5"] >= found["top1"]
+
+
+def test_aurc_does_not_depend_on_the_order_of_equal_confidences() -> None:
+    """It is the mean over all orders of them."""
+    odd, wrong = [3.0, 1.0, 1.0, 1.0, 0.5], [True, False, False, True, False]
+    means = []
+    for order in itertools.permutations((1, 2, 3)):
+        rank = [0, *order, 4]
+        means.append(sum(sum(wrong[i] for i in rank[:n]) / n for n in range(1, 6)) / 5)
+    for order in itertools.permutations(range(5)):
+        logits = torch.tensor([[odd[i], 0.0] for i in order])
+        labels = torch.tensor([int(wrong[i]) for i in order])
+        assert evaluate(logits, labels)["aurc"] == pytest.approx(sum(means) / len(means))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_aurc_tells_sure_predictions_apart(dtype: torch.dtype) -> None:
+    """Gaps above 37, where the probability is 1 even in float64: the widest gap goes first."""
+    gaps, wrong = [60.0, 50.0, 45.0, 40.0], [0, 0, 0, 1]
+    for order in itertools.permutations(range(4)):
+        logits = torch.tensor([[gaps[i], 0.0] for i in order], dtype=dtype)
+        labels = torch.tensor([wrong[i] for i in order])
+        assert evaluate(logits, labels)["aurc"] == pytest.approx(1 / 16)
+    alike = torch.tensor([[40.0, 0.0]] * 4, dtype=dtype)
+    for labels in torch.eye(4, dtype=torch.int64):
+        assert evaluate(alike, labels)["aurc"] == pytest.approx(0.25)
+
+
+def test_ece_of_logits_beyond_float32() -> None:
+    """Sure and wrong, wrong with 0.73, right with 0.88: all three count."""
+    logits = torch.tensor([[1e39, 0.0], [0.0, 1.0], [2.0, 0.0]], dtype=torch.float64)
+    found = evaluate(logits, torch.tensor([1, 0, 0]))
+    gaps = [1.0, 1 / (1 + math.exp(-1)), 1 - 1 / (1 + math.exp(-2))]
+    assert found["ece"] == pytest.approx(sum(gaps) / 3, abs=1e-6)
+    assert reliability_bins(logits, torch.tensor([1, 0, 0])).count.sum() == 3
 
 
 def test_bad_input() -> None:

@@ -10,6 +10,7 @@ from tests.helpers import tiny
 from toastlab.compare import ARMS, CAREFUL
 from toastlab.config import TrainConfig
 from toastlab.methods import CrossEntropyConfig, Plan, ToastConfig
+from toastlab.stream import Stream
 from toastlab.train import train
 
 
@@ -23,6 +24,19 @@ def test_ramp_linear_and_none() -> None:
         plain.end_epoch()
         linear.end_epoch()
     assert seen == [(1.0, g) for g in (0.0, 0.25, 0.5, 0.75, 1.0, 1.0)]
+
+
+def test_ramp_linear_is_refused_without_a_plan() -> None:
+    """Its slope would be anybody's guess: the weights were full after one epoch."""
+    data = tiny(n=32)
+    linear = ToastConfig(ramp="linear").build(data.train.labels, 4, 8)
+    with pytest.raises(ValueError, match=r"call method\.attach\(.*Plan\(epochs="):
+        next(iter(linear.batches(Stream(data.train, 8))))
+    linear.attach(torch.nn.Identity(), torch.zeros(2, 1, 8, 8), Plan(epochs=4))
+    next(iter(linear.batches(Stream(data.train, 8))))
+    for ramp in ("none", "fit"):
+        method = ToastConfig(ramp=ramp).build(data.train.labels, 4, 8)
+        next(iter(method.batches(Stream(data.train, 8))))
 
 
 def test_ramp_fit_follows_the_share_got_right() -> None:

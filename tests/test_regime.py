@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from tests.helpers import as_stored
 from toastlab.compare import ARMS, BASELINE, CAREFUL
 from toastlab.data import DataConfig, load
 from toastlab.methods import ToastConfig
@@ -97,7 +98,8 @@ def test_figure_and_words() -> None:
     assert "Framed: a cell" in words
 
 
-def test_the_stored_map_is_whole_and_of_this_code() -> None:
+def test_the_stored_map_is_whole_and_of_this_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    as_stored(monkeypatch)
     table = load_regime()
     assert len(table) >= len(cells()) * len(METHODS) * len(SEEDS) * 0.99  # a run may diverge
     assert set(table.method) == set(METHODS)

@@ -81,8 +81,9 @@ def under_trained(
         generator: on the logits' device, for "random".
 
     Returns:
-        marked [B] bool and urgency [B] float32 (larger goes first): one minus the true-class
-        probability, or the distance, or a random number, as the criterion has it.
+        marked [B] bool and urgency [B] float32 (larger goes first): the cross-entropy, or the
+        distance, or a random number, as the criterion has it. The cross-entropy orders as one minus
+        the true-class probability would, which is 1 in float32 for every logit gap above 17.
 
     Raises:
         ValueError: an unknown criterion, a threshold or share out of range, shapes that do not
@@ -100,17 +101,16 @@ def under_trained(
     there = {name: (x, kind, axes) for name, (x, kind, axes) in optional.items() if x is not None}
     fit(logits=(logits, FLOAT, "BK"), labels=(labels, INT, "B"), **there)
     z = logits.detach().float()
-    p_true = z.softmax(1).gather(1, labels[:, None])[:, 0]
     wrong = z.argmax(1) != labels
-    urgency = 1 - p_true
+    urgency = F.cross_entropy(z, labels, reduction="none")
     if criterion == "misclassified":
         return wrong, urgency
     if criterion == "probability":
-        return p_true < threshold, urgency
+        return (-urgency).exp() < threshold, urgency
     if criterion == "all":
         return torch.ones_like(wrong), urgency
     if criterion == "quantile":
-        return _largest(F.cross_entropy(z, labels, reduction="none"), share), urgency
+        return _largest(urgency, share), urgency
     if criterion == "medoid-distance":
         if medoid_logits is None or medoid_exists is None:
             raise ValueError("criterion 'medoid-distance' needs medoid_logits and medoid_exists.")

@@ -6,13 +6,14 @@ hand but the questions.
 
 from dataclasses import dataclass
 from statistics import median
+from textwrap import wrap
 from typing import Any
 
 import pandas as pd
 
 from toastlab.bench_text import markdown
 from toastlab.compare import ARMS, BASELINE, differences, holm
-from toastlab.peers import AUGMENTED, NOISE, PAIRWISE, TUNED, select
+from toastlab.peers import AUGMENTED, MADE_BEFORE, NOISE, PAIRWISE, TUNED, select
 from toastlab.report import summary
 from toastlab.tuning import TRIALS
 
@@ -180,6 +181,8 @@ def page(table: pd.DataFrame, measured: dict[str, Any]) -> str:
         "the paired t test after Holm's correction over the comparisons of a claim. *Better* and",
         "*worse* mean p below 0.05. *Supported*: better in every row; *not supported*: in none;",
         "*open*: between.",
+        "",
+        *wrap(MADE_BEFORE, 96),
         "",
         "TOAST here is this project's reading [R] of an abstract; what fails here need not fail",
         "with the authors' own equations, networks and data.",

@@ -4,7 +4,7 @@ Pure mathematics; what medoids are for is in `medoids.py`.
 Letters: C classes, n rows x_i in one of them, K columns.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -113,12 +113,14 @@ def _medoid_among(rows: Rows, near: Tensor | None, distance: str, exact: torch.d
         def unit(x: Tensor) -> Tensor:
             return F.normalize(x, dim=1, eps=torch.finfo(exact).tiny)
 
-        mean = sum(unit(x).sum(0) for x in rows.blocks(exact)) / len(rows)
+        mean = _mean(map(unit, rows.blocks(exact)), len(rows))
         return _first_smallest(_each(rows, exact, lambda x: 1 - unit(x) @ mean), floor=1.0)
     if distance == "squared-euclidean":
-        # sum_j |z_i - z_j|^2 = n |z_i - mean|^2 + a constant: the member nearest to the mean.
-        mean = sum(x.sum(0) for x in rows.blocks(exact)) / len(rows)
-        return _first_smallest(_each(rows, exact, lambda x: (x - mean).square().sum(1)))
+        # sum_j |z_i - z_j|^2 = n |z_i - mean|^2 + sum_j |z_j - mean|^2: nearest to the mean. It is
+        # taken of the rows less a mean before, so that nothing is lost far from the origin.
+        mean = _mean(rows.centred(exact), len(rows))
+        off = torch.cat([(x - mean).square().sum(1) for x in rows.centred(exact)])
+        return _first_smallest(off + off.mean())
     if near is None:
         near = torch.arange(len(rows), device=rows.z.device)
     if distance == "euclidean":
@@ -134,6 +136,11 @@ def _medoid_among(rows: Rows, near: Tensor | None, distance: str, exact: torch.d
 def _many(rows: Rows, near: Tensor) -> bool:
     """Whether a look at a bound costs less than summing the rows `near` directly."""
     return len(near) > FEW and len(near) * len(rows) * rows.z.shape[1] > LITTLE
+
+
+def _mean(blocks: Iterable[Tensor], count: int) -> Tensor:
+    """The mean [K] of rows that come in blocks [.., K], `count` of them in all."""
+    return torch.stack([x.sum(0) for x in blocks]).sum(0) / count
 
 
 def _each(rows: Rows, dtype: torch.dtype, of: Callable[[Tensor], Tensor]) -> Tensor:

@@ -7,7 +7,6 @@ Letters: N samples, K classes, n members of one class.
 """
 
 from dataclasses import dataclass
-from math import isfinite
 
 import torch
 from torch import Tensor
@@ -74,7 +73,9 @@ def class_medoids(
     This runs once per epoch and may wait for the device; the training step never calls it.
 
     Args:
-        logits: [N, K] floating point, any precision; finite wherever `seen`.
+        logits: [N, K] floating point, any precision; finite wherever `seen`, and not so large that
+            squares of their distances overflow: for 50,000 x 100 up to 3e150, or 4e15 where a
+            device has no float64.
         labels: [N] int64 in 0..K-1.
         distance: "euclidean" [R], "squared-euclidean", "cosine" (1 - cos) or "manhattan".
         scope: who may be chosen and counted, see `candidates`.
@@ -84,7 +85,7 @@ def class_medoids(
 
     Raises:
         ValueError: unknown names, wrong shapes, labels out of range, too little memory.
-        TrainingDiverged: logits that are not finite.
+        TrainingDiverged: logits that are not finite, or too large.
     """
     one_of("distance", distance, DISTANCES)
     _check(logits, labels)
@@ -93,7 +94,7 @@ def class_medoids(
     if seen is not None:
         fit(labels=(labels, INT, "N"), seen=(seen, BOOL, "N"))
         chosen = chosen & seen
-    _check_finite(logits, seen, memory)
+    _check_size(logits, seen, memory)
     # Members of class c stand together, in rising index order: one sort and one read of sizes.
     key = torch.where(chosen, labels, num_classes)
     order = torch.argsort(key, stable=True)
@@ -108,19 +109,27 @@ def class_medoids(
     return Medoids(index, rows)
 
 
-def _check_finite(logits: Tensor, seen: Tensor | None, memory: int) -> None:
-    if not len(logits) or all(map(isfinite, torch.stack(logits.aminmax()).tolist())):
+def _check_size(logits: Tensor, seen: Tensor | None, memory: int) -> None:
+    """That all sums of squared distances are finite: N K (2 max |z|)^2 is."""
+    if not logits.numel():
+        return
+    exact = torch.float32 if logits.device.type == "mps" else torch.float64
+    limit = (torch.finfo(exact).max / (4 * logits.numel())) ** 0.5
+    low, high = torch.stack(logits.aminmax()).tolist()
+    if -limit < low and high < limit:  # NaN is neither
         return
     start = 0
     for block in logits.split(max(1, memory // (8 * logits.shape[1]))):
-        bad = ~torch.isfinite(block).all(1)
+        bad = ~(block.abs() < limit).all(1)
         if seen is not None:
             bad &= seen[start : start + len(block)]
         if bool(bad.any()):
+            worst = start + int(bad.int().argmax())
+            large = bool(torch.isfinite(logits[worst]).all())
+            what = f"reach beyond {limit:.0e}" if large else "are not finite"
             raise TrainingDiverged(
-                f"the logits of sample {start + int(bad.int().argmax())} are not finite; a medoid "
-                "of them would mean nothing. Lower the learning rate, or start again from the "
-                "last good checkpoint."
+                f"the logits of sample {worst} {what}; a medoid of them would mean nothing. Lower "
+                "the learning rate, or start again from the last good checkpoint."
             )
         start += len(block)
 

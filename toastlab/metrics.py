@@ -1,8 +1,9 @@
 """What is measured on a split: top-1, top-5, NLL, ECE, Brier score, AURC; fractions, not per cent.
 
-torchmetrics has the accuracies. ECE is our own over the bins that the reliability diagram shows:
-torchmetrics' bins are [l, u), the literature's (l, u], and a network that is sure of itself puts
-many samples on an edge. Both agree off the edges, which a test holds.
+torchmetrics has top-1. Top-5 is our own, since ties fall anywhere in torchmetrics: here the lower
+class goes first, as in top-1, so that top-5 is never below it. ECE is our own over the bins that
+the reliability diagram shows: torchmetrics' bins are [l, u), the literature's (l, u], and a network
+that is sure of itself puts many samples on an edge. Both agree off the edges, which a test holds.
 """
 
 import math
@@ -58,16 +59,13 @@ def evaluate(logits: Tensor, labels: Tensor) -> dict[str, float]:
     z, k = logits.double(), logits.shape[1]
     p = z.softmax(1)
     hard = F.one_hot(labels, k)
-    one, five = (
-        multiclass_accuracy(z, labels, k, "micro", top_k=t, validate_args=False)
-        for t in (1, min(5, k))
-    )
+    said = z.argmax(1)  # of equal logits the first
     values = [
-        one,
-        five,
+        multiclass_accuracy(said, labels, k, "micro", validate_args=False),
+        _top(z, labels, 5),
         F.cross_entropy(z, labels),
         (p - hard).square().sum(1).mean(),
-        _aurc(p, z.argmax(1) != labels),
+        _aurc(z, said, labels),
     ]
     top1, top5, nll, brier, aurc = torch.stack([v.double() for v in values]).tolist()
     ece = _bins(logits, labels, BINS).ece
@@ -112,7 +110,8 @@ def reliability_bins(logits: Tensor, labels: Tensor, bins: int = BINS) -> Bins:
 
 
 def _bins(logits: Tensor, labels: Tensor, bins: int) -> Bins:
-    c = logits.float().softmax(1).amax(1).cpu().numpy().astype(np.float64)
+    # in float64, since logits beyond float32 would be infinite, then as the edges are
+    c = logits.double().softmax(1).amax(1).float().cpu().numpy().astype(np.float64)
     right = (logits.argmax(1) == labels).cpu().numpy()  # the softmax can round two logits to one
     # float32 edges against float32 confidences, so that a value on an edge is on it exactly
     edges = np.linspace(0, 1, bins + 1, dtype=np.float32).astype(np.float64)
@@ -124,12 +123,37 @@ def _bins(logits: Tensor, labels: Tensor, bins: int) -> Bins:
     return Bins(count, mean, accuracy)
 
 
-def _aurc(p: Tensor, wrong: Tensor) -> Tensor:
+def _top(z: Tensor, labels: Tensor, places: int) -> Tensor:
+    """Share [] float32 of the samples with fewer than `places` classes in front of their label:
+    those of larger logits, and of equal ones the lower."""
+    own = z.gather(1, labels[:, None])
+    lower = torch.arange(z.shape[1], device=z.device) < labels[:, None]
+    ahead = ((z > own) | ((z == own) & lower)).sum(1)
+    return (ahead < places).sum() / len(z)
+
+
+def _aurc(z: Tensor, said: Tensor, labels: Tensor) -> Tensor:
     """Area under the risk-coverage curve (Geifman et al., 2019): the mean over i of the error rate
-    among the i samples of highest confidence, in stable order."""
-    order = torch.argsort(p.amax(1), descending=True, stable=True)
+    among the i samples of highest confidence.
+
+    Equal confidences have no order: each of those samples counts as the mean of their errors, which
+    is what all orders of them give on average. Samples are ordered by the log-odds of the
+    prediction, log p - log(1 - p): by its probability p, in other words, without p's rounding to 1
+    at logit gaps above 37.
+
+    Args:
+        z: [N, K] float64; said: [N] int64, the predictions.
+    """
+    rest = z.scatter(1, said[:, None], -torch.inf).logsumexp(1)
+    odds, order = (z.amax(1) - rest).sort(descending=True)
+    wrong = (said != labels)[order].double()
+    group = F.pad(odds[1:] != odds[:-1], (1, 0)).cumsum(0)
+    errors, size = (
+        torch.zeros_like(odds).index_add_(0, group, x) for x in (wrong, torch.ones_like(wrong))
+    )
+    shared = (errors / size)[group]  # places of `size` without a group are not looked up
     count = torch.arange(1, len(wrong) + 1, device=wrong.device)
-    return (wrong[order].double().cumsum(0) / count).mean()
+    return (shared.cumsum(0) / count).mean()
 
 
 def _checked(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -29,7 +29,8 @@ SPACES: dict[str, tuple[Axis, ...]] = {
     "TOAST": (_axis("medoid-weight", 0.05, 0.7), _axis("past-weight", 0.2, 4, log=True)),
     "OLS": (_axis("weight", 0.2, 0.9),),
     "Tf-KD": (_axis("weight", 0.05, 0.9), _axis("temperature", 5, 40)),
-    "Tf-KD self": (_axis("weight", 0.1, 0.95), HEAT),
+    # the range of m in its public code; a, which with the learning rate would do the same, stays
+    "Tf-KD self": (_axis("multiplier", 1, 100, log=True), HEAT),
     "CS-KD": (WEIGHT, HEAT),
     "PS-KD": (_axis("final-weight", 0.2, 1),),
     "DLB": (WEIGHT, HEAT),

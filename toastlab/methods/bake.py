@@ -7,10 +7,12 @@ Source: Y. Ge, X. Zhang, C. Choi, K. Cheung, P. Zhao, F. Zhu, X. Wang, R. Zhao, 
     Q = (1 - w) (I - w A)^-1 p(Z; T)       A: softmax over the batch of the features' cosines,
                                               an image's own left out
 
-Beside each of B / (M + 1) anchors stand M images of its class; here drawn with replacement. The
-features are what the last linear layer takes in. In the public script an "epoch" has as many
-anchors as there are samples, so that it passes M + 1 times the images of its own baseline. Passes:
-M + 1 per anchor. Memory: [B, B] within a step.
+Beside each of B / (M + 1) anchors stand M other images of its class, as in the public code: all
+different, or drawn with replacement where the class has fewer than M others. An image that is the
+only one of its class, with which the public code fails, stands beside itself. The features are what
+the last linear layer takes in. In the public script an "epoch" has as many anchors as there are
+samples, so that it passes M + 1 times the images of its own baseline. Passes: M + 1 per anchor.
+Memory: [B, B] within a step.
 """
 
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from toastlab.classmates import Classmates
 from toastlab.errors import check_types, in_range
 from toastlab.features import last_linear, watched
 from toastlab.losses import Loss, probability_kl, soft_cross_entropy
-from toastlab.methods.base import Method, MethodConfig, Plan
+from toastlab.methods.base import ANSWER, Method, MethodConfig, Plan
 from toastlab.stream import Batch, Stream
 
 
@@ -99,7 +101,8 @@ class Bake(Method):
         """New anchors with M images of their class each."""
         nobody = torch.zeros((), dtype=torch.int64, device=self.labels.device)
         index, images = stream.draw(nobody[None], nobody, self.fresh)
-        others = self.classmates.draw(self.labels[index].repeat(self.config.companions))
+        many = self.config.companions
+        others = self.classmates.draw_others(index, self.labels[index], many).flatten()
         images = torch.cat([images, stream.fetch(others)])
         return self._batch(stream, torch.cat([index, others]), images)
 
@@ -113,18 +116,17 @@ class Bake(Method):
 
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """CE + lambda T^2 KL to the ensembled target; logits are [B, K]."""
-        assert self.features is not None
-        cfg = self.config
+        cfg, features = self.config, self._given(self.features, ANSWER)
         hard = soft_cross_entropy(logits, self.targets(batch)).mean()
         p = (logits.detach().float() / cfg.temperature).softmax(1)
-        soft = ensemble(self.features, p, cfg.ensemble)
+        soft = ensemble(features, p, cfg.ensemble)
         kl = probability_kl(logits, soft, cfg.temperature).mean()
         total = hard + cfg.weight * kl
         return Loss(total, {"stage1": hard.detach(), "distillation": kl.detach()})
 
     @torch.no_grad()
     def observe(self, logits: Tensor, batch: Batch) -> None:
-        """Only the anchors count as visited; a companion may stand in the batch twice."""
+        """Only the anchors count as visited; a companion may be another anchor's too."""
         n = self.fresh
         self.bank.write(batch.index[:n], logits[:n], batch.weight[:n] == 1, batch.carried[:n])
 

@@ -8,8 +8,10 @@
         ... loss.total.backward(), step ...
         method.observe(logits, batch)
 
-For methods that pass each image through the network once, TOAST among them, `attach` may be left
-out and `answer` is `model(images)`.
+A method that neither counts the run's epochs nor looks inside the network, TOAST with its defaults
+among them, does without `attach`; one that passes each image through the network once and keeps
+nothing of the pass does without `answer`, which is then `model(images)`. A method that needs one of
+them, or a teacher, says so at its first batch or loss.
 
 A method is a `MethodConfig` (data: names the run, makes the command line) and a `Method` (state on
 the device). A new one is one file with both, and one line in `methods/__init__.py`.
@@ -19,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +35,11 @@ from toastlab.stream import Batch, Stream
 
 BUDGETS = ("images", "samples")
 BANKS = {"float32": torch.float32, "float16": torch.float16}
+# What a user may have left out, as it is written in a loop.
+ATTACH = "call method.attach(model, images, Plan(epochs=...)) before the first batch"
+TEACH = "call method.teach(network) before the first batch"
+ANSWER = "take the logits from method.answer(model, images, batch)"
+Given = TypeVar("Given")
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,9 @@ class Plan:
         one_of("budget", self.budget, BUDGETS)
         one_of("bank", self.bank, BANKS)
         in_range("epochs", self.epochs, 1)
+
+
+UNPLANNED = Plan()  # the very object that says: not attached yet
 
 
 @dataclass(frozen=True)
@@ -94,10 +104,11 @@ class Method:
     Attributes:
         mixed_carry: what becomes of carried samples under Mixup and CutMix, see `Mixing`.
         admits_mix: whether it can be trained on mixed images.
+        needs_plan: whether it cannot be trained before `attach`.
         memory: what the method keeps for itself, in words and letters.
         spent_before: share of an "images" budget that goes to a teacher.
         local: how the names in `state` begin of what each rank has for itself.
-        plan: the run, see `Plan`.
+        plan: the run, see `Plan`; `UNPLANNED` until `attach`.
         extra: modules of its own that are trained along, or None.
         bank: the last logits of every sample, see `Bank`.
         table: [K, K] float32, the target of each class; the identity means hard targets.
@@ -105,6 +116,7 @@ class Method:
 
     mixed_carry: str = "unmixed"
     admits_mix: bool = True
+    needs_plan: bool = False
     memory: str = "nothing"
     spent_before: float = 0.0
     local: tuple[str, ...] = ("generator",)
@@ -121,7 +133,7 @@ class Method:
             raise ValueError(f"batch size is {batch_size!r}, but must be even and at least 2.")
         self.labels, self.num_classes, self.batch_size = labels, num_classes, batch_size
         self.generator = generator
-        self.plan = Plan()
+        self.plan = UNPLANNED
         self.extra: nn.Module | None = None
         self.bank = Bank(len(labels), num_classes, labels.device)
         self.table = torch.eye(num_classes, device=labels.device)
@@ -169,6 +181,29 @@ class Method:
         if self.bank.logits.dtype != BANKS[plan.bank]:
             self.bank.store_as(BANKS[plan.bank])
 
+    def lacks(self) -> str:
+        """What must be called before the first batch and has not been, or nothing."""
+        return ATTACH if self.needs_plan and self.plan is UNPLANNED else ""
+
+    def _check_ready(self) -> None:
+        """Asked for every batch and every target; looks at nothing on the device.
+
+        Raises:
+            ValueError: the method lacks something.
+        """
+        if missing := self.lacks():
+            raise ValueError(f"{type(self).__name__} cannot be trained yet: {missing}.")
+
+    def _given(self, thing: Given | None, call: str) -> Given:
+        """A thing that a call of the user's leaves behind.
+
+        Raises:
+            ValueError: it is not there; the message names the call.
+        """
+        if thing is None:
+            raise ValueError(f"{type(self).__name__} cannot go on: {call}.")
+        return thing
+
     def compile(self) -> None:
         """Has the loss compiled by `torch.compile`, as `TrainConfig.compile` has the network."""
         self.loss = torch.compile(self.loss)  # type: ignore[method-assign]
@@ -205,6 +240,7 @@ class Method:
         past: Tensor | None = None,
         visits: Tensor | None = None,
     ) -> Batch:
+        self._check_ready()
         labels, b = stream.labels[index], len(index)
         if carried is None:
             carried = torch.zeros_like(index, dtype=torch.bool)
@@ -223,7 +259,12 @@ class Method:
         )
 
     def targets(self, batch: Batch) -> Tensor:
-        """[B, K] float32: each sample's class target, mixed as its image was."""
+        """[B, K] float32: each sample's class target, mixed as its image was.
+
+        Raises:
+            ValueError: `attach` or `teach` has been left out, and the method needs it.
+        """
+        self._check_ready()
         return mixed_rows(self.table, batch)
 
     def loss(self, logits: Tensor, batch: Batch) -> Loss:

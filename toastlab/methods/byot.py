@@ -6,11 +6,18 @@ Performance of Convolutional Neural Networks via Self Distillation", ICCV 2019.
     L = (1 - a) sum over end and exits of CE + a T^2 sum over exits of KL( sg p(z; T) || p(z_e; T) )
         + b sum over exits of || f_e - sg f ||^2
 
+This is the loss of a well-known re-implementation (luanyunteng/pytorch-be-your-own-teacher, commit
+8045079), from which also come the three defaults, the T^2, the weight 1 - a on the end's own CE and
+the sums of b's term over batch and features. (It leaves out entries where both features are at most
+0; after a ReLU that is the same.) The code that the authors released later (ArchipLab-LinfengZhang/
+pytorch-self-distillation-final, commit 47ca93b) differs: the end's CE has weight 1, there is no
+T^2, the feature term is a norm, not its square, behind an adapter layer, and a, T and b are 0.3, 3
+and 0.03.
+
 Our exits are smaller than the paper's bottlenecks: one 3 x 3 convolution of stride 2 to the width
 of the last features, batch norm, ReLU, the mean over the pixels, a linear layer; for flat features
-a linear layer, ReLU, and a linear layer. b and the sums over batch and features follow a well-known
-re-implementation. Only the end is used afterwards: the network itself stays as it is. Passes: 1,
-through a larger network. Memory: the exits.
+a linear layer, ReLU, and a linear layer. Only the end is used afterwards: the network itself stays
+as it is. Passes: 1, through a larger network. Memory: the exits.
 """
 
 from dataclasses import dataclass
@@ -22,7 +29,7 @@ from torch import Tensor, nn
 from toastlab.errors import check_types, in_range
 from toastlab.features import last_linear, watched
 from toastlab.losses import Loss, past_kl, soft_cross_entropy
-from toastlab.methods.base import Method, MethodConfig, Plan
+from toastlab.methods.base import ANSWER, ATTACH, Method, MethodConfig, Plan
 from toastlab.models import exits
 from toastlab.stream import Batch
 
@@ -59,6 +66,7 @@ class Byot(Method):
     """BYOT; `extra` holds the exits."""
 
     memory = "the exits' weights"
+    needs_plan = True
 
     def __init__(
         self,
@@ -99,15 +107,12 @@ class Byot(Method):
 
     def answer(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
         """The end's logits [B, K]; those of the exits are kept for the loss."""
-        if self.head is None or self.extra is None:
-            raise ValueError(
-                "byot has no exits yet: call method.attach(model, images, plan) first."
-            )
-        with watched(self.head, self.stages) as seen:
+        parts = self._given(self.extra, ATTACH).children()
+        with watched(self._given(self.head, ATTACH), self.stages) as seen:
             logits = super().answer(model, images, batch)
         self.end = seen[-1].detach()
         self.answers = []
-        for part, out in zip(self.extra.children(), seen[:-1], strict=True):
+        for part, out in zip(parts, seen[:-1], strict=True):
             body, classify = part.children()
             features = body(out)
             self.answers.append((features, classify(features)))
@@ -115,14 +120,14 @@ class Byot(Method):
 
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """The sum above; logits are [B, K]."""
-        assert self.end is not None
         cfg, targets = self.config, self.targets(batch)
+        end = self._given(self.end, ANSWER).float()
         hard = soft_cross_entropy(logits, targets).mean()
         labelled, taught, hint = hard, hard.new_zeros(()), hard.new_zeros(())
         for features, out in self.answers:
             labelled = labelled + soft_cross_entropy(out, targets).mean()
             taught = taught + past_kl(out, logits, cfg.temperature).mean()
-            hint = hint + (features.float() - self.end.float()).square().sum()
+            hint = hint + (features.float() - end).square().sum()
         # the hint is a sum over the batch, where the gradients are a mean over the ranks
         scale = cfg.feature_weight * self.plan.ranks
         total = (1 - cfg.weight) * labelled + cfg.weight * taught + scale * hint

@@ -5,6 +5,9 @@ of Targets", ICCV 2021.
 
     L = CE( (1 - a_t) e_y + a_t p_{last epoch}(x), p(z) )       a_t = a_T (t + 1) / epochs
 
+t counts from 0, and a_t stays at a_T where training goes on beyond the planned epochs. Without a
+plan there is no a_t: `attach` must be called, and leaving it out is an error.
+
 Two ways to have the last epoch's prediction: "stored" takes what the network said at the sample's
 last visit, in training mode and of another view (no extra pass; the public code keeps these in host
 memory, here they lie in the bank on the device), "network" asks a copy of the network as it was at
@@ -20,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from toastlab.errors import check_types, in_range, one_of
-from toastlab.methods.base import Method, MethodConfig, Plan
+from toastlab.methods.base import ANSWER, Method, MethodConfig, Plan
 from toastlab.stream import Batch
 
 
@@ -52,6 +55,8 @@ class PsKdConfig(MethodConfig):
 class PsKd(Method):
     """PS-KD. `epoch` counts from 0; `extra` holds the copy of the network, if one is kept."""
 
+    needs_plan = True
+
     def __init__(
         self,
         config: PsKdConfig,
@@ -74,8 +79,9 @@ class PsKd(Method):
 
     @property
     def weight(self) -> Tensor:
-        """[] a_t of this epoch, on the device."""
-        return self.config.final_weight * (self.epoch + 1) / self.plan.epochs
+        """[] a_t of this epoch, on the device; never above a_T."""
+        done = (self.epoch + 1).clamp(max=self.plan.epochs)
+        return self.config.final_weight * done / self.plan.epochs
 
     def attach(self, model: nn.Module, images: Tensor, plan: Plan) -> None:
         """Notes the epochs and, with source "network", copies the network."""
@@ -95,10 +101,9 @@ class PsKd(Method):
         """[B, K]: (1 - a_t) e_y + a_t p_past, mixed as the image was."""
         hard = super().targets(batch)
         if self.config.source == "network":
-            if self.past is None:
-                raise ValueError("ps-kd has no copy yet: call method.attach(model, images, plan).")
+            past = self._given(self.past, ANSWER)
             # in the first epoch the copy has learnt nothing yet
-            return torch.lerp(hard, self.past, self.weight * (self.epoch > 0))
+            return torch.lerp(hard, past, self.weight * (self.epoch > 0))
         own, other = (self._stored(i) for i in (batch.index, batch.partner))
         return torch.lerp(hard, torch.lerp(other, own, batch.weight[:, None]), self.weight)
 

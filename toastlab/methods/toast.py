@@ -14,6 +14,24 @@ paper's own equations are not public: nothing here is to be quoted as theirs.
 One sample's way: it is drawn (`next_batch`), its target is looked up and its loss taken (`loss`),
 its logits go into the bank and, if it is under-trained, into the carry (`observe`); when the
 epoch ends the bank makes new medoids (`end_epoch`).
+
+What the abstract leaves open and the defaults settle, so that it can be computed again; all [R]:
+
+1. A sample is carried once in a row: carried and still wrong, it is not carried on, but comes up
+   again when the stream draws it (`max_visits`).
+2. The carry is dropped at the end of an epoch (`keep_carry`).
+3. Least confident first means by falling cross-entropy to the label, so by rising p(label), not by
+   the largest probability; of equal ones any.
+4. L2 is T_p^2 times the mean KL over the carried samples, not over the batch (`divide_by`). The
+   carried samples are in the mean of L1 too, with their class's target.
+5. A class that has no correctly classified sample when medoids are made gets its hard target back,
+   whatever medoid it had before (`scope`).
+6. Correctly classified means: at the sample's last visit, which may lie in an earlier epoch, by
+   logits in training mode, of the image as it was augmented then. Medoids are of these logits and
+   take no pass of their own; of equal sums the lowest index is the medoid.
+7. In the first epoch all targets are hard, since there are no medoids yet.
+8. At the start of every epoch the stream draws a permutation, whether the epoch comes to need it or
+   not. Only who replays the random numbers must know.
 """
 
 from dataclasses import dataclass
@@ -61,7 +79,7 @@ class ToastConfig(MethodConfig):
     medoid_weight: float = 0.3  # a, share of the medoid's soft target, in [0, 1]
     past_weight: float = 1.0  # b, weight of the past predictions, >= 0 (target form: a + b <= 1)
     combination: str = "loss"  # loss: L1 + b L2; target: one cross-entropy to a mixed target
-    ramp: str = "none"  # ours: both weights grow with training: linear, or fit (share got right)
+    ramp: str = "none"  # ours: both weights grow: linear (needs a plan) or fit (share got right)
     fit_from: float = 0.0  # share got right, in [0, 1), at which ramp fit begins; full at 1
 
     # Stage 1
@@ -150,6 +168,7 @@ class Toast(Method):
         super().__init__(labels, num_classes, batch_size, generator)
         self.config = config if config is not None else ToastConfig()
         self.mixed_carry = self.config.mixed_carry
+        self.needs_plan = self.config.ramp == "linear"  # its slope is one over the epochs
         self.epoch = torch.zeros((), dtype=torch.int64)  # on the CPU: a count, not data
         # [] on the CPU too, as a number of the host: what the ramp makes of both weights
         self.growth = torch.tensor(1.0 if self.config.ramp == "none" else 0.0)

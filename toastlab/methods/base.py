@@ -68,9 +68,6 @@ class Plan:
         in_range("epochs", self.epochs, 1)
 
 
-UNPLANNED = Plan()  # the very object that says: not attached yet
-
-
 @dataclass(frozen=True)
 class MethodConfig:
     """Settings of a method. `name` is what the command line and the stored runs call it."""
@@ -108,7 +105,8 @@ class Method:
         memory: what the method keeps for itself, in words and letters.
         spent_before: share of an "images" budget that goes to a teacher.
         local: how the names in `state` begin of what each rank has for itself.
-        plan: the run, see `Plan`; `UNPLANNED` until `attach`.
+        plan: the run, see `Plan`.
+        attached: whether `attach` has told it that plan.
         extra: modules of its own that are trained along, or None.
         bank: the last logits of every sample, see `Bank`.
         table: [K, K] float32, the target of each class; the identity means hard targets.
@@ -133,7 +131,7 @@ class Method:
             raise ValueError(f"batch size is {batch_size!r}, but must be even and at least 2.")
         self.labels, self.num_classes, self.batch_size = labels, num_classes, batch_size
         self.generator = generator
-        self.plan = UNPLANNED
+        self.plan, self.attached = Plan(), False
         self.extra: nn.Module | None = None
         self.bank = Bank(len(labels), num_classes, labels.device)
         self.table = torch.eye(num_classes, device=labels.device)
@@ -177,13 +175,13 @@ class Method:
             raise ValueError(
                 f"{type(self).__name__} cannot be trained on mixed images: set mix to none."
             )
-        self.plan = plan
+        self.plan, self.attached = plan, True
         if self.bank.logits.dtype != BANKS[plan.bank]:
             self.bank.store_as(BANKS[plan.bank])
 
     def lacks(self) -> str:
         """What must be called before the first batch and has not been, or nothing."""
-        return ATTACH if self.needs_plan and self.plan is UNPLANNED else ""
+        return ATTACH if self.needs_plan and not self.attached else ""
 
     def _check_ready(self) -> None:
         """Asked for every batch and every target; looks at nothing on the device.

@@ -56,7 +56,7 @@ print(plots.describe_soft_target_bars(image, targets, data.classes, shirt))
 plots.soft_target_bars(image, targets, data.classes, shirt)
 
 # %% [markdown]
-# The runner-up is a T-shirt most often, but in 24 of 96 shirts only; in 15 of 96 it is a sneaker. This
+# The runner-up is a T-shirt most often, but for 24 of these shirts only; for 15 it is a sneaker. This
 # network has trained for 30 epochs on labels of which a fifth is wrong, and has learnt most of those
 # by heart (notebook 6).
 #

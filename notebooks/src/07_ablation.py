@@ -28,7 +28,7 @@ for name, values in AXES.items():
 #
 # ## One question at a time
 #
-# The share of noise is 20 %. Each dot is a mean over three seeds, with its 95 % interval; three
+# A fifth of the labels is wrong. Each dot is a mean over three seeds, with its 95 % interval; three
 # seeds make wide intervals, and that is the point of drawing them.
 
 # %%

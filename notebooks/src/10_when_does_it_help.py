@@ -60,7 +60,7 @@ for measure in MEASURES:
             better, worse = int((part.low > 0).sum()), int((part.high < 0).sum())
             counts[measure, augmented, epochs] = better, worse
             print(f"{measure}, {'with' if augmented else 'no'} augmentation, {epochs:2d} epochs: "
-                  f"better in {better:2d} of {len(part)}, worse in {worse:2d}")
+                  f"better in {better}, worse in {worse} of {len(part)} cells")
 long = regime("test_nll", 60, 0).gain
 print("NLL gains after 60 epochs without augmentation, images per class by noise rate:")
 print(long.unstack("noise_rate").round(2).to_string())
@@ -79,8 +79,8 @@ assert long[200, 0.4] > long[25, 0.4] > long[200, 0.0] and long.idxmax() == (200
 #   past predictions hold it back. After 60 epochs NLL is better in all 12 cells, with clean labels too;
 #   it gains most where labels are wrong *and* images are many. ECE is better in 10 cells. Top-1 is
 #   clearly better in 4, the others are grey.
-# * **Augmentation** moves a cell towards under-fitting: after 60 epochs with it NLL is worse in 11 of
-#   12 cells and ECE in all.
+# * **Augmentation** moves a cell towards under-fitting: after 60 epochs with it NLL is worse in
+#   11 of 12 cells and ECE in all.
 #
 # Why does under-fitting hurt NLL and ECE? The table holds no confidences; train one of those cells:
 

@@ -121,6 +121,15 @@ def test_forest_is_hollow_within_noise() -> None:
     assert "noise (s) +0.50 [-1.00, +2.00]" in plots.describe_forest(table, "points")
 
 
+def test_the_sentence_of_layouts_says_what_stands_under_them() -> None:
+    panels = {"one": (np.zeros((4, 2)), 0.987), "two": (np.ones((4, 2)), 0.793)}
+    figure = plots.tsne_view(panels, np.zeros(4, dtype=int), ["all"])
+    words = plots.describe_tsne_view(panels)
+    for axis, trust in zip(figure.axes, ("0.99", "0.79"), strict=True):
+        assert f"trustworthiness {trust}" in axis.get_xlabel()
+        assert f"{axis.get_title(loc='left')}: trustworthiness {trust}" in words
+
+
 def test_png_is_the_same_each_time_and_nothing_global_changes() -> None:
     before = dict(mpl.rcParams)
     first, again = (plots.to_png(plots.learning_curves(curves())) for _ in range(2))

@@ -137,4 +137,4 @@ check("entropy", entropy)
 # * With clean labels the gain is small on this network, and absent on a residual one: see the
 #   README's tables.
 # * The random carry, a control that ignores who is under-trained, does better here than the targeted
-#   one. Whether *targeting* helps is open; notebook 4 looks at whom it targets.
+#   one. Whether *targeting* helps is open; notebook 4 looks at what it targets.

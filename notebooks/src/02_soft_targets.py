@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 2. Soft targets and temperature
 #
-# *Fifteen minutes of reading; runs in under 15 seconds.*
+# *Fifteen minutes of reading; runs in under 20 seconds.*
 #
 # **Goals.** Know what a hard and a soft target are, what the temperature does, and what a network's
 # mistakes tell about the classes.

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 5. The two stages, line by line
 #
-# *Twenty minutes of reading; runs in under 10 seconds.*
+# *Twenty minutes of reading; runs in under 20 seconds.*
 #
 # **Goals.** Build TOAST's loss for one batch with nothing but PyTorch, find it equal to the
 # library's; know its degenerate cases; see what each stage's gradient does to a sample.

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 10. When does it help?
 #
-# *Twenty minutes of reading; from stored runs, so that it runs in under 20 seconds.*
+# *Twenty minutes of reading; from stored runs and two short ones, so that it runs in under 30 seconds.*
 #
 # **Goals.** See on a map of 72 ways to train where self-distillation gains over cross-entropy, where it
 # does nothing and where it hurts; know the regimes behind that; build defaults that do no harm.
@@ -151,8 +151,8 @@ counts
 #    their last visit, and grow to their full value as that share goes to one. A network that under-fits
 #    trains with plain cross-entropy, to the bit.
 # 2. **Do not change what is drawn.** The default carry puts misclassified samples into the next batch in
-#    place of new ones; with wrong labels it repeats the wrong ones. Here every sample is held to its own
-#    last prediction whenever it comes up anyway (half of each batch, as in the source).
+#    place of new ones; with wrong labels it repeats mostly those (notebook 4). Here every sample is held
+#    to its own last prediction whenever it comes up anyway (half of each batch, as in the source).
 # 3. **Medoids as confident as they are:** temperature 1.
 
 # %%

@@ -1,10 +1,17 @@
 """How nbval runs the notebooks: steady threads, time enough, no progress and no tables compared."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Digits that may drift are read over, see sanitize.cfg, unless the command line says else."""
+    if getattr(config.option, "nbval_sanitize_with", "") is None:
+        config.option.nbval_sanitize_with = str(Path(__file__).with_name("sanitize.cfg"))
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:

@@ -185,8 +185,8 @@ def test_rows_replace_those_of_their_network_and_part(tmp_path: Path) -> None:
     [
         (["better", "better"], "supported"),
         (["better", "worse"], "open"),
-        (["better", "within seed noise"], "open"),
-        (["within seed noise", "worse"], "not supported"),
+        (["better", "not significant"], "open"),
+        (["not significant", "worse"], "not supported"),
         (["one seed: nothing to say"], "open"),
         ([], "open"),
     ],
@@ -215,6 +215,6 @@ def test_verdicts_are_by_the_corrected_p() -> None:
     assert gaps.p_holm.iloc[0] == pytest.approx(3 * gaps.p.iloc[0])
     clear = gaps.p_holm < 0.05
     assert (gaps.verdict[clear] == "better").all()
-    assert (gaps.verdict[~clear] == "within seed noise").all()
+    assert (gaps.verdict[~clear] == "not significant").all()
     assert clear.any()
     assert not clear.all()

@@ -1,9 +1,15 @@
-"""The notebooks as they are stored: made of their sources, run in order, clean. nbval runs them."""
+"""The notebooks as they are stored: made of their sources, run in order, clean. nbval runs them.
 
+What a text says must be what its cells show: figures in it stand in an output, questions get
+numbers and not True, predictions are answered, and formulas of the library are its own.
+"""
+
+import importlib
 import importlib.util
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,19 +18,39 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "notebooks"
 SOURCES = sorted((FOLDER / "src").glob("*.py"))
 BOOKS = sorted(FOLDER.glob("*.ipynb"))
+PENDING = ("08_your_own_data_and_model",)  # not yet written to the rules of `TOLD`
+TOLD = [book for book in BOOKS if book.stem not in PENDING]
 
 
 def load(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def build_module() -> Any:
-    spec = importlib.util.spec_from_file_location("build", FOLDER / "build.py")
+def texts(content: dict[str, Any]) -> list[str]:
+    """The markdown cells."""
+    return ["".join(c["source"]) for c in content["cells"] if c["cell_type"] == "markdown"]
+
+
+def shown(content: dict[str, Any]) -> str:
+    """All that the code cells print and show as text."""
+    outputs = [o for c in content["cells"] for o in c.get("outputs", [])]
+    parts = [o.get("text", []) or o.get("data", {}).get("text/plain", []) for o in outputs]
+    return "\n".join("".join(part) for part in parts)
+
+
+def code(content: dict[str, Any]) -> str:
+    """The code cells."""
+    return "\n".join("".join(c["source"]) for c in content["cells"] if c["cell_type"] == "code")
+
+
+def module(name: str) -> Any:
+    """A module of notebooks/, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
 
 
 def test_each_source_has_a_notebook() -> None:
@@ -34,7 +60,7 @@ def test_each_source_has_a_notebook() -> None:
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.stem)
 def test_the_cells_are_those_of_the_source(source: Path) -> None:
-    wanted = build_module().convert(source)
+    wanted = module("build").convert(source)
     stored = load(FOLDER / f"{source.stem}.ipynb")
     assert len(wanted.cells) == len(stored["cells"])
     for a, b in zip(wanted.cells, stored["cells"], strict=True):
@@ -65,9 +91,7 @@ def test_stored_as_run_in_order_and_clean(book: Path) -> None:
 def test_form(book: Path) -> None:
     """Goals, a question to predict, two exercises, doubts; a picture for each panel."""
     content = load(book)
-    prose = "\n".join(
-        "".join(c["source"]) for c in content["cells"] if c["cell_type"] == "markdown"
-    )
+    prose = "\n".join(texts(content))
     for must in ("**Goals.**", "**Predict first:**", "## Exercises", "**2.**", "## What to doubt"):
         assert must in prose, must
     assert re.search(r"\*\w+(-\w+)? minutes of reading; .*runs in under \d+ seconds", prose)
@@ -82,6 +106,77 @@ def test_form(book: Path) -> None:
                 said = [o for o in cell["outputs"] if o.get("name") == "stdout"]
                 words = "".join(output["data"]["text/plain"])
                 assert said or not words.startswith("<Picture"), "a picture without words"
+
+
+@pytest.mark.parametrize("book", TOLD, ids=lambda p: p.stem)
+def test_questions_get_numbers(book: Path) -> None:
+    """No bare True or False: "how far?" asks for a distance. A config's `name=False` may be."""
+    assert re.findall(r"(?<![\w=])(?:True|False)\b.*", shown(load(book))) == []
+
+
+@pytest.mark.parametrize("book", TOLD, ids=lambda p: p.stem)
+def test_predictions_are_answered_and_claims_asserted(book: Path) -> None:
+    content = load(book)
+    asked, answered = (
+        [i for i, text in enumerate(texts(content)) if words in text]
+        for words in ("**Predict first:**", "**Your prediction:**")
+    )
+    assert len(asked) == 1
+    assert answered
+    assert asked[0] < answered[0]
+    # the words of an answer are as true as the figures only where the cells hold them to it
+    assert re.search(r"^\s*assert ", code(content), re.M)
+
+
+# "12 of 72", "20 %", "0.33": a figure, and what has to stand around it where it is shown
+FIGURE = re.compile(r"\d+ of (?:the )?\d+|\d+\.\d+|\d+ %")
+LEVEL = re.compile(r"95 % interval|intervals at 95 %")  # a convention and no finding
+NO_PROSE = re.compile(r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\]\([^)]*\)", re.S)
+
+
+@pytest.mark.parametrize("book", TOLD, ids=lambda p: p.stem)
+def test_figures_in_the_text_stand_in_the_cells(book: Path) -> None:
+    """Shares, decimals and counts "x of y" that a text names are those of an output, or of code."""
+    content = load(book)
+    cells = re.sub(r"\s+", " ", f"{shown(content)}\n{code(content)}")
+    missing = []
+    for text in texts(content):
+        prose = LEVEL.sub("", re.sub(r"\s+", " ", NO_PROSE.sub("", text)))
+        for figure in FIGURE.findall(prose):
+            number = re.escape(figure.removesuffix(" %"))
+            if not re.search(rf"(?<![\d.]){number}(?!\d|\.\d)", cells):
+                missing.append(figure)
+    assert missing == []
+
+
+def test_formulas_of_the_library_are_those_of_the_library() -> None:
+    """Who writes what the library computes gives its formula and file, and they agree."""
+    cited = 0
+    for book in BOOKS:
+        for part in "\n\n".join(texts(load(book))).split("\n\n"):
+            found = re.findall(r"`([^`]+)`\s\(`(toastlab/[\w/]+\.py)`\)", part)
+            if re.search(r"[Tt]he library(?:'s \w+ is| uses| takes)\b", part):
+                assert found, f"{book.name}: which formula, of which file? {part}"
+            for formula, file in found:
+                source = (ROOT / file).read_text(encoding="utf-8")
+                assert " ".join(formula.split()) in " ".join(source.split()), formula
+                cited += 1
+    assert cited
+
+
+def test_what_nbval_reads_over() -> None:
+    """Every rule of sanitize.cfg is read, matches what is stored, and reaches nbval."""
+    text = (FOLDER / "sanitize.cfg").read_text(encoding="utf-8")
+    # nbval drops a rule without a word where its two lines are not as it expects
+    rules = importlib.import_module("nbval.plugin").get_sanitize_patterns(text)
+    assert len(rules) == len(re.findall("^regex", text, re.M)) > 0
+    stored = "\n".join(shown(load(book)) for book in BOOKS)
+    for regex, replacement in rules:
+        assert replacement
+        assert re.search(regex, stored), f"a rule for nothing: {regex}"
+    run = SimpleNamespace(option=SimpleNamespace(nbval_sanitize_with=None))
+    module("conftest").pytest_configure(run)
+    assert Path(run.option.nbval_sanitize_with) == FOLDER / "sanitize.cfg"
 
 
 @pytest.mark.parametrize("book", BOOKS, ids=lambda p: p.stem)

@@ -121,6 +121,30 @@ def test_forest_is_hollow_within_noise() -> None:
     assert "noise (s) +0.50 [-1.00, +2.00]" in plots.describe_forest(table, "points")
 
 
+def test_the_sentence_of_layouts_says_what_stands_under_them() -> None:
+    panels = {"one": (np.zeros((4, 2)), 0.987), "two": (np.ones((4, 2)), 0.793)}
+    figure = plots.tsne_view(panels, np.zeros(4, dtype=int), ["all"])
+    words = plots.describe_tsne_view(panels)
+    for axis, trust in zip(figure.axes, ("0.99", "0.79"), strict=True):
+        assert f"trustworthiness {trust}" in axis.get_xlabel()
+        assert f"{axis.get_title(loc='left')}: trustworthiness {trust}" in words
+
+
+@pytest.mark.parametrize("value", [0.1, 0.83, 0.85, 0.94, 1.0])
+def test_a_bar_s_number_stands_beside_it_or_inside(value: float) -> None:
+    target = np.array([value, 1 - value])
+    figure = plots.soft_target_bars(np.zeros((1, 4, 4), np.uint8), {"q": target}, ["a", "b"], 0)
+    figure.canvas.draw()
+    axis = figure.axes[1]
+    for k, (bar, text) in enumerate(zip(axis.patches, axis.texts, strict=True)):
+        box = text.get_window_extent().transformed(axis.transData.inverted())
+        end = bar.get_extents().transformed(axis.transData.inverted()).x1
+        inside = box.x1 <= end
+        assert inside or box.x0 >= end, "across the end of its bar"
+        assert box.x1 <= 1.0
+        assert text.get_color() == ("white" if inside and k == 0 else "black")  # 0: the blue bar
+
+
 def test_png_is_the_same_each_time_and_nothing_global_changes() -> None:
     before = dict(mpl.rcParams)
     first, again = (plots.to_png(plots.learning_curves(curves())) for _ in range(2))

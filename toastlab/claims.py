@@ -137,7 +137,7 @@ def _verdict(mean: float, p: float) -> str:
     if p != p:
         return "one seed: nothing to say"
     if p >= LEVEL:
-        return "within seed noise"
+        return "not significant"
     return "better" if mean > 0 else "worse"
 
 
@@ -179,8 +179,8 @@ def page(table: pd.DataFrame, measured: dict[str, Any]) -> str:
         f"*Tuned*: chosen on validation, {TRIALS + 1} trials each (`data/peers/trials.csv`).",
         "Differences are in top-1 points, paired over seeds, with a 95 % t interval and the p of",
         "the paired t test after Holm's correction over the comparisons of a claim. *Better* and",
-        "*worse* mean p below 0.05. *Supported*: better in every row; *not supported*: in none;",
-        "*open*: between.",
+        "*worse* mean p below 0.05, *not significant* the rest. *Supported*: better in every row;",
+        "*not supported*: in none; *open*: between.",
         "",
         *wrap(MADE_BEFORE, 96),
         "",

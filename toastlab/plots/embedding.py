@@ -54,10 +54,7 @@ def tsne_view(
     return figure
 
 
-def describe_tsne_view(panels: Mapping[str, tuple[np.ndarray, float]], trust: float = 0.8) -> str:
-    """Which layouts may be trusted to show neighbours, in words without digits that drift."""
-    parts = [
-        f"{title}: trustworthiness {'at least' if score >= trust else 'below'} {trust:g}"
-        for title, (_, score) in panels.items()
-    ]
+def describe_tsne_view(panels: Mapping[str, tuple[np.ndarray, float]]) -> str:
+    """Which layouts may be trusted to show neighbours, and how far."""
+    parts = [f"{title}: trustworthiness {trust:.2f}" for title, (_, trust) in panels.items()]
     return f"t-SNE of {len(next(iter(panels.values()))[0])} samples. {'; '.join(parts)}."

@@ -152,7 +152,16 @@ def soft_target_bars(
             colours = [PALETTE[0] if k == label else "#b9b9b9" for k in places]
             axis.barh(places, target, color=colours)
             for k, value in enumerate(target):
-                axis.text(min(value + 0.02, 0.86), k, f"{value:.2f}", va="center", fontsize=8)
+                inside = value > 0.84  # no room beside the bar
+                axis.text(
+                    value - 0.02 if inside else value + 0.02,
+                    k,
+                    f"{value:.2f}",
+                    va="center",
+                    ha="right" if inside else "left",
+                    color="white" if inside and k == label else "black",
+                    fontsize=8,
+                )
             axis.set_yticks(places, classes if i == 0 else [""] * len(target))
             axis.set(xlim=(0, 1), ylim=(len(target) - 0.4, -0.6), xlabel="probability")
             axis.set_title(name, fontsize=10)

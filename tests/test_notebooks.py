@@ -18,8 +18,6 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "notebooks"
 SOURCES = sorted((FOLDER / "src").glob("*.py"))
 BOOKS = sorted(FOLDER.glob("*.ipynb"))
-PENDING = ("08_your_own_data_and_model",)  # not yet written to the rules of `TOLD`
-TOLD = [book for book in BOOKS if book.stem not in PENDING]
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -108,13 +106,13 @@ def test_form(book: Path) -> None:
                 assert said or not words.startswith("<Picture"), "a picture without words"
 
 
-@pytest.mark.parametrize("book", TOLD, ids=lambda p: p.stem)
+@pytest.mark.parametrize("book", BOOKS, ids=lambda p: p.stem)
 def test_questions_get_numbers(book: Path) -> None:
     """No bare True or False: "how far?" asks for a distance. A config's `name=False` may be."""
     assert re.findall(r"(?<![\w=])(?:True|False)\b.*", shown(load(book))) == []
 
 
-@pytest.mark.parametrize("book", TOLD, ids=lambda p: p.stem)
+@pytest.mark.parametrize("book", BOOKS, ids=lambda p: p.stem)
 def test_predictions_are_answered_and_claims_asserted(book: Path) -> None:
     content = load(book)
     asked, answered = (
@@ -134,7 +132,7 @@ LEVEL = re.compile(r"95 % interval|intervals at 95 %")  # a convention and no fi
 NO_PROSE = re.compile(r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\]\([^)]*\)", re.S)
 
 
-@pytest.mark.parametrize("book", TOLD, ids=lambda p: p.stem)
+@pytest.mark.parametrize("book", BOOKS, ids=lambda p: p.stem)
 def test_figures_in_the_text_stand_in_the_cells(book: Path) -> None:
     """Shares, decimals and counts "x of y" that a text names are those of an output, or of code."""
     content = load(book)

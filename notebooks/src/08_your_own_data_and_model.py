@@ -86,9 +86,23 @@ for epoch in range(30):
 network.eval()
 with torch.no_grad():
     right = network(data.test.images.float() / 255).argmax(1) == data.test.labels
-print("test accuracy above 0.7:", float(right.float().mean()) > 0.7)
+accuracy = float(right.float().mean())
+print(f"test accuracy: {accuracy:.4f}")
+assert accuracy > 0.7
 
 # %% [markdown]
+# How many of its lines has a usual loop not got? Those that name the method, its stream or its loss:
+
+# %%
+loop = next(cell for cell in In if "toast.observe" in cell).splitlines()
+ours = [line.strip() for line in loop if any(word in line for word in ("toast", "stream", "loss."))]
+print("\n".join(ours))
+assert len(ours) == 6
+
+# %% [markdown]
+# **Your prediction:** six lines, two of them before the loop. Recording `seen` is for the pictures
+# below, not for TOAST.
+#
 # ## Which samples to look at first
 #
 # The mean true-class probability over the epochs, lowest first. `data.train.ids` has each sample's
@@ -109,7 +123,8 @@ misplaced = np.array([name.startswith("train/boot/sandal") for name in files])
 first = np.argsort(confidence, kind="stable")[:16]
 captions = [f"in {data.classes[labels[i]]}\n{caption(files[i])}\np {confidence[i]:.2f}" for i in first]
 shown = (images_of(data.train, first), captions, misplaced[first].tolist(), "Least confident")
-print("of the ten misplaced, at least four are here:", misplaced[first].sum() >= 4)
+print(f"of the ten misplaced, {misplaced[first].sum()} are here")
+assert misplaced.sum() == 10 and misplaced[first].sum() >= 4
 plots.sample_gallery(*shown, "in the wrong folder")
 
 # %% tags=["nbval-ignore-output"]
@@ -129,7 +144,9 @@ from toastlab import RunStore
 config = TrainConfig(data=own, method=ToastConfig(), model="my-small-cnn", epochs=3, batch_size=32)
 run = RunStore(root / "runs").get(config, dataset=data, model=small_cnn, device="cpu")
 print("epochs:", len(run.metrics), "| dynamics of", run.dynamics.probability.shape[1], "samples")
-print("found again:", RunStore(root / "runs").get(config, dataset=data).key == run.key)
+again = RunStore(root / "runs").get(config, dataset=data)
+print("asked for again, found again; runs in the store:", len(RunStore(root / "runs").list()))
+assert again.key == run.key
 
 # %% [markdown]
 # The dynamics keep the files too, also when the run is opened later without the images. The five

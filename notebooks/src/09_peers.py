@@ -12,11 +12,13 @@
 # validation split?
 
 # %%
+import textwrap
+
 import pandas as pd
 from toastlab import plots
 from toastlab.claims import CLAIMS, PEERS, Claim, evidence, findings, judgement
 from toastlab.compare import ARMS, BASELINE, differences, extra_bytes, interval
-from toastlab.peers import NOISE, PAIRWISE, load_peers, select
+from toastlab.peers import MADE_BEFORE, NOISE, PAIRWISE, load_peers, select
 from toastlab.tuning import SHARED, SPACES, TRIALS
 
 table = load_peers()
@@ -26,6 +28,7 @@ plain = select(table, part="defaults", model="mlp")
 mlp = select(plain, budget="images")
 seeds = mlp.groupby("method", sort=False).seed.nunique()
 print("seeds:", ", ".join(f"{name} {n}" for name, n in seeds.items()))
+print("\nTo know:", textwrap.fill(MADE_BEFORE, 92))
 
 # %% [markdown]
 # Every row is a real run, made by `toastlab peers`: same initial weights and data order per seed for
@@ -180,6 +183,7 @@ def said(axes):
 print(f"{TRIALS + 1} trials for each of {len(SPACES)} methods; all share: {said(SHARED)}")
 for name, space in SPACES.items():
     print(f"{name:16s}", said(space))
+print("Tf-KD self's stored rows were tuned in its weight and temperature, see the first cell.")
 
 # %%
 tuned = select(table, part="tuned", model="mlp")
@@ -305,9 +309,10 @@ for budget in ("images", "samples"):
 
 # %% [markdown]
 # 1 would be the same order on both networks, 0 no relation. A ranking from one network is a fact about
-# that network. Tf-KD self fails at equal images for a dull reason: cross-entropy takes 300 steps; half
-# of these images go to its teacher, in 150 steps, and the student is left with 60, of two passes each.
-# With equal samples it does not collapse.
+# that network. Tf-KD self fails at equal images mostly for a dull reason: cross-entropy takes 300
+# steps; half of these images go to its teacher, in 150 steps, and the student is left with 60, of two
+# passes each. (Its multiplier was small, too; see the first cell.) With equal samples it does not
+# collapse.
 #
 # ## A common mistake, once
 #

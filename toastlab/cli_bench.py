@@ -42,8 +42,8 @@ def bench(
 
     Args:
         config: What is measured.
-        device: auto, cuda, cuda:1, mps or cpu.
-        quick: 2 steps, 1 round, the teaching MLP, three methods: seconds, to see that it works.
+        device: Device: auto, cuda, cuda:1, mps or cpu.
+        quick: Two steps, one round, the teaching MLP, three methods: seconds, to see that it works.
         json_file: Write everything to this file too, each round's ratio included.
         stdout: Print JSON instead of tables.
     """

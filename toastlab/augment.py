@@ -24,7 +24,7 @@ class AugmentConfig:
     """What happens to training images. Everything is off by default."""
 
     crop: int = 0  # Pixels of black border before a random crop back to size, 0 to 512; 0: off.
-    flip: bool = False  # Mirror every second image, left and right.
+    flip: bool = False  # Mirror each image, left and right, with probability 1/2.
     # Side in pixels of a square set to the mean, cut at the border, 0 to 512; 0: off.
     cutout: int = 0
     mix: str = "none"  # Mixing of two images: none, mixup or cutmix.

@@ -59,13 +59,13 @@ def peers(
 
     Args:
         models: Networks: mlp takes about an hour on two cores, resnet-small half an hour more.
-        parts: Parts: defaults (of every source), pairwise (noise), augmented (Cutout, Mixup, CutMix),
-            tuned (on validation, the same number of trials for every method).
-        budgets: Budgets: images (equally many through the network), samples (equally many new ones), both;
-            the other parts than defaults have equal images only.
+        parts: Parts: defaults (of every source), pairwise (noise), augmented (Cutout, Mixup,
+            CutMix), tuned (on validation, the same number of trials for every method).
+        budgets: Budgets: images (equally many through the network), samples (equally many new
+            ones), both; the other parts than defaults have equal images only.
         seeds: How many seeds, 1 to 1000.
-        more_seeds: How many seeds of the headline methods, 1 to 1000: cross-entropy, label smoothing,
-            DLB, TOAST.
+        more_seeds: How many seeds of the headline methods (cross-entropy, label smoothing, DLB,
+            TOAST), 1 to 1000.
         store: Folder of runs; what is there is not trained again.
         out: Folder of the tables. Rows of other networks and parts that stand in them stay.
         workers: Runs side by side, up to 1024; 0 chooses by cores.

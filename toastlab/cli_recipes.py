@@ -55,7 +55,7 @@ def recipe_run(
             Tiny-ImageNet at 32.
         val_share: Share of the training images held out for the fitted temperature,
             in (0, 1).
-        models: Networks.
+        models: Networks, as `toastlab train` lists them.
         arms: Methods to compare; cross-entropy is always among them.
         seeds: How many seeds, 1 to 1000.
         budgets: What an epoch is: samples (N new samples, as the papers count), images (N images

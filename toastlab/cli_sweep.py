@@ -74,8 +74,9 @@ def sweep(
         store: Folder of runs; what is there is not trained again.
         device: Device: auto, cuda, cuda:1, mps or cpu.
         workers: Runs side by side on this machine, up to 1024; 0 chooses by cores.
-        backend: Where the runs go: loky (this machine) or dask (a cluster). Its workers need one thread each (dask
-            worker ADDRESS --nthreads 1) and must see the store under the same path.
+        backend: Where the runs go: loky (this machine) or dask (a cluster). Its workers need one
+            thread each (dask worker ADDRESS --nthreads 1) and must see the store under the same
+            path.
         scheduler: Address of the dask scheduler, tcp://HOST:8786.
     """
     one_of("backend", backend, BACKENDS)

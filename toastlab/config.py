@@ -22,9 +22,9 @@ class TrainConfig:
     """One run. Together with the data's contents these settings name it."""
 
     data: DataConfig = field(default_factory=DataConfig)
-    # Suppress: on the command line the method is a word of its own, `toastlab train toast`
+    # Not an option: on the command line the method is a word of its own, `toastlab train toast`.
     method: Annotated[MethodConfig, Suppress] = field(default_factory=ToastConfig)
-    # What is done to the training images.
+    # What happens to training images; everything is off by default.
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: str = "mlp"  # Name of a network (`toastlab train` lists them), or of your own.
     epochs: int = 30  # Epochs, 1 to 100000; --budget says what an epoch is.
@@ -44,7 +44,8 @@ class TrainConfig:
     precision: str = "auto"
     channels_last: bool = True  # Convolutions with the channels innermost: faster on CPU and GPU.
     compile: bool = False  # Compile the network by torch.compile, which pays for long runs only.
-    # Share each batch among the processes of torchrun, which sets this itself.
+    # Share each batch among the processes of torchrun, which sets this itself; the batch size is of
+    # all of them together.
     spread: bool = False
     # What an epoch is: N images through the network (images), or N new samples (samples).
     budget: str = "images"

@@ -34,7 +34,7 @@ class DataConfig:
     noise: str = "symmetric"  # Flips go to any other class (symmetric) or to the next (pairwise).
     noise_rate: float = 0.0  # Share of the training labels that are flipped, in [0, 1); 0: clean.
     noise_seed: int = 0  # Seed of the flips, 0 to 2^31.
-    val_share: float = 0.1  # Share of the training images held out, in (0, 1), if no val is there.
+    val_share: float = 0.1  # Share held out for validation, in (0, 1), if the source has none.
     split_seed: int = 0  # Seed of what is held out and of the images per class, 0 to 2^31.
     size: int = 0  # Resize to size x size pixels, up to 4096; 0: as stored.
     channels: str = "keep"  # Colours: keep, grey or rgb.

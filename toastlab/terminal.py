@@ -67,10 +67,9 @@ def existing_store(store: str) -> str:
         StoreError: no folder has that name. The usual store may be missing: no run was made yet.
     """
     folder = Path(store)
-    if store != USUAL_STORE or folder.exists():
-        if not folder.is_dir():
-            what = "is a file" if folder.exists() else "does not exist"
-            raise StoreError(f"the run store {store!r} {what}; name a folder with --store.")
+    if not folder.is_dir() and (store != USUAL_STORE or folder.exists()):
+        what = "is a file" if folder.exists() else "does not exist"
+        raise StoreError(f"the run store {store!r} {what}; name a folder with --store.")
     return store
 
 
@@ -96,7 +95,8 @@ def one_line(text: str) -> str:
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
     plain = " ".join(re.sub(r"[─│╭╮╰╯╶╴]+|-{4,}", " ", plain).split())
     plain = re.sub(
-        r"^\s*(Parsing error|Value error|Missing argument(?= Missing))\s*|Error parsing \S+:\s*|^\s*(Unrecognized|Required) options",
+        r"^\s*(Parsing error|Value error|Missing argument(?= Missing))\s*|Error parsing \S+:\s*"
+        r"|^\s*(Unrecognized|Required) options",
         "",
         plain,
     )

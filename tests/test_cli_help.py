@@ -1,12 +1,14 @@
 """The help of every command: whole sentences for readers, and nothing of the source behind them."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from toastlab import cli
 from toastlab.methods import CONFIGS
 
+ROOT = Path(__file__).parents[1]
 PAGES = [
     [*command.words, *method]
     for command in cli.COMMANDS
@@ -67,6 +69,25 @@ def test_every_option_is_explained_in_a_sentence(
     first = text.split("\n\n")[1]
     assert re.match(r"[A-Z]", first), first
     assert re.search(r"[.:)]$", first.rstrip()), first
+
+
+def test_times_in_the_help_are_those_of_the_page_about_the_data(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    rows = (ROOT / "data" / "README.md").read_text(encoding="utf-8").splitlines()
+    for command, times in {
+        "ablation": ["10 minutes on two cores"],
+        "regime": ["about an hour"],
+        "layouts": ["3 minutes"],
+        "peers": ["about an hour on two cores", "40 minutes"],
+    }.items():
+        said = " ".join(page([command], capsys).split()).lower()
+        made_by = re.compile(rf"\| `toastlab {command}\b")
+        stored = " ".join(row for row in rows if made_by.search(row)).lower()
+        for time in times:
+            assert time in said, (command, time)
+            assert time in stored, (command, time)
 
 
 def test_help_speaks_of_the_ends_that_the_settings_have(

@@ -120,7 +120,7 @@ def _size(args: tuple[Any, ...]) -> int:
 
 
 def _short(value: Any) -> str:
-    """A number or a small tensor rounded to three digits; of a large one the shape and a part."""
+    """A number or a small tensor rounded to four digits; of a large one the shape and a part."""
     if isinstance(value, Tensor) and value.numel() > SHOWN:
         part = ", ".join(_short(v) for v in value.flatten()[: SHOWN // 2].tolist())
         return f"{part}, ... of shape {list(value.shape)}"
@@ -129,5 +129,5 @@ def _short(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(_short(v) for v in value[:SHOWN])}]"
     if isinstance(value, float):
-        return f"{value + 0.0:.3g}"  # no minus before a zero
+        return f"{value + 0.0:.4g}"  # no minus before a zero
     return repr(value)[:60]

@@ -27,7 +27,7 @@ from toastlab.terminal import console, output_file, progress
 
 
 def ablation(store: str = "runs", out: str = "data/ablation.csv", workers: int = 0) -> None:
-    """Trains the grid behind the ablation panel and writes its table (about half an hour).
+    """Trains the grid behind the ablation panel and writes its table (10 minutes on two cores).
 
     Args:
         store: Folder of runs; what is there is not trained again.
@@ -58,7 +58,8 @@ def peers(
     """Compares all methods on fashion-mini, noisy and clean, at both budgets: the stored tables.
 
     Args:
-        models: Networks: mlp takes about an hour on two cores, resnet-small half an hour more.
+        models: Networks: mlp takes about an hour on two cores; resnet-small, with --parts defaults,
+            40 minutes.
         parts: Parts: defaults (of every source), pairwise (noise), augmented (Cutout, Mixup,
             CutMix), tuned (on validation, the same number of trials for every method).
         budgets: Budgets: images (equally many through the network), samples (equally many new
@@ -97,7 +98,7 @@ def peers(
 
 
 def regime(store: str = "runs", out: str = "data/regime", workers: int = 0) -> None:
-    """Trains every method in every cell of the regime map and writes its tables (an hour).
+    """Trains every method in every cell of the regime map and writes its tables (about an hour).
 
     Args:
         store: Folder of runs; what is there is not trained again.
@@ -127,7 +128,7 @@ def claims(out: str = "docs/claims.md") -> None:
 
 
 def layouts(store: str = "data/runs", out: str = "data/layouts.safetensors") -> None:
-    """Lays out soft targets and logits by t-SNE for every stored epoch and perplexity (minutes).
+    """Lays out soft targets and logits by t-SNE for every stored epoch and perplexity (3 minutes).
 
     Args:
         store: Folder with the two runs of the notebooks; trained there if they are missing.

@@ -278,7 +278,7 @@ def test_a_notebook_shows_it_without_quotes_and_in_a_colour_of_its_own(
     attempt: Callable[..., Any], word: str
 ) -> None:
     said = check("entropy", attempt)
-    data, _ = DisplayFormatter().format(said)
+    data, _ = DisplayFormatter().format(said)  # type: ignore[no-untyped-call]
     assert data["text/plain"] == str(said)
     assert f"<b>{word}:</b>" in data["text/html"]
     colours = {

@@ -1,5 +1,6 @@
 """Wrong command lines: each ends in one line that names what was wrong, and leaves nothing."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,9 @@ LINES = [
     ("runs list --store file", "the run store 'file' is a file"),
     ("runs list --store missing", "the run store 'missing' does not exist"),
     ("runs show abc --store missing", "the run store 'missing' does not exist"),
+    ("runs show abc", "0 runs in runs begin with 'abc'"),
+    ("runs show ''", "0 runs in runs begin with ''"),
+    ("runs show ../x", "0 runs in runs begin with '../x'"),
     ("doctor --store file", "the run store 'file' is a file"),
     ("doctor --store missing", "the run store 'missing' does not exist"),
     ("bench --sections", "no section is given"),
@@ -100,7 +104,7 @@ def test_one_line_names_the_value(
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("x")
     with pytest.raises(SystemExit) as stop:
-        cli.main(line.split())
+        cli.main(shlex.split(line))
     err = capsys.readouterr().err
     assert stop.value.code in (1, 2)
     assert "Traceback" not in err

@@ -19,7 +19,7 @@ from toastlab.exercises_compare import COMPARING
 EXERCISES: dict[str, Exercise] = {**BASIC, **COMPARING}
 # How a verdict begins -> its colour in a notebook, of a palette that the colour-blind can read.
 COLOURS = {"Right": "#0072b2", "Not yet": "#d55e00", "Not attempted yet": "#8c8c8c"}
-SHOWN = 16  # numbers of a tensor that are shown
+SHOWN = 12  # numbers of a tensor that are shown
 
 
 class Verdict(str):
@@ -33,10 +33,11 @@ class Verdict(str):
     def _repr_html_(self) -> str:
         word, rest = self.split(":", 1)
         head, *shown = rest.split("\n")
-        lines = f"<pre>{html.escape(chr(10).join(shown))}</pre>" if shown else ""
+        lines = html.escape("\n".join(shown))
         return (
             f'<div style="border-left: 0.4em solid {COLOURS[word]}; padding-left: 0.8em">'
-            f"<b>{word}:</b>{html.escape(head)}{lines}</div>"
+            f"<b>{word}:</b>{html.escape(head)}"
+            f'<pre style="white-space: pre-wrap; margin: 0">{lines}</pre></div>'
         )
 
 

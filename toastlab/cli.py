@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -102,7 +103,7 @@ def compare(
     base = TrainConfig(data=data, model=model, epochs=epochs, batch_size=batch_size)
     noise = f", {100 * data.noise_rate:g} % {data.noise} noise" if data.noise_rate else ""
     jobs = plan(names, seeds, base, {data.name + noise: data})
-    command = "toastlab " + " ".join(sys.argv[1:])
+    command = shlex.join(["toastlab", *sys.argv[1:]])
     _compare(jobs, Path(out), Path(store), device, workers, command)
 
 
@@ -164,13 +165,13 @@ def train(
     devices.choose(device)
     spread, group = config.spread or ranks.launched(), ranks.here()
     config, runs, screen = replace(config, method=method, spread=spread), RunStore(store), console()
-    group.first(runs.check_writable)
     dataset = load(config.data)
     screen.print(dataset.note)
     known = group.first(lambda: runs.find(config, dataset.fingerprint))
     if known is not None:
         screen.print(f"This run is in the store already: {known.folder}")
         return None if group.rank else show_run(known)
+    group.first(runs.check_writable)  # a store that can only be read gives what it has
     with progress() as bar:
         task, seen = bar.add_task("starting", total=None), ""
 

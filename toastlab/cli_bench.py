@@ -69,7 +69,7 @@ def bench(
     if json_file:
         write(Path(json_file), (text + "\n").encode())
     if stdout:
-        console().print(text, markup=False, soft_wrap=True)
+        console().print(text, soft_wrap=True)
     else:
         _show(found)
 

@@ -17,6 +17,6 @@ def doctor(store: str = "runs", device: str = "auto", repair: bool = False) -> N
     for finding in examine(existing_store(store), device, repair):
         wrong += not finding.sound
         state = "ok   " if finding.sound else "WRONG"
-        screen.print(f"{state} {finding.what}: {finding.text}", markup=False, soft_wrap=True)
+        screen.print(f"{state} {finding.what}: {finding.text}", soft_wrap=True)
     if wrong:
         raise SystemExit(1)

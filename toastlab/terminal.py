@@ -32,10 +32,10 @@ USUAL_STORE = "runs"
 def console() -> Console:
     """Where results go; made when needed, so that it writes to the stdout of that moment.
 
-    Of several ranks only rank 0 speaks.
+    Of several ranks only rank 0 speaks. Brackets are brackets: a folder may be called [red].
     """
     width = None if sys.stdout.isatty() else 160
-    return Console(highlight=False, width=width, quiet=here().rank > 0)
+    return Console(highlight=False, markup=False, width=width, quiet=here().rank > 0)
 
 
 def parse(

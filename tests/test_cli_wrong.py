@@ -77,7 +77,7 @@ LINES = [
     ("doctor --store file", "the run store 'file' is a file"),
     ("doctor --store missing", "the run store 'missing' does not exist"),
     ("bench --sections", "no section is given"),
-    ("bench --methods", "no method is given"),
+    ("bench --methods nothing", "unknown method 'nothing'"),
     (f"bench --sections data --rounds {HUGE}", f"rounds is {HUGE}"),
     ("bench --json missing/x.json", "'missing/x.json'"),
     ("recipe run ps-kd-300 --arms", "no method is given"),

@@ -33,7 +33,8 @@ class BenchConfig:
 
     def __post_init__(self) -> None:
         one_of("model", self.model, MODELS)
-        some_of("method", self.methods, CONFIGS)
+        for name in self.methods:
+            one_of("method", name, CONFIGS)
         some_of("section", self.sections, SECTIONS)
         in_range("steps", self.steps, 1)
         in_range("rounds", self.rounds, 1, 1000)

@@ -1,4 +1,4 @@
-"""Wrong command lines: each ends in one line that names what was wrong, and leaves nothing."""
+"""Wrong command lines: each ends in one line that names what was wrong, and trains nothing."""
 
 import shlex
 from pathlib import Path

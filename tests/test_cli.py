@@ -1,6 +1,7 @@
 """The command line as a user meets it: help that teaches, one line for what is wrong, real runs."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ import pandas as pd
 import pytest
 
 from toastlab import cli
+from toastlab.errors import StoreError
+from toastlab.runs import RunStore
 
 ROOT = Path(__file__).parents[1]
 FAST = ["--data.name", "digits", "--epochs", "1", "--batch-size", "64"]
@@ -62,7 +65,7 @@ def test_help_of_each_command(command: str, capsys: pytest.CaptureFixture[str]) 
     if command == "train":
         for option in ("--medoid-weight", "--data.noise-rate", "--warmup-epochs"):
             assert option in out, option
-        assert "a, share of the medoid's soft target" in out
+        assert "Share a of the medoid's soft target" in out
 
 
 def test_groups_and_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,6 +146,44 @@ def test_train_finds_its_run_again(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "medoid_weight=0.3" in ok(capsys, "runs", "show", key[:5], "--store", str(tmp_path))
 
 
+def test_brackets_in_a_name_are_brackets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = ok(capsys, "train", "cross-entropy", *FAST, "--store", "[red]x [/x]", "--device", "cpu")
+    key = out.splitlines()[-1].split()[1]
+    assert out.splitlines()[-1] == f"Run {key} in [red]x [/x]/{key}"
+    assert "'[red]x [/x]'" not in ok(capsys, "runs", "list", "--store", "[red]x [/x]")
+    assert "ok    store: 1 of 1 runs in [red]x [/x] sound" in ok(
+        capsys, "doctor", "--store", "[red]x [/x]", "--device", "cpu"
+    )
+
+
+def test_a_store_that_can_only_be_read_gives_its_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = ["train", "cross-entropy", *FAST, "--store", str(tmp_path), "--device", "cpu"]
+    last = ok(capsys, *args).splitlines()[-1]
+
+    def refuses(self: RunStore) -> None:
+        raise StoreError("cannot write there.")
+
+    monkeypatch.setattr(RunStore, "check_writable", refuses)
+    assert ok(capsys, *args).splitlines()[-1] == last
+    assert "cannot write there." in refused(capsys, *args, "--seed", "1")
+
+
+def test_the_command_in_a_report_can_be_typed_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(cli, "_compare", lambda *args: told.append(args[-1]))
+    words = ["toastlab", "compare", "--arms", "toast", "--out", str(tmp_path / "two words")]
+    monkeypatch.setattr("sys.argv", words)
+    cli.main()
+    assert shlex.split(told[0]) == words
+
+
 def test_compare_writes_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ok(
         capsys,
@@ -178,7 +219,7 @@ def test_data_commands(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_divergence_is_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    args = ["train", "cross-entropy", *FAST, "--learning-rate", "1e30", "--store", str(tmp_path)]
+    args = ["train", "cross-entropy", *FAST, "--learning-rate", "1000", "--store", str(tmp_path)]
     with pytest.raises(SystemExit) as stop:
         cli.main(args)
     assert stop.value.code == 1

@@ -1,5 +1,9 @@
 """One code path: proved clean of device waits without a device, run on one where one is."""
 
+import os
+import subprocess
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -143,6 +147,35 @@ def test_reproducible_puts_everything_back() -> None:
         assert torch.equal(torch.rand(1), first)
 
 
+def test_import_leaves_the_environment_as_it_is() -> None:
+    """What a user's other CUDA code runs with is not this library's to choose."""
+    program = (
+        "import os; before = dict(os.environ)\n"
+        "import toastlab, toastlab.cli, toastlab.train\n"
+        "assert dict(os.environ) == before, set(os.environ.items()) ^ set(before.items())"
+    )
+    clean = {k: v for k, v in os.environ.items() if k != WORKSPACE}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=clean, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("chosen", [None, ":16:8"])
+def test_cublas_has_its_fixed_workspace_while_a_run_trains_on_cuda(
+    chosen: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: nullcontext())  # no device here
+    monkeypatch.delenv(WORKSPACE, raising=False)
+    if chosen is not None:
+        monkeypatch.setenv(WORKSPACE, chosen)
+    with devices.reproducible(0, 1, torch.device("cuda")):
+        assert os.environ[WORKSPACE] == (chosen or ":4096:8")
+    assert os.environ.get(WORKSPACE) == chosen
+    with devices.reproducible(0, 1, torch.device("cpu")):
+        assert os.environ.get(WORKSPACE) == chosen
+
+
 def test_facts() -> None:
     facts = devices.facts(torch.device("cpu"))
     assert facts["torch"] == torch.__version__.split("+")[0] or facts["torch"] in torch.__version__
@@ -162,6 +195,7 @@ def test_a_run_on_a_gpu_agrees_with_the_cpu(tmp_path: Path) -> None:
     assert float((runs[0].test_top1 - runs[1].test_top1).abs().max()) <= 0.2
 
 
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 CHANCE = ("cs-kd", "bake", "random")  # their lots differ from device to device
 
 

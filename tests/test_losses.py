@@ -1,4 +1,4 @@
-"""The loss against slow loops of its own, and the properties that METHOD.md asks for."""
+"""The loss against slow loops of its own, and the properties its docstrings promise."""
 
 import math
 

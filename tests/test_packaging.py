@@ -139,6 +139,14 @@ def test_readme_commands_exist() -> None:
         assert (ROOT / path).exists(), path
 
 
+def test_pages_that_are_named_exist() -> None:
+    """Pages in capitals, README.md and the like, that code and tests refer to."""
+    pages = {p.name for p in ROOT.rglob("*.md") if ".venv" not in p.parts}
+    for file in [*FILES, *sorted((ROOT / "tests").glob("*.py"))]:
+        named = set(re.findall(r"\b[A-Z]{3,}\.md\b", file.read_text(encoding="utf-8")))
+        assert named <= pages, (file.name, named - pages)
+
+
 def test_nothing_names_this_machine() -> None:
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False

@@ -24,6 +24,32 @@ from toastlab.idx import read_idx, write_idx
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.parametrize(
+    ("project", "in_checkout"),
+    [
+        (None, False),
+        ('[project]\nname = "other"\n', False),
+        ('[project]\nname = "toastlab"\n', True),
+    ],
+)
+def test_downloads_go_into_data_of_our_own_checkout_only(
+    project: str | None, in_checkout: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside an installed package data/ may be anybody's."""
+    monkeypatch.delenv("TOASTLAB_DATA", raising=False)
+    monkeypatch.setattr(sources, "__file__", str(tmp_path / "toastlab" / "sources.py"))
+    (tmp_path / "data").mkdir()
+    if project is not None:
+        (tmp_path / "pyproject.toml").write_text(project)
+    wanted = tmp_path / "data" / "downloads" if in_checkout else Path.home() / ".cache" / "toastlab"
+    assert sources.downloads() == wanted
+
+
+def test_downloads_of_this_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TOASTLAB_DATA", raising=False)
+    assert sources.downloads() == ROOT / "data" / "downloads"
+
+
 # --- the embedded data ---------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""TOAST as a whole: its degenerate cases are other methods; its state is what METHOD.md says."""
+"""TOAST as a whole: its degenerate cases are other methods; its state is what its file says."""
 
 from dataclasses import replace
 

@@ -16,24 +16,27 @@ from torchvision.transforms import v2
 from toastlab.errors import check_types, in_range, one_of
 from toastlab.shapes import FLOAT, fit
 
+PIXELS = 512  # a border or a square wider than that is no augmentation, and fills the memory
+
 
 @dataclass(frozen=True)
 class AugmentConfig:
     """What happens to training images. Everything is off by default."""
 
-    crop: int = 0  # pixels of black border before a random crop back to size; 0: off
-    flip: bool = False  # mirror left and right, every second image
-    cutout: int = 0  # side of a square set to the mean, pixels, cut at the border; 0: off
-    mix: str = "none"  # none, mixup or cutmix
-    mix_alpha: float = 1.0  # of the Beta(alpha, alpha) that draws the mix, > 0
-    mix_prob: float = 0.5  # probability that a batch is mixed, in [0, 1]
+    crop: int = 0  # Pixels of black border before a random crop back to size, 0 to 512; 0: off.
+    flip: bool = False  # Mirror each image, left and right, with probability 1/2.
+    # Side in pixels of a square set to the mean, cut at the border, 0 to 512; 0: off.
+    cutout: int = 0
+    mix: str = "none"  # Mixing of two images: none, mixup or cutmix.
+    mix_alpha: float = 1.0  # Alpha of the Beta(alpha, alpha) that draws the mix, 0.01 to 1000.
+    mix_prob: float = 0.5  # Probability that a batch is mixed, in [0, 1].
 
     def __post_init__(self) -> None:
         check_types(self)
-        in_range("crop", self.crop, 0)
-        in_range("cutout", self.cutout, 0)
+        in_range("crop", self.crop, 0, PIXELS)
+        in_range("cutout", self.cutout, 0, PIXELS)
         one_of("mix", self.mix, ("none", "mixup", "cutmix"))
-        in_range("mix alpha", self.mix_alpha, 0, open_low=True, open_high=True)
+        in_range("mix alpha", self.mix_alpha, 0.01, 1000)
         in_range("mix prob", self.mix_prob, 0, 1)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from toastlab.data import DataConfig, Split, load
-from toastlab.errors import DataError, in_range, one_of
+from toastlab.errors import DataError, in_range, one_of, some_of
 from toastlab.methods import CONFIGS
 from toastlab.models import MODELS
 from toastlab.timing import in_turns
@@ -22,22 +22,22 @@ Row = dict[str, Any]
 class BenchConfig:
     """What is measured."""
 
-    model: str = "resnet-small"  # network of the methods' loops
-    batch_size: int = 128  # B, even
-    steps: int = 46  # batches of a method's epoch, its medoids at the end included
-    rounds: int = 5  # timed rounds, after one to warm up; a ratio is their median
-    methods: tuple[str, ...] = tuple(CONFIGS)  # cross-entropy is always among them
-    sections: tuple[str, ...] = SECTIONS
-    small: bool = False  # a few classes and images only: seconds, to see that it works
+    model: str = "resnet-small"  # Network of the methods' loops.
+    batch_size: int = 128  # Images in a batch, even, from 2.
+    steps: int = 46  # Batches of a method's epoch, its medoids at the end included, from 1.
+    rounds: int = 5  # Timed rounds, 1 to 1000, after one to warm up; a ratio is their median.
+    # Methods to time; cross-entropy is always among them.
+    methods: tuple[str, ...] = tuple(CONFIGS)
+    sections: tuple[str, ...] = SECTIONS  # What to measure: methods, data, medoids, memory.
+    small: bool = False  # A few classes and images only: seconds, to see that it works.
 
     def __post_init__(self) -> None:
         one_of("model", self.model, MODELS)
         for name in self.methods:
             one_of("method", name, CONFIGS)
-        for name in self.sections:
-            one_of("section", name, SECTIONS)
+        some_of("section", self.sections, SECTIONS)
         in_range("steps", self.steps, 1)
-        in_range("rounds", self.rounds, 1)
+        in_range("rounds", self.rounds, 1, 1000)
         if self.batch_size < 2 or self.batch_size % 2:
             raise ValueError(f"batch size is {self.batch_size}, but must be even and at least 2.")
 

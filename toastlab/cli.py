@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +22,20 @@ from toastlab.cli_sweep import options_of, sweep
 from toastlab.compare import ARM_OF, BASELINE, Job, plan, run_all, tidy
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig, load
-from toastlab.errors import RankLost, StoreError, TrainingDiverged, WorkerError, one_of
+from toastlab.errors import RankLost, StoreError, TrainingDiverged, WorkerError, one_of, some_of
 from toastlab.methods import CONFIGS, MethodConfig
 from toastlab.models import MODELS
 from toastlab.report import findings, summary, write
 from toastlab.runs import Run, RunStore
-from toastlab.terminal import comparison_table, console, fail, parse, progress, show_run
+from toastlab.terminal import (
+    comparison_table,
+    console,
+    existing_store,
+    fail,
+    parse,
+    progress,
+    show_run,
+)
 
 NOISY = "20 % of the training labels flipped"
 CLEAN = "clean labels"
@@ -48,11 +57,11 @@ def demo(
 
     Args:
         out: Folder for report, table (CSV) and runs. Runs found there are not repeated.
-        seeds: How many seeds, 1 or more; the findings need 2 at least.
-        epochs: Epochs of each run.
+        seeds: How many seeds, 1 to 1000; the findings need 2 at least.
+        epochs: Epochs of each run, 1 to 100000.
         model: Network: mlp takes about 2 minutes in all on two cores, resnet-small longer.
-        device: auto, cuda, cuda:1, mps or cpu.
-        workers: Runs side by side; 0 chooses by cores.
+        device: Device: auto, cuda, cuda:1, mps or cpu.
+        workers: Runs side by side, up to 1024; 0 chooses by cores.
     """
     one_of("model", model, MODELS)
     settings = {NOISY: DataConfig(noise_rate=0.2), CLEAN: DataConfig()}
@@ -78,22 +87,23 @@ def compare(
     Args:
         data: The data set and what is done to it.
         arms: Methods to compare; cross-entropy is always among them.
-        seeds: How many seeds.
+        seeds: How many seeds, 1 to 1000.
         model: Network, see `toastlab train --help`.
-        epochs: Epochs of each run.
-        batch_size: Images in a batch, even.
+        epochs: Epochs of each run, 1 to 100000.
+        batch_size: Images in a batch, even, from 2.
         out: Folder for the report and the table as CSV.
         store: Folder of runs; what is there is not trained again.
-        device: auto, cuda, cuda:1, mps or cpu.
-        workers: Runs side by side; 0 chooses by cores.
+        device: Device: auto, cuda, cuda:1, mps or cpu.
+        workers: Runs side by side, up to 1024; 0 chooses by cores.
     """
-    chosen = [ARM_OF[one_of("method", arm, ARM_OF)] for arm in arms]
+    some_of("method", arms, ARM_OF)
+    chosen = [ARM_OF[arm] for arm in arms]
     one_of("model", model, MODELS)
     names = list(dict.fromkeys([BASELINE, *chosen]))
     base = TrainConfig(data=data, model=model, epochs=epochs, batch_size=batch_size)
     noise = f", {100 * data.noise_rate:g} % {data.noise} noise" if data.noise_rate else ""
     jobs = plan(names, seeds, base, {data.name + noise: data})
-    command = "toastlab " + " ".join(sys.argv[1:])
+    command = shlex.join(["toastlab", *sys.argv[1:]])
     _compare(jobs, Path(out), Path(store), device, workers, command)
 
 
@@ -149,19 +159,19 @@ def train(
         method: Settings of the method.
         config: Everything else about the run.
         store: Folder of runs.
-        device: auto, cuda, cuda:1, mps or cpu; not part of the run's name.
+        device: Device: auto, cuda, cuda:1, mps or cpu; not part of the run's name.
     """
     one_of("model", config.model, MODELS)
     devices.choose(device)
     spread, group = config.spread or ranks.launched(), ranks.here()
     config, runs, screen = replace(config, method=method, spread=spread), RunStore(store), console()
-    group.first(runs.check_writable)
     dataset = load(config.data)
     screen.print(dataset.note)
     known = group.first(lambda: runs.find(config, dataset.fingerprint))
     if known is not None:
         screen.print(f"This run is in the store already: {known.folder}")
         return None if group.rank else show_run(known)
+    group.first(runs.check_writable)  # a store that can only be read gives what it has
     with progress() as bar:
         task, seen = bar.add_task("starting", total=None), ""
 
@@ -196,7 +206,7 @@ def data_fetch(name: Positional[str]) -> None:
     """Downloads a data set through torchvision and checks it.
 
     Args:
-        name: fashion-mnist, cifar10 or cifar100.
+        name: Data set: fashion-mnist, cifar10 or cifar100.
     """
     place = sources.fetch(name)
     for fact in sources.check(name):
@@ -208,7 +218,7 @@ def data_check(name: Positional[str], path: str = "") -> None:
     """Reads a data set whole: checksums, every file, labels.
 
     Args:
-        name: As `toastlab data list` shows it.
+        name: Name of a data set, as `toastlab data list` shows it.
         path: Its folder, for idx, folder and tiny-imagenet.
     """
     for fact in sources.check(name, path):
@@ -223,7 +233,7 @@ def runs_list(store: str = "runs") -> None:
         store: Folder of runs.
     """
     table = Table("run", "method", "data", "noise", "model", "epochs", "seed", "top-1 %", "NLL")
-    for run in RunStore(store).list():
+    for run in RunStore(existing_store(store)).list():
         c, last = run.config, run.last
         table.add_row(
             run.key,
@@ -243,10 +253,10 @@ def runs_show(key: Positional[str], store: str = "runs") -> None:
     """One run: settings, last epoch, where it was made.
 
     Args:
-        key: Its name, or how the name begins.
+        key: Name of the run, or how its name begins.
         store: Folder of runs.
     """
-    show_run(RunStore(store).open(key))
+    show_run(RunStore(existing_store(store)).open(key))
 
 
 @dataclass(frozen=True)

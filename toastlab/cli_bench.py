@@ -48,8 +48,8 @@ def bench(
 
     Args:
         config: What is measured.
-        device: auto, cuda, cuda:1, mps or cpu.
-        quick: 2 steps, 1 round, the teaching MLP, three methods: seconds, to see that it works.
+        device: Device: auto, cuda, cuda:1, mps or cpu.
+        quick: Two steps, one round, the teaching MLP, three methods: seconds, to see that it works.
         json_file: Write everything to this file too, each round's ratio included.
         stdout: Print JSON instead of tables.
         bars: Hold the ratios against the kit's limits on time, without memory. A section in which
@@ -74,7 +74,7 @@ def bench(
     if json_file:
         write(Path(json_file), (text + "\n").encode())
     if stdout:
-        console().print(text, markup=False, soft_wrap=True)
+        console().print(text, soft_wrap=True)
     else:
         _show(found)
     if bars:

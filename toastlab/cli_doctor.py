@@ -1,7 +1,7 @@
 """The command that says whether everything is sound."""
 
 from toastlab.doctor import examine
-from toastlab.terminal import console
+from toastlab.terminal import console, existing_store
 
 
 def doctor(store: str = "runs", device: str = "auto", repair: bool = False) -> None:
@@ -9,14 +9,14 @@ def doctor(store: str = "runs", device: str = "auto", repair: bool = False) -> N
 
     Args:
         store: Folder of runs.
-        device: auto, cuda, cuda:1, mps or cpu.
+        device: Device: auto, cuda, cuda:1, mps or cpu.
         repair: Remove what killed processes left, where no living process holds it. An interrupted
             run then starts afresh; finished runs are never removed.
     """
     screen, wrong = console(), 0
-    for finding in examine(store, device, repair):
+    for finding in examine(existing_store(store), device, repair):
         wrong += not finding.sound
         state = "ok   " if finding.sound else "WRONG"
-        screen.print(f"{state} {finding.what}: {finding.text}", markup=False, soft_wrap=True)
+        screen.print(f"{state} {finding.what}: {finding.text}", soft_wrap=True)
     if wrong:
         raise SystemExit(1)

@@ -6,9 +6,10 @@ from toastlab import embedding
 from toastlab.ablation import condense, grid_fingerprints, points, run_grid
 from toastlab.bench_text import load_bench
 from toastlab.claims import page
+from toastlab.compare import SEED_COUNTS
 from toastlab.course import course_data, course_runs
 from toastlab.dashboard import Limits, serve
-from toastlab.errors import one_of
+from toastlab.errors import in_range, some_of
 from toastlab.methods.base import BUDGETS
 from toastlab.peers import (
     MORE_SEEDS,
@@ -22,25 +23,25 @@ from toastlab.peers import (
 from toastlab.regime import run_map
 from toastlab.runs import RunStore
 from toastlab.servers import serve_lab
-from toastlab.terminal import console, progress
+from toastlab.terminal import console, output_file, progress
 
 
 def ablation(store: str = "runs", out: str = "data/ablation.csv", workers: int = 0) -> None:
-    """Trains the grid behind the ablation panel and writes its table (about half an hour).
+    """Trains the grid behind the ablation panel and writes its table (10 minutes on two cores).
 
     Args:
         store: Folder of runs; what is there is not trained again.
         out: The table: one row per run.
-        workers: Runs side by side; 0 chooses by cores.
+        workers: Runs side by side, up to 1024; 0 chooses by cores.
     """
     RunStore(store).check_writable()
+    file = output_file(out)
     with progress() as bar:
         task = bar.add_task("runs of the grid", total=None)
         for done, total in run_grid(store, workers=workers):
             bar.update(task, completed=done, total=total, description=f"{done} of {total} runs")
     table = condense(store, grid_fingerprints())
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out, index=False)
+    table.to_csv(file, index=False)
     console().print(f"{len(table)} runs of {len(points())} settings: {out}")
 
 
@@ -57,23 +58,24 @@ def peers(
     """Compares all methods on fashion-mini, noisy and clean, at both budgets: the stored tables.
 
     Args:
-        models: mlp takes about an hour on two cores, resnet-small one and a half.
-        parts: defaults (of every source), pairwise (noise), augmented (Cutout, Mixup, CutMix),
-            tuned (on validation, the same number of trials for every method).
-        budgets: images (equally many through the network), samples (equally many new ones), both;
-            the other parts than defaults have equal images only.
-        seeds: How many seeds.
-        more_seeds: How many of the headline methods: cross-entropy, label smoothing, DLB, TOAST.
+        models: Networks: mlp takes about an hour on two cores; resnet-small, with --parts defaults,
+            40 minutes.
+        parts: Parts: defaults (of every source), pairwise (noise), augmented (Cutout, Mixup,
+            CutMix), tuned (on validation, the same number of trials for every method).
+        budgets: Budgets: images (equally many through the network), samples (equally many new
+            ones), both; the other parts than defaults have equal images only.
+        seeds: How many seeds, 1 to 1000.
+        more_seeds: How many seeds of the headline methods (cross-entropy, label smoothing, DLB,
+            TOAST), 1 to 1000.
         store: Folder of runs; what is there is not trained again.
         out: Folder of the tables. Rows of other networks and parts that stand in them stay.
-        workers: Runs side by side; 0 chooses by cores.
+        workers: Runs side by side, up to 1024; 0 chooses by cores.
     """
-    for model in models:
-        one_of("model", model, NETWORKS)
-    for name in parts:
-        one_of("part", name, PARTS)
-    for budget in budgets:
-        one_of("budget", budget, BUDGETS)
+    some_of("model", models, NETWORKS)
+    some_of("part", parts, PARTS)
+    some_of("budget", budgets, BUDGETS)
+    in_range("seeds", seeds, *SEED_COUNTS)
+    in_range("more seeds", more_seeds, *SEED_COUNTS)
     RunStore(store).check_writable()
     RunStore(out).check_writable()
     for model in models:
@@ -96,12 +98,12 @@ def peers(
 
 
 def regime(store: str = "runs", out: str = "data/regime", workers: int = 0) -> None:
-    """Trains every method in every cell of the regime map and writes its tables (an hour).
+    """Trains every method in every cell of the regime map and writes its tables (about an hour).
 
     Args:
         store: Folder of runs; what is there is not trained again.
         out: Folder of the tables.
-        workers: Runs side by side; 0 chooses by cores.
+        workers: Runs side by side, up to 1024; 0 chooses by cores.
     """
     RunStore(store).check_writable()
     RunStore(out).check_writable()
@@ -121,19 +123,19 @@ def claims(out: str = "docs/claims.md") -> None:
         out: The page, Markdown.
     """
     text = page(load_peers(), load_bench())
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    Path(out).write_text(text, encoding="utf-8")
+    output_file(out).write_text(text, encoding="utf-8")
     console().print(out)
 
 
 def layouts(store: str = "data/runs", out: str = "data/layouts.safetensors") -> None:
-    """Lays out soft targets and logits by t-SNE for every stored epoch and perplexity (minutes).
+    """Lays out soft targets and logits by t-SNE for every stored epoch and perplexity (3 minutes).
 
     Args:
         store: Folder with the two runs of the notebooks; trained there if they are missing.
         out: The file of layouts.
     """
     RunStore(store).check_writable()
+    file = output_file(out)
     runs = course_runs(store)
     index = embedding.pick(course_data().train.labels.numpy())
     places, trust = {}, {}
@@ -143,7 +145,7 @@ def layouts(store: str = "data/runs", out: str = "data/layouts.safetensors") -> 
             places[key], trust[key] = xy, score
             bar.update(task, advance=1)
     keys = {name: run.key for name, run in runs.items()}
-    embedding.save(out, embedding.Layouts(index, keys, places, trust))
+    embedding.save(file, embedding.Layouts(index, keys, places, trust))
     console().print(f"{len(places)} layouts of {len(index)} samples: {out}")
 
 
@@ -164,12 +166,13 @@ def dashboard(
 
     Args:
         store: Folder for the runs that are trained live.
-        port: Port; a free one near it if it is taken.
+        port: Port, 1 to 65535; a free one near it if it is taken.
         open_browser: Open the page in the browser.
         expose: Answer other machines, too, over plain HTTP; prints what that means.
-        visitors: Pages open at a time; each takes about 0.6 GB of memory.
-        trainings: Live runs at a time over all visitors; the next ones wait.
-        gone_after: Minutes without a sign of life after which a visitor's process ends.
+        visitors: Pages open at a time, 1 to 1000; each takes about 0.6 GB of memory.
+        trainings: Live runs at a time over all visitors, 1 to 1000; the next ones wait.
+        gone_after: Minutes without a sign of life, 0.5 to 10080 (a week), after which a visitor's
+            process ends.
     """
     limits = Limits(visitors, trainings, gone_after)
     RunStore(store).check_writable()
@@ -186,7 +189,7 @@ def lab(
 
     Args:
         folder: What JupyterLab shows.
-        port: Port; the next free one if it is taken.
+        port: Port, 1 to 65535; the next free one if it is taken.
         open_browser: Open it in the browser.
         expose: Answer other machines, too, over plain HTTP; prints what that means.
     """

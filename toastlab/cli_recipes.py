@@ -10,14 +10,14 @@ from tyro.conf import Positional
 from toastlab import device as devices
 from toastlab.compare import ARM_OF, BASELINE, Job, run_all
 from toastlab.data import DataConfig
-from toastlab.errors import DataError, one_of
+from toastlab.errors import DataError, one_of, some_of
 from toastlab.methods.base import BUDGETS
 from toastlab.models import MODELS
 from toastlab.peers import KEPT, rows_of, write_rows
 from toastlab.recipe_table import CAVEAT, beside, entries, page, summary
 from toastlab.recipes import DATA, FAMILIES, HELD_OUT, RECIPES, Recipe
 from toastlab.runs import Run, RunStore
-from toastlab.terminal import comparison_table, console, progress
+from toastlab.terminal import comparison_table, console, output_file, progress
 
 
 def recipe_list() -> None:
@@ -49,41 +49,38 @@ def recipe_run(
 
     Args:
         name: A recipe, as `toastlab recipe list` shows it.
-        data: cifar100 or tiny-imagenet.
+        data: Data set: cifar100 or tiny-imagenet.
         path: Folder of the data; needed for tiny-imagenet.
-        size: Resize to size x size pixels; 0: as stored. Much of the literature has
+        size: Resize to size x size pixels, up to 4096; 0: as stored. Much of the literature has
             Tiny-ImageNet at 32.
-        val_share: Share of the training images held out for the fitted temperature.
-        models: Networks.
+        val_share: Share of the training images held out for the fitted temperature,
+            in (0, 1).
+        models: Networks, as `toastlab train` lists them.
         arms: Methods to compare; cross-entropy is always among them.
-        seeds: How many seeds.
+        seeds: How many seeds, 1 to 1000.
         budgets: What an epoch is: samples (N new samples, as the papers count), images (N images
             through the network), or both.
         epochs: Fewer than the paper's shorten the recipe, and the table says so; 0: the paper's.
-        batch_size: Images in a batch, even; 0: the paper's.
+        batch_size: Images in a batch, even, from 2; 0: the paper's.
         store: Folder of runs; what is there is not trained again.
         out: The table, in the form of data/peers/rows.csv; empty: results/ and the setting's name.
             Rows of other networks that stand in it stay.
-        device: auto, cuda, cuda:1, mps or cpu.
-        workers: Runs side by side; 0 chooses by cores, and one on a GPU.
+        device: Device: auto, cuda, cuda:1, mps or cpu.
+        workers: Runs side by side, up to 1024; 0 chooses by cores, and one on a GPU.
     """
     recipe = RECIPES[one_of("recipe", name, RECIPES)]
     source = DataConfig(
         name=one_of("data set", data, DATA), path=path, size=size, val_share=val_share
     )
-    chosen = [ARM_OF[one_of("method", arm, ARM_OF)] for arm in arms]
-    names = list(dict.fromkeys([BASELINE, *chosen]))
-    if not models:
-        raise ValueError("there is no network to train: name one or more with --models.")
-    for model in models:
-        one_of("model", model, MODELS)
-    for budget in budgets:
-        one_of("budget", budget, BUDGETS)
+    some_of("method", arms, ARM_OF)
+    names = list(dict.fromkeys([BASELINE, *(ARM_OF[arm] for arm in arms)]))
+    some_of("model", models, MODELS)
+    some_of("budget", budgets, BUDGETS)
     devices.choose(device)
     RunStore(store).check_writable()
     common = recipe.config(models[0], source, epochs=epochs, batch_size=batch_size)
     setting = recipe.label(common)
-    file = Path(out) if out else Path("results") / f"{_file_name(setting)}.csv"
+    file = output_file(out or f"results/{_file_name(setting)}.csv")
     _check_setting(file, setting)
     for model in models:
         wanted = entries(recipe, replace(common, model=model), names, seeds, budgets)
@@ -94,7 +91,6 @@ def recipe_run(
             for job, run in run_all(single, store, device=device, workers=workers):
                 done[job] = run
                 bar.update(task, advance=1, description=f"{model}: {len(done)} of {len(single)}")
-        file.parent.mkdir(parents=True, exist_ok=True)
         write_rows(file, rows_of(model, wanted, done))
     table = pd.read_csv(file)
     _show(recipe, setting, table)
@@ -107,8 +103,7 @@ def recipe_page(out: str = "docs/recipes.md") -> None:
     Args:
         out: The page, Markdown.
     """
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    Path(out).write_text(page(), encoding="utf-8")
+    output_file(out).write_text(page(), encoding="utf-8")
     console().print(out)
 
 

@@ -65,17 +65,18 @@ def sweep(
         config: Everything else about the runs; the seed is the first one.
         axis: What to vary: a setting as it is called here (or `method`), and its values 0,0.3,0.6
             or for random, sobol and optuna a range 0..0.6, even in the logarithm log:0.01..1.
-        seeds: Runs of each setting.
-        search: grid (every combination), random, sobol (even cover), optuna (guided: TPE on
+        seeds: Runs of each setting, 1 to 1000.
+        search: Search: grid (every combination), random, sobol (even cover), optuna (guided: TPE on
             validation top-1).
-        trials: Settings to try, for all but grid; 16 and later 32 keeps the first 16.
-        search_seed: Of what is drawn.
+        trials: Settings to try, 1 to 100000, for all but grid; 16 and later 32 keeps the first 16.
+        search_seed: Seed of what is drawn, 0 to 2^31.
         out: The table, one row per run: .csv, or .parquet where pyarrow is installed.
         store: Folder of runs; what is there is not trained again.
-        device: auto, cuda, cuda:1, mps or cpu.
-        workers: Runs side by side on this machine; 0 chooses by cores.
-        backend: loky (this machine) or dask (a cluster). Its workers need one thread each (dask
-            worker ADDRESS --nthreads 1) and must see the store under the same path.
+        device: Device: auto, cuda, cuda:1, mps or cpu.
+        workers: Runs side by side on this machine, up to 1024; 0 chooses by cores.
+        backend: Where the runs go: loky (this machine) or dask (a cluster). Its workers need one
+            thread each (dask worker ADDRESS --nthreads 1) and must see the store under the same
+            path.
         scheduler: Address of the dask scheduler, tcp://HOST:8786.
     """
     one_of("backend", backend, BACKENDS)

@@ -46,6 +46,7 @@ BASELINE = "cross-entropy"
 # network fits four fifths of its data; every sample is held to its last prediction, where it comes
 # up anyway, so that what is drawn stays as in plain training; medoids as confident as they are.
 CAREFUL = "TOAST careful"
+SEED_COUNTS = (1, 1000)  # each is a run of its own
 COSTS = ("passes", "gradients", "steps")
 ARMS: dict[str, MethodConfig] = {
     BASELINE: CrossEntropyConfig(),
@@ -93,7 +94,7 @@ def plan(
         base: everything but data, method and seed.
         settings: name -> data; None takes `base.data`.
     """
-    in_range("seeds", seeds, 1)
+    in_range("seeds", seeds, *SEED_COUNTS)
     settings = settings or {base.data.name: base.data}
     return [
         Job(setting, arm, _config(base, data, ARMS[arm], seed))
@@ -139,6 +140,7 @@ def run_all(
         StoreError: the store of the cluster's workers is not the one here.
         DeviceError: the cluster is not there.
     """
+    in_range("workers", workers, 0, 1024)
     away = backend == "dask"
     kind = "cpu" if away else devices.choose(device).type
     if away:

@@ -13,7 +13,7 @@ from toastlab.augment import AugmentConfig
 from toastlab.data import DataConfig
 from toastlab.errors import check_types, in_range, one_of
 from toastlab.methods import MethodConfig, ToastConfig
-from toastlab.methods.base import BANKS, BUDGETS
+from toastlab.methods.base import BANKS, BUDGETS, COUNTS
 from toastlab.recorder import RECORDS
 
 
@@ -22,36 +22,46 @@ class TrainConfig:
     """One run. Together with the data's contents these settings name it."""
 
     data: DataConfig = field(default_factory=DataConfig)
-    # Suppress: on the command line the method is a word of its own, `toastlab train toast`
+    # Not an option: on the command line the method is a word of its own, `toastlab train toast`.
     method: Annotated[MethodConfig, Suppress] = field(default_factory=ToastConfig)
+    # What happens to training images; everything is off by default.
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    model: str = "mlp"  # a name of toastlab.models, or what you call your own network
-    epochs: int = 30  # >= 1; what an epoch is, see budget
-    batch_size: int = 128  # B, even, 2 to N
-    optimizer: str = "sgd"  # sgd or adamw
-    learning_rate: float = 0.05  # > 0, at the start
-    momentum: float = 0.9  # in [0, 1), for sgd
-    nesterov: bool = True  # Nesterov's form of the momentum, for sgd
-    weight_decay: float = 5e-4  # >= 0
-    schedule: str = "cosine"  # cosine to 0, step (down at each milestone), constant
-    milestones: tuple[float, ...] = (0.5, 0.75)  # for step: shares of what follows the warm-up
-    decay: float = 0.1  # factor on the rate at each milestone, in (0, 1]
-    warmup_epochs: float = 0.0  # epochs of linear rise to the learning rate, 0 up to `epochs`
-    precision: str = "auto"  # float32, bf16 (autocast); auto: bf16 on a GPU that has it
-    channels_last: bool = True  # convolutions with channels innermost: faster on CPU and GPU
-    compile: bool = False  # torch.compile the network: pays for long runs only
-    spread: bool = False  # over the processes of torchrun, which sets it: batch_size is of them all
-    budget: str = "images"  # an epoch is N images through the network, or N new samples
-    evaluate_every: int = 1  # epochs between two looks at validation and test; the last always
-    seed: int = 0  # of weights, order, augmentation, dropout, lots
-    record: str = "auto"  # dynamics: logits, summary (probability, correctness), none; auto by size
-    bank: str = "float32"  # dtype of the stored logits; float16 halves the bank's memory
-    # CPU threads, 1 to 1024; part of the run, since sums round differently with another
+    model: str = "mlp"  # Name of a network (`toastlab train` lists them), or of your own.
+    epochs: int = 30  # Epochs, 1 to 100000; --budget says what an epoch is.
+    batch_size: int = 128  # Images in a batch, even, from 2 to the number of training samples.
+    optimizer: str = "sgd"  # Optimizer: sgd or adamw.
+    learning_rate: float = 0.05  # Learning rate at the start, above 0, at most 1000.
+    momentum: float = 0.9  # Momentum of sgd, in [0, 1).
+    nesterov: bool = True  # Nesterov's form of the momentum, for sgd.
+    weight_decay: float = 5e-4  # Weight decay, 0 to 1.
+    # Learning rate: cosine (to 0), step (down at each milestone) or constant.
+    schedule: str = "cosine"
+    # For step: shares, in [0, 1], of what follows the warm-up.
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    decay: float = 0.1  # Factor on the rate at each milestone, in (0, 1].
+    warmup_epochs: float = 0.0  # Epochs of linear rise to the learning rate, 0 to all epochs.
+    # Precision: float32, bf16 (autocast), or auto: bf16 on a GPU that has it.
+    precision: str = "auto"
+    channels_last: bool = True  # Convolutions with the channels innermost: faster on CPU and GPU.
+    compile: bool = False  # Compile the network by torch.compile, which pays for long runs only.
+    # Share each batch among the processes of torchrun, which sets this itself; the batch size is of
+    # all of them together.
+    spread: bool = False
+    # What an epoch is: N images through the network (images), or N new samples (samples).
+    budget: str = "images"
+    # Epochs between two looks at validation and test, 1 to 100000; the last is always looked at.
+    evaluate_every: int = 1
+    seed: int = 0  # Seed of weights, order, augmentation, dropout and all that is drawn, 0 to 2^31.
+    # Dynamics kept: logits, summary (probability, correctness), none, or auto: by size.
+    record: str = "auto"
+    # Type of the stored logits: float32, or float16, which halves the bank's memory.
+    bank: str = "float32"
+    # CPU threads, 1 to 1024; part of the run, since sums round differently with another number.
     threads: int = 1
 
     def __post_init__(self) -> None:
         check_types(self)
-        in_range("epochs", self.epochs, 1)
+        in_range("epochs", self.epochs, *COUNTS)
         if self.batch_size < 2 or self.batch_size % 2:
             raise ValueError(
                 f"batch size is {self.batch_size}, but must be even and at least 2: "
@@ -63,11 +73,11 @@ class TrainConfig:
         one_of("budget", self.budget, BUDGETS)
         one_of("bank", self.bank, BANKS)
         one_of("precision", self.precision, ("auto", "float32", "bf16"))
-        in_range("evaluate every", self.evaluate_every, 1)
+        in_range("evaluate every", self.evaluate_every, *COUNTS)
         in_range("warmup epochs", self.warmup_epochs, 0, self.epochs)
-        in_range("learning rate", self.learning_rate, 0, open_low=True, open_high=True)
+        in_range("learning rate", self.learning_rate, 0, 1000, open_low=True)
         in_range("momentum", self.momentum, 0, 1, open_high=True)
-        in_range("weight decay", self.weight_decay, 0, open_high=True)
+        in_range("weight decay", self.weight_decay, 0, 1)
         for share in self.milestones:
             in_range("milestone", share, 0, 1)
         in_range("decay", self.decay, 0, 1, open_low=True)

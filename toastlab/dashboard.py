@@ -17,7 +17,7 @@ from typing import Any
 
 from toastlab.course import course_runs, course_store
 from toastlab.errors import in_range
-from toastlab.servers import EVERYWHERE, LOOPBACK, token, warning
+from toastlab.servers import EVERYWHERE, LOOPBACK, PORTS, token, warning
 
 PAGE = "toastlab.ipynb"
 TEXTS = {
@@ -27,6 +27,7 @@ TEXTS = {
     "samples": "## Which samples are under-trained\n\nA TOAST run on 6,000 images, a fifth of them "
     "with a wrong label.",
 }
+WEEK = 7 * 24 * 60.0  # minutes
 CULL_EVERY = 5  # seconds between two looks for visitors who have gone
 
 
@@ -35,10 +36,10 @@ class Limits:
     """What visitors may use together.
 
     Attributes:
-        visitors: pages open at a time, from 1; each holds a process with PyTorch, 0.6 GB.
-        trainings: live runs at a time, from 1; the next ones wait.
+        visitors: pages open at a time, 1 to 1000; each holds a process with PyTorch, 0.6 GB.
+        trainings: live runs at a time, 1 to 1000; the next ones wait.
         gone_after: minutes without a connection or a message after which a visitor is gone, from
-            0.5: a page must have the time to come up.
+            0.5, since a page must have the time to come up, to a week.
     """
 
     visitors: int = 32
@@ -46,9 +47,9 @@ class Limits:
     gone_after: float = 10.0
 
     def __post_init__(self) -> None:
-        in_range("visitors", self.visitors, 1)
-        in_range("trainings", self.trainings, 1)
-        in_range("gone after", self.gone_after, 0.5)
+        in_range("visitors", self.visitors, 1, 1000)
+        in_range("trainings", self.trainings, 1, 1000)
+        in_range("gone after", self.gone_after, 0.5, WEEK)
 
 
 def page(live: Path, stored: Path, trainings: int) -> dict[str, object]:
@@ -140,7 +141,11 @@ def serve(
         expose: answers other machines, too.
         limits: what visitors may use together.
         say: is told the warning, and the address once it answers.
+
+    Raises:
+        ValueError: there is no such port.
     """
+    in_range("port", port, *PORTS)
     from toastlab.voila_app import Dashboard, show
 
     limits = limits or Limits()

@@ -30,18 +30,18 @@ RESIDENT_LIMIT = 2 * 2**30  # bytes of pixels above which a folder should be str
 class DataConfig:
     """Which data set, and what is done to it."""
 
-    name: str = "fashion-mini"  # `toastlab data list` shows the names
-    path: str = ""  # folder on disk; empty: the usual place. Needed for idx, folder, tiny-imagenet
-    per_class: int = 0  # training images per class, stratified; 0: all of them
-    noise: str = "symmetric"  # flipped labels go to any other class; pairwise: from c to c + 1
-    noise_rate: float = 0.0  # share of training labels flipped, in [0, 1); 0: clean
-    noise_seed: int = 0
-    val_share: float = 0.1  # of the training images, held out if the source has no validation split
-    split_seed: int = 0  # of what is held out and of `per_class`
-    size: int = 0  # resize to size x size pixels; 0: as stored
-    channels: str = "keep"  # keep, grey or rgb
-    stream: bool = False  # leave images on disk and decode as needed (folder, tiny-imagenet)
-    workers: int = 2  # processes that decode while streaming; 0: this one
+    name: str = "fashion-mini"  # Name of a data set, as `toastlab data list` shows it.
+    path: str = ""  # Its folder; empty: the usual place. Needed for idx, folder, tiny-imagenet.
+    per_class: int = 0  # Training images per class, stratified; 0: all of them.
+    noise: str = "symmetric"  # Flips go to any other class (symmetric) or to the next (pairwise).
+    noise_rate: float = 0.0  # Share of the training labels that are flipped, in [0, 1); 0: clean.
+    noise_seed: int = 0  # Seed of the flips, 0 to 2^31.
+    val_share: float = 0.1  # Share held out for validation, in (0, 1), if the source has none.
+    split_seed: int = 0  # Seed of what is held out and of the images per class, 0 to 2^31.
+    size: int = 0  # Resize to size x size pixels, up to 4096; 0: as stored.
+    channels: str = "keep"  # Colours: keep, grey or rgb.
+    stream: bool = False  # Leave images on disk and decode them as needed (folder, tiny-imagenet).
+    workers: int = 2  # Processes that decode while streaming, 0 to 256; 0: this one.
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -50,7 +50,9 @@ class DataConfig:
         one_of("channels", self.channels, ("keep", "grey", "rgb"))
         in_range("noise rate", self.noise_rate, 0, 1, open_high=True)
         in_range("val share", self.val_share, 0, 1, open_low=True, open_high=True)
-        for name in ("per_class", "noise_seed", "split_seed", "size", "workers"):
+        in_range("size", self.size, 0, 4096)
+        in_range("workers", self.workers, 0, 256)
+        for name in ("per_class", "noise_seed", "split_seed"):
             in_range(name.replace("_", " "), getattr(self, name), 0, 2**31)
 
 

@@ -11,8 +11,7 @@ import torch
 
 from toastlab.errors import DeviceError
 
-# cuBLAS is only deterministic with a fixed workspace, and reads this when CUDA starts.
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 
 def choose(name: str = "auto") -> torch.device:
@@ -57,20 +56,27 @@ def uses_bf16(precision: str, device: torch.device) -> bool:
 def reproducible(seed: int, threads: int, device: torch.device) -> Iterator[None]:
     """Runs a block with deterministic algorithms, `threads` CPU threads and the global seed.
 
-    The seed serves what draws from the global generator (dropout). All is put back afterwards.
+    The seed serves what draws from the global generator (dropout). All is put back afterwards. On
+    CUDA the block should hold the process's first matrix product: cuBLAS is deterministic only with
+    a fixed workspace, which it takes when it starts, and PyTorch warns where it came too late.
     """
     before = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     threads_before, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
     gpus = [device] if device.type == "cuda" else []
+    workspace = os.environ.get(WORKSPACE)
     with torch.random.fork_rng(devices=gpus):
         torch.manual_seed(seed)
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.backends.cudnn.benchmark = False
         torch.set_num_threads(threads)
+        if gpus and workspace is None:  # a user's own choice stays
+            os.environ[WORKSPACE] = ":4096:8"
         try:
             yield
         finally:
+            if gpus and workspace is None:
+                os.environ.pop(WORKSPACE, None)
             torch.use_deterministic_algorithms(before, warn_only=warn_only)
             torch.backends.cudnn.benchmark = benchmark
             torch.set_num_threads(threads_before)

@@ -4,7 +4,7 @@ The only file of ours that every other one may import. Bad values raise `ValueEr
 `TypeError`); what lies outside the program (files, devices) raises an error of this module.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from functools import lru_cache
@@ -52,6 +52,19 @@ def one_of(what: str, value: str, choices: Iterable[str]) -> str:
     raise ValueError(f"unknown {what} {value!r}.{hint} Choose one of: {', '.join(known)}.")
 
 
+def some_of(what: str, values: Sequence[str], choices: Iterable[str]) -> None:
+    """Checks that at least one value is given and that each is among `choices`.
+
+    Raises:
+        ValueError: none is given, or one is not among the choices.
+    """
+    known = sorted(choices)
+    if not values:
+        raise ValueError(f"no {what} is given; name one or more of: {', '.join(known)}.")
+    for value in values:
+        one_of(what, value, known)
+
+
 def in_range(
     what: str,
     value: float,
@@ -77,7 +90,7 @@ def in_range(
         "(" if open_low or low == float("-inf") else "[",
         (")" if open_high or high == float("inf") else "]"),
     )
-    raise ValueError(f"{what} is {value!r}, but must lie in {left}{low:g}, {high:g}{right}.")
+    raise ValueError(f"{what} is {value!r}, but must lie in {left}{low:.10g}, {high:.10g}{right}.")
 
 
 def check_types(settings: Any) -> None:

@@ -71,6 +71,13 @@ def neighbour_purity(x: Tensor, labels: Tensor, k: int) -> Tensor:
     return (labels[near] == labels[:, None]).float().mean()
 
 
+def _purity_of(i: int, x: Tensor, labels: Tensor, k: int) -> Tensor:
+    """Of one sample, for a mistake."""
+    d = torch.linalg.vector_norm(x - x[i], dim=1)
+    d[i] = float("inf")
+    return (labels[d.topk(k, largest=False).indices] == labels[i]).float().mean()
+
+
 def paired_interval(a: Tensor, b: Tensor, t: float) -> Tensor:
     d = b - a
     half = t * d.std() / len(d) ** 0.5
@@ -116,11 +123,20 @@ EXERCISES: dict[str, Exercise] = {
             ),
             "scale the logits, not the probabilities.": lambda z, t: z.softmax(-1) / t,
             "the classes are in the last dimension.": lambda z, t: (z / t).softmax(0),
+            "each distribution sums to 1, not all of them together.": lambda z, t: (
+                (z / t).flatten().softmax(0).view_as(z)
+            ),
+            "exp overflows for large logits: use softmax, which takes the largest off first.": (
+                lambda z, t: (z / t).exp() / (z / t).exp().sum(-1, keepdim=True)
+            ),
         },
     ),
     "entropy": Exercise(
         entropy,
-        [(_Q[0],), (_Q[1],), (torch.tensor([1.0, 0.0, 0.0]),), (torch.full((4,), 0.25),)],
+        [
+            *((_Q[0],), (_Q[1],), (torch.tensor([1.0, 0.0, 0.0]),), (torch.full((4,), 0.25),)),
+            *((draw(2, 3, seed=3).softmax(-1),), (draw(2, 3, 4, seed=4).softmax(-1),)),
+        ],
         {
             "mind the sign: entropy is not negative.": lambda q: torch.special.xlogy(q, q).sum(-1),
             "0 log 0 counts as 0, not NaN: torch.special.xlogy does that.": lambda q: (
@@ -130,14 +146,26 @@ EXERCISES: dict[str, Exercise] = {
                 entropy(q) / torch.tensor(2.0).log()
             ),
             "sum over the classes, do not average.": lambda q: -torch.special.xlogy(q, q).mean(-1),
+            "sum over the last axis only: q may hold many distributions, [..., K].": lambda q: (
+                -torch.special.xlogy(q, q).sum()
+            ),
+            "sum over the last axis, not the first: q is [..., K].": lambda q: (
+                -torch.special.xlogy(q, q).sum(0)
+            ),
         },
     ),
     "medoid": Exercise(
         medoid,
-        [(z,) for z in (*_Z, _SKEW)],
+        [(z,) for z in (*_Z, _SKEW, draw(6, 2, seed=161))],  # the last parts all usual centres
         {
             "that is the row nearest the mean, right for squared distances.": lambda z: (
                 torch.linalg.vector_norm(z - z.mean(0), dim=1).argmin()
+            ),
+            "that is the row whose farthest other row is nearest; take the smallest sum.": (
+                lambda z: torch.cdist(z, z).max(1).values.argmin()
+            ),
+            "those are sums of |differences|; take Euclidean distances.": lambda z: (
+                torch.cdist(z, z, p=1).sum(1).argmin()
             ),
             "that is the farthest row; take the smallest sum.": lambda z: (
                 torch.cdist(z, z).sum(1).argmax()
@@ -156,6 +184,9 @@ EXERCISES: dict[str, Exercise] = {
                 class_target(q, c, 0.0) + a * q
             ),
             "the hard target is missing.": lambda q, c, a: a * q,
+            "its own class keeps its share of the soft target, too: add, do not replace.": (
+                lambda q, c, a: torch.where(torch.arange(len(q)) == c, 1 - a, a * q)
+            ),
         },
     ),
     "forgetting_events": Exercise(
@@ -165,6 +196,9 @@ EXERCISES: dict[str, Exercise] = {
             "that counts learning events, wrong then right.": lambda c: (~c[:-1] & c[1:]).sum(),
             "that counts every wrong epoch; count changes.": lambda c: (~c).sum(),
             "that counts changes both ways.": lambda c: (c[:-1] != c[1:]).sum(),
+            "the first epoch follows no other one: do not compare it with the last.": lambda c: (
+                c.roll(1) & ~c
+            ).sum(),
         },
     ),
     "least_confident": Exercise(
@@ -173,7 +207,7 @@ EXERCISES: dict[str, Exercise] = {
             (torch.tensor([0.3, 0.9, 0.1, 0.2]), torch.tensor([False, True, True, False]), 2),
             (torch.tensor([0.5, 0.4, 0.3, 0.2]), torch.zeros(4, dtype=torch.bool), 3),
             (torch.tensor([0.5, 0.4]), torch.ones(2, dtype=torch.bool), 1),
-            (torch.tensor([0.2, 0.2, 0.1]), torch.zeros(3, dtype=torch.bool), 2),
+            (torch.tensor([0.2, 0.3, 0.1]), torch.zeros(3, dtype=torch.bool), 2),
         ],
         {
             "rightly classified samples are not under-trained here.": lambda p, r, n: p.argsort(
@@ -181,6 +215,12 @@ EXERCISES: dict[str, Exercise] = {
             )[:n],
             "that is the most confident first.": lambda p, r, n: least_confident(-p, r, n),
             "at most that many may be carried.": lambda p, r, n: least_confident(p, r, len(p)),
+            "positions in the batch, not among the misclassified.": lambda p, r, n: p[~r].argsort()[
+                :n
+            ],
+            "give back the positions, not the probabilities.": lambda p, r, n: p[
+                least_confident(p, r, n)
+            ],
         },
     ),
     "past_kl": Exercise(
@@ -201,11 +241,20 @@ EXERCISES: dict[str, Exercise] = {
                 past_kl(p, q, t) / p.shape[1]
             ),
             "average over the samples.": lambda p, q, t: past_kl(p, q, t) * len(p),
+            "that is the cross-entropy; the KL takes the past's own entropy off.": lambda p, q, t: (
+                past_kl(p, q, t) + t**2 * entropy((p / t).softmax(1)).mean()
+            ),
+            "divide both logits by the temperature, the past's too.": lambda p, q, t: past_kl(
+                p * t, q, t
+            ),
         },
     ),
     "hellinger": Exercise(
         hellinger,
-        [(_Q[0], _Q[1]), (_Q[1], _Q[2]), (_Q[0], _Q[0]), (torch.eye(3)[0], torch.eye(3)[1])],
+        [
+            *((_Q[0], _Q[1]), (_Q[1], _Q[2]), (torch.eye(3)[0], torch.eye(3)[1])),
+            (torch.full((4,), 0.25), torch.full((4,), 0.25)),  # nothing is rounded here
+        ],
         {
             "that is the squared distance; the root is missing.": lambda p, q: (
                 1 - (p * q).sqrt().sum()
@@ -237,6 +286,9 @@ EXERCISES: dict[str, Exercise] = {
                 (y[torch.cdist(x, x).topk(k).indices] == y[:, None]).float().mean()
             ),
             "that is the number; take the share.": lambda x, y, k: neighbour_purity(x, y, k) * k,
+            "take the mean over all samples.": lambda x, y, k: torch.stack(
+                [_purity_of(i, x, y, k) for i in range(len(x))]
+            ),
         },
     ),
     "paired_interval": Exercise(
@@ -280,6 +332,9 @@ EXERCISES: dict[str, Exercise] = {
             ),
             "the best on validation, not the worst.": lambda val, test: test[val.argmin()],
             "return the accuracy, not the position.": lambda val, test: val.argmax(),
+            "choose on validation, report the test: those are the wrong way round.": (
+                lambda val, test: val[test.argmax()]
+            ),
         },
     ),
     "centre_square": Exercise(
@@ -309,6 +364,16 @@ EXERCISES: dict[str, Exercise] = {
                 p.argsort()[: int(share * len(p))].sort().values
             ),
             "those are the most confident.": lambda p, y, share: suspects(-p, y, share),
+            "round the number down.": lambda p, y, share: (
+                torch.cat(
+                    [
+                        rows[p[rows].argsort()][: int(share * len(rows) + 0.999)]
+                        for rows in (torch.nonzero(y == c)[:, 0] for c in y.unique())
+                    ]
+                )
+                .sort()
+                .values
+            ),
             "positions in ascending order.": lambda p, y, share: torch.cat(
                 [
                     rows[p[rows].argsort()][: int(share * len(rows))]

@@ -49,6 +49,11 @@ COMPARING: dict[str, Exercise] = {
                 .values[p.argsort().argsort()]
             ),
             "give them back in their own order.": lambda p: holm(p).sort().values,
+            "the smallest is multiplied by m, the largest by 1.": lambda p: (
+                (p.sort().values * torch.arange(1, len(p) + 1))
+                .cummax(0)
+                .values.clamp(max=1)[p.argsort().argsort()]
+            ),
         },
     ),
     "aurc": Exercise(
@@ -61,6 +66,7 @@ COMPARING: dict[str, Exercise] = {
                 lambda c, r: 1 - r.float().mean()
             ),
             "risk is the share of errors, not of right answers.": lambda c, r: 1 - aurc(c, r),
+            "take the mean over the samples, not the sum.": lambda c, r: aurc(c, r) * len(c),
             "sort the answers by confidence first.": lambda c, r: (
                 (~r).float().cumsum(0) / torch.arange(1, len(r) + 1)
             ).mean(),
@@ -69,13 +75,17 @@ COMPARING: dict[str, Exercise] = {
     "clear": Exercise(
         clear,
         [(e[:, 0], e[:, 1]) for e in _ENDS]
-        + [(torch.tensor([-1.0, 1, -2]), torch.tensor([1.0, 2, -1]))],
+        + [(torch.tensor([-1.0, 1, -2]), torch.tensor([1.0, 2, -1]))]
+        + [(torch.tensor([0.0, -1, 0]), torch.tensor([1.0, 0, 0]))],  # zero is an end
         {
             "a mean above zero is not enough: zero must lie outside.": lambda low, high: (
                 ((low + high) / 2).sign().int()
             ),
             "the other way round: both ends above zero is a gain.": lambda low, high: (
                 (high < 0).int() - (low > 0).int()
+            ),
+            "an interval that ends at zero still holds it: > and <, not >= and <=.": (
+                lambda low, high: (low >= 0).int() - (high <= 0).int()
             ),
             "say which way: a clear loss is -1.": lambda low, high: ((low > 0) | (high < 0)).int(),
         },

@@ -65,11 +65,20 @@ def write_idx(path: Path, array: np.ndarray) -> None:
 
 
 def read_split(folder: Path, prefix: str, packed: bool = False) -> RawSplit:
-    """Images and labels of one split, "train" or "t10k" say, plain or .gz; `packed`: only .gz."""
+    """Images and labels of one split, "train" or "t10k" say, plain or .gz; `packed`: only .gz.
+
+    Raises:
+        DataError: a file is not there, or as of `read_idx`.
+    """
 
     def find(stem: str) -> Path:
-        plain = folder / stem
-        return plain if plain.exists() and not packed else folder / f"{stem}.gz"
+        plain, archive = folder / stem, folder / f"{stem}.gz"
+        if not (plain.exists() or archive.exists()):
+            raise DataError(
+                f"there is no {stem} (or {stem}.gz) in {showable(folder)}; IDX data are four files "
+                "with MNIST's names: name their folder (--data.path)."
+            )
+        return plain if plain.exists() and not packed else archive
 
     images = read_idx(find(f"{prefix}-images-idx3-ubyte"), 3)
     labels = read_idx(find(f"{prefix}-labels-idx1-ubyte"), 1)

@@ -23,6 +23,7 @@ IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tif
 # which runs the program that such a file is.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 IGNORED = ("thumbs.db", "desktop.ini")  # files that systems leave behind; hidden ones go too
+RESIZED_LIMIT = 8 * 2**30  # bytes of all images of a split after a resize
 MAX_PIXELS = 64 * 2**20  # of one image file; more is a decompression bomb
 
 
@@ -45,8 +46,18 @@ def decode(path: Path, grey: bool) -> Tensor:
 
 
 def fit(images: Tensor, size: int, channels: str) -> Tensor:
-    """Resizes and converts colours where asked; uint8 [N, C, H, W] in and out."""
+    """Resizes and converts colours where asked; uint8 [N, C, H, W] in and out.
+
+    Raises:
+        DataError: resized, they would fill the memory.
+    """
     if size and tuple(images.shape[-2:]) != (size, size):
+        need = images.shape[0] * images.shape[1] * size**2
+        if need > RESIZED_LIMIT:
+            raise DataError(
+                f"{len(images)} images of {size} x {size} pixels need {need / 2**30:.0f} GiB of "
+                "memory; choose a smaller size (--data.size)."
+            )
         images = F.resize(images, [size, size], antialias=True)
     if channels == "grey" and images.shape[1] == 3:
         images = F.rgb_to_grayscale(images)

@@ -4,7 +4,10 @@ import os
 import secrets
 from collections.abc import Callable
 
+from toastlab.errors import in_range
+
 LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"
+PORTS = (1, 65_535)
 
 
 def token() -> tuple[str, bool]:
@@ -56,8 +59,9 @@ def serve_lab(
         say: is told the warning.
 
     Raises:
-        ValueError: the token did not come into force.
+        ValueError: there is no such port, or the token did not come into force.
     """
+    in_range("port", port, *PORTS)
     from jupyterlab.labapp import LabApp
 
     if expose:

@@ -61,10 +61,20 @@ def downloads() -> Path:
     """Where fetched data sets lie: TOASTLAB_DATA, a checkout's data/downloads, or a user cache."""
     if chosen := os.environ.get("TOASTLAB_DATA"):
         return Path(chosen)
-    checkout = Path(__file__).parents[1] / "data"
-    if checkout.is_dir():
-        return checkout / "downloads"
+    if (checkout := _checkout(Path(__file__).parents[1])) is not None:
+        return checkout / "data" / "downloads"
     return Path.home() / ".cache" / "toastlab"
+
+
+def _checkout(root: Path) -> Path | None:
+    """The folder, if it is toastlab's repository. A folder of installed packages is not: what is
+    called data/ there may be anybody's."""
+    project = root / "pyproject.toml"
+    try:
+        ours = 'name = "toastlab"' in project.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return None
+    return root if ours else None
 
 
 def fetch(name: str, root: Path | None = None) -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from toastlab.compare import Job, interval, run_all
+from toastlab.compare import SEED_COUNTS, Job, interval, run_all
 from toastlab.config import TrainConfig
 from toastlab.data import DataConfig, load
 from toastlab.errors import check_types, in_range, one_of
@@ -49,8 +49,8 @@ class Sweep:
     def __post_init__(self) -> None:
         check_types(self)
         one_of("search", self.search, SEARCHES)
-        in_range("seeds", self.seeds, 1)
-        in_range("trials", self.trials, 1)
+        in_range("seeds", self.seeds, *SEED_COUNTS)
+        in_range("trials", self.trials, 1, 100_000)
         in_range("search seed", self.search_seed, 0, 2**31)
         names = [axis.name for axis in self.axes]
         if not names:

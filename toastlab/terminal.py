@@ -1,11 +1,14 @@
 """What the command line shows and reads: tables, progress, options, one-line errors."""
 
 import contextlib
+import errno
 import inspect
 import io
+import os
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import tyro
@@ -19,17 +22,20 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from toastlab.errors import StoreError
 from toastlab.ranks import here
 from toastlab.runs import Run
+
+USUAL_STORE = "runs"
 
 
 def console() -> Console:
     """Where results go; made when needed, so that it writes to the stdout of that moment.
 
-    Of several ranks only rank 0 speaks.
+    Of several ranks only rank 0 speaks. Brackets are brackets: a folder may be called [red].
     """
     width = None if sys.stdout.isatty() else 160
-    return Console(highlight=False, width=width, quiet=here().rank > 0)
+    return Console(highlight=False, markup=False, width=width, quiet=here().rank > 0)
 
 
 def parse(
@@ -54,12 +60,43 @@ def parse(
     return lambda: call(**options)
 
 
+def existing_store(store: str) -> str:
+    """The store that a command looks at. One that is named must be there; nothing is made.
+
+    Raises:
+        StoreError: no folder has that name. The usual store may be missing: no run was made yet.
+    """
+    folder = Path(store)
+    if not folder.is_dir() and (store != USUAL_STORE or folder.exists()):
+        what = "is a file" if folder.exists() else "does not exist"
+        raise StoreError(f"the run store {store!r} {what}; name a folder with --store.")
+    return store
+
+
+def output_file(out: str) -> Path:
+    """The file that a command will write; its folder is made.
+
+    Raises:
+        ValueError: the folder cannot be made, or a folder has that name.
+    """
+    try:
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        if Path(out).is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    except OSError as error:
+        raise ValueError(
+            f"cannot write {out!r} ({error.strerror}); choose another file with --out."
+        ) from error
+    return Path(out)
+
+
 def one_line(text: str) -> str:
     """tyro's boxed message without the box, and without the advice to read the help."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
     plain = " ".join(re.sub(r"[─│╭╮╰╯╶╴]+|-{4,}", " ", plain).split())
     plain = re.sub(
-        r"^\s*(Parsing|Value) error\s*|Error parsing \S+:\s*|^\s*(Unrecognized|Required) options",
+        r"^\s*(Parsing error|Value error|Missing argument(?= Missing))\s*|Error parsing \S+:\s*"
+        r"|^\s*(Unrecognized|Required) options",
         "",
         plain,
     )

@@ -26,7 +26,7 @@ from toastlab.classmates import Classmates
 from toastlab.errors import check_types, in_range
 from toastlab.features import last_linear, watched
 from toastlab.losses import Loss, probability_kl, soft_cross_entropy
-from toastlab.methods.base import ANSWER, Method, MethodConfig, Plan
+from toastlab.methods.base import ANSWER, TEMPERATURES, WEIGHTS, Method, MethodConfig, Plan
 from toastlab.stream import Batch, Stream
 
 
@@ -36,17 +36,18 @@ class BakeConfig(MethodConfig):
 
     name: ClassVar[str] = "bake"
 
-    weight: float = 1.0  # lambda >= 0
-    temperature: float = 4.0  # T > 0
-    ensemble: float = 0.5  # w, weight of the other images, in [0, 1)
-    companions: int = 3  # M >= 0 images of the same class beside each anchor; M + 1 divides B
+    weight: float = 1.0  # Weight lambda of the distillation, 0 to 1000.
+    temperature: float = 4.0  # Temperature T, 0.01 to 1000.
+    ensemble: float = 0.5  # Weight w of the other images, in [0, 1).
+    # Images M of the same class beside each anchor, 0 to 1000; M + 1 divides B.
+    companions: int = 3
 
     def __post_init__(self) -> None:
         check_types(self)
-        in_range("weight", self.weight, 0, open_high=True)
-        in_range("temperature", self.temperature, 0, open_low=True, open_high=True)
+        in_range("weight", self.weight, *WEIGHTS)
+        in_range("temperature", self.temperature, *TEMPERATURES)
         in_range("ensemble", self.ensemble, 0, 1, open_high=True)
-        in_range("companions", self.companions, 0)
+        in_range("companions", self.companions, 0, 1000)
 
     def build(
         self,

@@ -34,6 +34,10 @@ from toastlab.ranks import Ranks
 from toastlab.stream import Batch, Stream
 
 BUDGETS = ("images", "samples")
+# What numbers may be; outside, float32 or memory ends, and the reason would be hard to find.
+TEMPERATURES = (0.01, 1000.0)
+WEIGHTS = (0.0, 1000.0)  # of a term of the loss
+COUNTS = (1, 100_000)  # epochs, and visits in a row
 BANKS = {"float32": torch.float32, "float16": torch.float16}
 # What a user may have left out, as it is written in a loop.
 ATTACH = "call method.attach(model, images, Plan(epochs=...)) before the first batch"
@@ -65,7 +69,7 @@ class Plan:
         check_types(self)
         one_of("budget", self.budget, BUDGETS)
         one_of("bank", self.bank, BANKS)
-        in_range("epochs", self.epochs, 1)
+        in_range("epochs", self.epochs, *COUNTS)
 
 
 @dataclass(frozen=True)

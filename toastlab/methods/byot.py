@@ -29,7 +29,15 @@ from torch import Tensor, nn
 from toastlab.errors import check_types, in_range
 from toastlab.features import last_linear, watched
 from toastlab.losses import Loss, past_kl, soft_cross_entropy
-from toastlab.methods.base import ANSWER, ATTACH, Method, MethodConfig, Plan
+from toastlab.methods.base import (
+    ANSWER,
+    ATTACH,
+    TEMPERATURES,
+    WEIGHTS,
+    Method,
+    MethodConfig,
+    Plan,
+)
 from toastlab.models import exits
 from toastlab.stream import Batch
 
@@ -40,16 +48,16 @@ class ByotConfig(MethodConfig):
 
     name: ClassVar[str] = "byot"
 
-    weight: float = 0.1  # a, share of the distillation, in [0, 1]
-    temperature: float = 3.0  # T > 0
-    feature_weight: float = 1e-6  # b >= 0
-    exits: str = ""  # names of modules to put exits behind, with commas; empty: of our networks
+    weight: float = 0.1  # Share a of the distillation, in [0, 1].
+    temperature: float = 3.0  # Temperature T, 0.01 to 1000.
+    feature_weight: float = 1e-6  # Weight b of the features' distance, 0 to 1000.
+    exits: str = ""  # Modules to put exits behind, with commas; empty: those of our networks.
 
     def __post_init__(self) -> None:
         check_types(self)
         in_range("weight", self.weight, 0, 1)
-        in_range("temperature", self.temperature, 0, open_low=True, open_high=True)
-        in_range("feature weight", self.feature_weight, 0, open_high=True)
+        in_range("temperature", self.temperature, *TEMPERATURES)
+        in_range("feature weight", self.feature_weight, *WEIGHTS)
 
     def build(
         self,

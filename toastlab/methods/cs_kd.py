@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from toastlab.classmates import Classmates
 from toastlab.errors import check_types, in_range
 from toastlab.losses import Loss, past_kl, soft_cross_entropy
-from toastlab.methods.base import Method, MethodConfig
+from toastlab.methods.base import TEMPERATURES, WEIGHTS, Method, MethodConfig
 from toastlab.stream import Batch, Stream
 
 
@@ -28,13 +28,13 @@ class CsKdConfig(MethodConfig):
 
     name: ClassVar[str] = "cs-kd"
 
-    weight: float = 1.0  # lambda >= 0
-    temperature: float = 4.0  # T > 0
+    weight: float = 1.0  # Weight lambda of the distillation, 0 to 1000.
+    temperature: float = 4.0  # Temperature T, 0.01 to 1000.
 
     def __post_init__(self) -> None:
         check_types(self)
-        in_range("weight", self.weight, 0, open_high=True)
-        in_range("temperature", self.temperature, 0, open_low=True, open_high=True)
+        in_range("weight", self.weight, *WEIGHTS)
+        in_range("temperature", self.temperature, *TEMPERATURES)
 
     def build(
         self,

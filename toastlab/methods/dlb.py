@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from toastlab.errors import check_types, in_range
 from toastlab.losses import Loss, combine, masked_mean, past_kl, soft_cross_entropy
-from toastlab.methods.base import Method, MethodConfig
+from toastlab.methods.base import TEMPERATURES, WEIGHTS, Method, MethodConfig
 from toastlab.stream import Batch, Stream
 
 
@@ -32,14 +32,14 @@ class DlbConfig(MethodConfig):
 
     name: ClassVar[str] = "dlb"
 
-    weight: float = 1.0  # a >= 0
-    temperature: float = 3.0  # T > 0
-    joint: bool = False  # both halves in one pass; the public code makes two
+    weight: float = 1.0  # Weight a of the distillation, 0 to 1000.
+    temperature: float = 3.0  # Temperature T, 0.01 to 1000.
+    joint: bool = False  # Both halves in one pass; the public code makes two.
 
     def __post_init__(self) -> None:
         check_types(self)
-        in_range("weight", self.weight, 0, open_high=True)
-        in_range("temperature", self.temperature, 0, open_low=True, open_high=True)
+        in_range("weight", self.weight, *WEIGHTS)
+        in_range("temperature", self.temperature, *TEMPERATURES)
 
     def build(
         self,

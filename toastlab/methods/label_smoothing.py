@@ -16,7 +16,7 @@ class LabelSmoothingConfig(MethodConfig):
 
     name: ClassVar[str] = "label-smoothing"
 
-    smoothing: float = 0.1  # s, share of the target spread evenly over all classes, in [0, 1]
+    smoothing: float = 0.1  # Share s of the target spread evenly over all classes, in [0, 1].
 
     def __post_init__(self) -> None:
         check_types(self)

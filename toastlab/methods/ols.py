@@ -30,8 +30,8 @@ class OlsConfig(MethodConfig):
 
     name: ClassVar[str] = "ols"
 
-    weight: float = 0.5  # w, share of the hard label, in [0, 1]
-    first: str = "hard"  # soft targets of the first epoch: hard, uniform, zero
+    weight: float = 0.5  # Share w of the hard label, in [0, 1].
+    first: str = "hard"  # Soft targets of the first epoch: hard, uniform or zero.
 
     def __post_init__(self) -> None:
         check_types(self)

@@ -33,8 +33,9 @@ class PsKdConfig(MethodConfig):
 
     name: ClassVar[str] = "ps-kd"
 
-    final_weight: float = 0.8  # a_T, share of the past prediction in the last epoch, in [0, 1]
-    source: str = "stored"  # stored (last visit's logits) or network (a copy of the last epoch's)
+    final_weight: float = 0.8  # Share a_T of the past prediction in the last epoch, in [0, 1].
+    # Past: the last visit's logits (stored), or a copy of the last epoch's network (network).
+    source: str = "stored"
 
     def __post_init__(self) -> None:
         check_types(self)

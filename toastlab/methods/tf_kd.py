@@ -22,7 +22,7 @@ from torch import Tensor
 
 from toastlab.errors import check_types, in_range, one_of
 from toastlab.losses import Loss, probability_kl, soft_cross_entropy
-from toastlab.methods.base import Method, MethodConfig, mixed_rows
+from toastlab.methods.base import TEMPERATURES, Method, MethodConfig, mixed_rows
 from toastlab.stream import Batch
 
 
@@ -32,17 +32,17 @@ class TfKdConfig(MethodConfig):
 
     name: ClassVar[str] = "tf-kd"
 
-    weight: float = 0.1  # a, share of the hand-made teacher, in [0, 1]
-    temperature: float = 20.0  # T > 0
-    multiplier: float = 1.0  # m >= 0, on the KL
-    correct: float = 0.99  # the teacher's probability of the true class, in (0, 1)
-    form: str = "code"  # code (softmax of u / T) or paper (softmax of log u / T, times T^2)
+    weight: float = 0.1  # Share a of the hand-made teacher, in [0, 1].
+    temperature: float = 20.0  # Temperature T, 0.01 to 1000.
+    multiplier: float = 1.0  # Factor m on the KL, 0 to 100000.
+    correct: float = 0.99  # The teacher's probability of the true class, in (0, 1).
+    form: str = "code"  # Form: code (softmax of u / T) or paper (softmax of log u / T, times T^2).
 
     def __post_init__(self) -> None:
         check_types(self)
         in_range("weight", self.weight, 0, 1)
-        in_range("temperature", self.temperature, 0, open_low=True, open_high=True)
-        in_range("multiplier", self.multiplier, 0, open_high=True)
+        in_range("temperature", self.temperature, *TEMPERATURES)
+        in_range("multiplier", self.multiplier, 0, 1e5)
         in_range("correct", self.correct, 0, 1, open_low=True, open_high=True)
         one_of("form", self.form, ("code", "paper"))
 

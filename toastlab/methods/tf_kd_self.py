@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from toastlab.errors import check_types, in_range
 from toastlab.losses import Loss, past_kl, soft_cross_entropy
-from toastlab.methods.base import ANSWER, TEACH, Method, MethodConfig
+from toastlab.methods.base import ANSWER, TEACH, TEMPERATURES, Method, MethodConfig
 from toastlab.stream import Batch
 
 CLASSES = 100  # CIFAR-100's, over which the public code's mean goes and for which its m was chosen
@@ -39,15 +39,16 @@ class TfKdSelfConfig(MethodConfig):
     name: ClassVar[str] = "tf-kd-self"
     needs_teacher: ClassVar[bool] = True
 
-    weight: float = 0.95  # a, share of the teacher, in [0, 1]
-    temperature: float = 6.0  # T > 0
-    multiplier: float = 50.0  # m >= 0, as the public code has it for 100 classes; 100: the paper's
+    weight: float = 0.95  # Share a of the teacher, in [0, 1].
+    temperature: float = 6.0  # Temperature T, 0.01 to 1000.
+    # Factor m of the public code on the KL, for its 100 classes, 0 to 100000; 100 is the paper's.
+    multiplier: float = 50.0
 
     def __post_init__(self) -> None:
         check_types(self)
         in_range("weight", self.weight, 0, 1)
-        in_range("temperature", self.temperature, 0, open_low=True, open_high=True)
-        in_range("multiplier", self.multiplier, 0, open_high=True)
+        in_range("temperature", self.temperature, *TEMPERATURES)
+        in_range("multiplier", self.multiplier, 0, 1e5)
 
     def build(
         self,

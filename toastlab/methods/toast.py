@@ -63,7 +63,14 @@ from toastlab.medoids import (
     describe_medoids,
     soft_targets,
 )
-from toastlab.methods.base import Method, MethodConfig, mixed_rows
+from toastlab.methods.base import (
+    COUNTS,
+    TEMPERATURES,
+    WEIGHTS,
+    Method,
+    MethodConfig,
+    mixed_rows,
+)
 from toastlab.stream import Batch, Stream
 
 RAMPS = ("none", "linear", "fit")
@@ -76,42 +83,55 @@ class ToastConfig(MethodConfig):
     name: ClassVar[str] = "toast"
 
     # Combination
-    medoid_weight: float = 0.3  # a, share of the medoid's soft target, in [0, 1]
-    past_weight: float = 1.0  # b, weight of the past predictions, >= 0 (target form: a + b <= 1)
-    combination: str = "loss"  # loss: L1 + b L2; target: one cross-entropy to a mixed target
-    ramp: str = "none"  # ours: both weights grow: linear (needs a plan) or fit (share got right)
-    fit_from: float = 0.0  # share got right, in [0, 1), at which ramp fit begins; full at 1
+    medoid_weight: float = 0.3  # Share a of the medoid's soft target, in [0, 1].
+    # Weight b of the past predictions, 0 to 1000; in the target form a + b <= 1.
+    past_weight: float = 1.0
+    # Form: L1 + b L2 (loss), or one cross-entropy to a mixed target (target).
+    combination: str = "loss"
+    # Ours: how both weights grow: none (constant), linear (over the planned epochs) or fit
+    # (by the share got right).
+    ramp: str = "none"
+    fit_from: float = 0.0  # Share got right, in [0, 1), at which ramp fit begins; it is full at 1.
 
     # Stage 1
-    medoid_temperature: float = 2.0  # T_m > 0; higher is softer
-    distance: str = "euclidean"  # euclidean, squared-euclidean, cosine, manhattan
-    scope: str = "correct"  # candidates: correct (classified right) or all of the class
-    refresh_every: int = 1  # epochs between two medoid computations, >= 1
-    medoid_memory: int = 256  # MiB for blocks of rows and distances, >= 4; changes no result
-    prototype: str = "medoid"  # medoid; its controls: mean, mean-softmax (as OLS), uniform (as LS)
+    medoid_temperature: float = 2.0  # Temperature T_m of the medoid's soft target, 0.01 to 1000.
+    distance: str = "euclidean"  # Distance: euclidean, squared-euclidean, cosine or manhattan.
+    # Candidates: the rightly classified of the class (correct), or all of it (all).
+    scope: str = "correct"
+    refresh_every: int = 1  # Epochs between two medoid computations, 1 to 100000.
+    # MiB for blocks of rows and distances, 4 to 2^20; it changes no result.
+    medoid_memory: int = 256
+    # Prototype: medoid; its controls are mean, mean-softmax (as OLS) and uniform (as LS).
+    prototype: str = "medoid"
 
     # Stage 2
-    past_temperature: float = 3.0  # T_p > 0
-    criterion: str = "misclassified"  # or probability, quantile, medoid-distance, random, all
-    threshold: float = 0.5  # true-class probability, in (0, 1], for probability
-    share: float = 0.25  # share of a batch, in (0, 1], for quantile and medoid-distance
-    source: str = "carry"  # carry: into the next batch; memory: KL to each sample's last visit
-    layout: str = "replace"  # carried samples replace new ones, or come as extra on top
-    max_visits: int = 1  # times in a row a sample is carried, >= 1: 1 is once, more until trained
-    divide_by: str = "carried"  # the KL's mean is over the carried samples or over the batch
-    keep_carry: bool = False  # keep the carry at the end of an epoch
-    replay: bool = False  # control: carry even at past weight 0, so that only the sampling acts
-    mixed_carry: str = "unmixed"  # under Mixup and CutMix: unmixed, repeat (the same mix), stored
+    past_temperature: float = 3.0  # Temperature T_p of the past predictions, 0.01 to 1000.
+    # Who is under-trained: misclassified, probability, quantile, medoid-distance; the controls are
+    # random and all.
+    criterion: str = "misclassified"
+    threshold: float = 0.5  # For probability: carried below this true-class probability, in (0, 1].
+    share: float = 0.25  # For quantile and medoid-distance: share of a batch, in (0, 1].
+    # Past: carried into the next batch (carry), or the KL to each sample's last visit (memory).
+    source: str = "carry"
+    layout: str = "replace"  # Carried samples replace new ones (replace), or come on top (extra).
+    # Times in a row a sample is carried, 1 to 100000; more than 1: until it is trained.
+    max_visits: int = 1
+    # The KL's mean is over the carried samples (carried) or over the batch (batch).
+    divide_by: str = "carried"
+    keep_carry: bool = False  # Keep the carry at the end of an epoch.
+    replay: bool = False  # Control: carry even at past weight 0, so that only the sampling acts.
+    # Carried samples under Mixup and CutMix: unmixed, repeat (the same mix) or stored.
+    mixed_carry: str = "unmixed"
 
     def __post_init__(self) -> None:
         check_types(self)
         in_range("medoid weight", self.medoid_weight, 0, 1)
-        in_range("past weight", self.past_weight, 0, open_high=True)
-        in_range("medoid temperature", self.medoid_temperature, 0, open_low=True, open_high=True)
-        in_range("past temperature", self.past_temperature, 0, open_low=True, open_high=True)
-        in_range("refresh every", self.refresh_every, 1)
-        in_range("medoid memory", self.medoid_memory, 4)
-        in_range("max visits", self.max_visits, 1)
+        in_range("past weight", self.past_weight, *WEIGHTS)
+        in_range("medoid temperature", self.medoid_temperature, *TEMPERATURES)
+        in_range("past temperature", self.past_temperature, *TEMPERATURES)
+        in_range("refresh every", self.refresh_every, *COUNTS)
+        in_range("medoid memory", self.medoid_memory, 4, 2**20)
+        in_range("max visits", self.max_visits, *COUNTS)
         in_range("threshold", self.threshold, 0, 1, open_low=True)
         in_range("share", self.share, 0, 1, open_low=True)
         one_of("ramp", self.ramp, RAMPS)

@@ -219,7 +219,7 @@ RegimePanel()
 # ## Exercises
 #
 # **1.** Write `clear(low, high)`: from the ends of intervals [cells], +1 where the gain is clearly
-# positive, -1 where clearly negative, 0 where zero lies inside.
+# positive, -1 where clearly negative, 0 where zero lies inside; an end at zero counts as inside.
 
 # %%
 from toastlab.checks import check, solution

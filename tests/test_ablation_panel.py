@@ -70,6 +70,9 @@ def test_the_sentence_says_what_the_table_has(panel: AblationPanel) -> None:
     panel.controls["seed"].value = 1
     (one,) = rows[rows.seed == 1].test_top1
     assert f"this setting {100 * one:.1f};" in panel.text, "one run has no interval"
+    assert "one stored run each" in panel.text
+    assert "mean" not in panel.text
+    assert "interval" not in panel.text
 
 
 def test_the_sliders_hold_the_grid_and_nothing_else(panel: AblationPanel) -> None:

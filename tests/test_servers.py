@@ -4,6 +4,7 @@ and for more than they offer."""
 import asyncio
 import http.client
 import json
+import os
 import socket
 from collections.abc import Iterator
 from http.cookiejar import CookieJar
@@ -231,6 +232,34 @@ def test_exposing_is_asked_for_and_warned_of(monkeypatch: pytest.MonkeyPatch) ->
             serve("x", 1, False, expose, None, said.append)
         assert len(said) == 2 * expose
     assert all(text.startswith("WARNING: --expose.") for text in said)
+
+
+@pytest.mark.parametrize("which", ["lab", "dashboard"])
+def test_kernels_compute_in_one_thread_unless_told_otherwise(
+    which: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What the server has in its environment when it starts; kernels inherit it."""
+    from toastlab import servers
+    from toastlab.dashboard import serve
+
+    handed: dict[str, str] = {}
+
+    def starts(*args: object, **more: object) -> None:
+        handed.update(os.environ)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jupyterlab.labapp.LabApp.initialize_server", starts)
+    monkeypatch.setattr("toastlab.voila_app.Dashboard.initialize", starts)
+    environment = {k: v for k, v in os.environ.items() if "NUM_THREADS" not in k}
+    monkeypatch.setattr(os, "environ", {**environment, "MKL_NUM_THREADS": "3"})
+    start = {
+        "lab": lambda: servers.serve_lab(str(tmp_path), 1, False, False, lambda text: None),
+        "dashboard": lambda: serve(tmp_path, 1, False),
+    }[which]
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert handed["OMP_NUM_THREADS"] == handed["OPENBLAS_NUM_THREADS"] == "1"
+    assert handed["MKL_NUM_THREADS"] == "3", "what the environment says stays"
 
 
 def test_make_lab_opens_nothing_by_chance() -> None:

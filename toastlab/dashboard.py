@@ -7,7 +7,6 @@ token; here there is always one. Each visitor has a kernel of his own, which end
 
 import json
 import logging
-import os
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from typing import Any
 
 from toastlab.course import course_runs, course_store
 from toastlab.errors import in_range
-from toastlab.servers import EVERYWHERE, LOOPBACK, token, warning
+from toastlab.servers import EVERYWHERE, LOOPBACK, spare_threads, token, warning
 
 PAGE = "toastlab.ipynb"
 TEXTS = {
@@ -148,8 +147,7 @@ def serve(
         say(warning("can move the controls and train"))
     stored = course_store(live)
     course_runs(stored)
-    # small networks: more threads a visitor would only get in each other's way
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    spare_threads()
     with tempfile.TemporaryDirectory(prefix="toastlab-") as name:
         folder = Path(name)
         content = page(Path(live).resolve(), stored.resolve(), limits.trainings)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import ipywidgets as w
-from traitlets import Float, TraitError, validate
+from traitlets import Float, TraitError, Unicode, validate
 
 from toastlab.errors import in_range
 from toastlab.widgets.panel import LABEL, alert
@@ -24,6 +24,7 @@ class Number(w.HBox):  # type: ignore[misc]
     """
 
     value = Float()
+    tooltip = Unicode()  # the hint, kept from the browser: ipywidgets fails to show a box with one
 
     def __init__(
         self, label: str, low: float, high: float, step: float, value: float, hint: str

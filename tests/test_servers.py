@@ -5,6 +5,7 @@ import asyncio
 import http.client
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator
 from http.cookiejar import CookieJar
@@ -91,6 +92,22 @@ def test_the_dashboard_offers_its_page_and_nothing_else(
             status, text, _ = ask(f"{address}/{path}", method, None, **key)
             assert status in (403, 404, 405), (path, method, status)
             assert "AblationPanel" not in text
+
+
+def test_no_page_asks_another_host_for_files(dashboard: tuple[str, str, Path]) -> None:
+    address, word, _ = dashboard
+    jar = CookieJar()
+    for path in ("", "login", "nothing"):
+        _, text, _ = ask(f"{address}/{path}?token={word}", jar=jar)
+        assert "<html" in text
+        asked = re.findall(
+            r"<(?:link|script|img)[^>]+(?:href|src)=[\"']?(?:https?:)?//[^>]+>", text
+        )
+        assert asked == [], path
+        for kernel in re.findall(r'"?kernelId"?:\s*"([\w-]+)"', text):
+            xsrf = next(c.value for c in jar if c.name == "_xsrf") or ""
+            place = f"{address}/voila/api/shutdown/{kernel}"  # leave it to others
+            assert ask(place, "POST", jar, X_XSRFToken=xsrf, Origin=address)[0] == 204
 
 
 def test_a_visitor_moves_controls_and_runs_no_code(dashboard: tuple[str, str, Path]) -> None:

@@ -78,7 +78,7 @@ def page(live: Path, stored: Path, trainings: int) -> dict[str, object]:
 def settings(
     folder: Path, port: int, word: str, expose: bool, limits: Limits
 ) -> dict[str, dict[str, Any]]:
-    """Of Voila and Jupyter. `folder` holds the page, its templates, no more; `word` is the token."""
+    """Of Voila and Jupyter. `folder` holds the page and its templates; `word` is the token."""
     from jupyter_server import DEFAULT_STATIC_FILES_PATH
     from tornado.web import HTTPError
 

@@ -27,6 +27,8 @@ SCRIPT = """
       set(handle, 'aria-valuetext', row.querySelector('.widget-readout')?.textContent);
       set(handle, 'title', hints[label]);
       set(row.querySelector('select'), 'title', hints[label]);
+      const field = row.querySelector('input[type=text]');
+      if (!label) set(field, 'aria-label', field?.title);
     }
     const said = panel.querySelector('.%s');
     set(said, 'aria-live', 'polite');

@@ -48,7 +48,7 @@ def choice(label: str, values: list[Any], value: Any, hint: str) -> w.Dropdown:
 
 def alert(text: str) -> str:
     """An error as HTML. On a ground of its own it is legible in light and dark themes alike."""
-    look = "color:#8a2f00;background:#fff3ec;padding:0.2em 0.6em;display:inline-block"
+    look = "color:#8a2f00;background:#fff3ec;padding:0 0.6em;margin:0;display:inline-block"
     return f"<p role='alert' style='{look}'><b>{html.escape(text)}</b></p>"
 
 

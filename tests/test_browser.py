@@ -30,7 +30,7 @@ SHOTS = ROOT / "test-artifacts"
 TOKEN = "a-token-for-the-test"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 
-SECONDS = 40  # until a server answers or something is seen, on a machine that is busy
+SECONDS = 300  # until a server answers or something is seen, on a machine that is busy
 expect.set_options(timeout=1000 * SECONDS)
 
 LAB_SETTINGS: dict[str, dict[str, object]] = {

@@ -14,6 +14,7 @@ from matplotlib.transforms import Bbox
 
 from toastlab import Dataset, Run
 from toastlab.course import course_data, course_runs, course_store
+from toastlab.plots import drawn_png
 from toastlab.widgets import (
     AblationPanel,
     MedoidPanel,
@@ -40,17 +41,14 @@ def runs() -> dict[str, Run]:
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures whose pictures the panels show, as they were when they became pictures."""
-    from toastlab.widgets import panel
-
     figures: list[Figure] = []
-    png = panel.drawn_png
 
     def noted(figure: Figure) -> bytes:
-        picture = png(figure)
+        picture = drawn_png(figure)
         figures.append(figure)
         return picture
 
-    monkeypatch.setattr(panel, "drawn_png", noted)
+    monkeypatch.setattr("toastlab.widgets.panel.drawn_png", noted)
     return figures
 
 
@@ -61,8 +59,9 @@ def made(name: str, runs: dict[str, Run], data: Dataset, folder: Path) -> Panel:
         return AblationPanel(folder)
     if name == "regime":
         return RegimePanel()
-    of_run = {"targets": TargetPanel, "medoids": MedoidPanel, "samples": SamplePanel}
-    return of_run[name](runs["TOAST"], data)  # type: ignore[no-any-return]
+    if name == "medoids":
+        return MedoidPanel(runs["TOAST"], data)
+    return (TargetPanel if name == "targets" else SamplePanel)(runs["TOAST"], data)
 
 
 def values(control: Any, most: int = 4) -> list[Any]:
@@ -81,7 +80,8 @@ def written(figure: Figure) -> list[Text]:
     legends = list(figure.legends)
     for axis in figure.axes:
         texts += [axis.title, axis._left_title, axis._right_title, *axis.texts]  # type: ignore[attr-defined]
-        legends += [axis.get_legend()] if axis.get_legend() else []
+        legend = axis.get_legend()
+        legends += [legend] if legend else []
         for side in (axis.xaxis, axis.yaxis) if axis.axison else ():
             texts.append(side.label)
             low, high = sorted(side.get_view_interval())

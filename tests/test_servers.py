@@ -7,7 +7,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.cookiejar import CookieJar
 from pathlib import Path
 
@@ -269,12 +269,12 @@ def test_kernels_compute_in_one_thread_unless_told_otherwise(
     monkeypatch.setattr("toastlab.voila_app.Dashboard.initialize", starts)
     environment = {k: v for k, v in os.environ.items() if "NUM_THREADS" not in k}
     monkeypatch.setattr(os, "environ", {**environment, "MKL_NUM_THREADS": "3"})
-    start = {
+    start: dict[str, Callable[[], None]] = {
         "lab": lambda: servers.serve_lab(str(tmp_path), 1, False, False, lambda text: None),
         "dashboard": lambda: serve(tmp_path, 1, False),
-    }[which]
+    }
     with pytest.raises(KeyboardInterrupt):
-        start()
+        start[which]()
     assert handed["OMP_NUM_THREADS"] == handed["OPENBLAS_NUM_THREADS"] == "1"
     assert handed["MKL_NUM_THREADS"] == "3", "what the environment says stays"
 

@@ -39,6 +39,8 @@ class Dashboard(Voila):  # type: ignore[misc]
         started: is given the port, once it answers.
     """
 
+    template_paths: list[str]
+
     def __init__(self, settings: dict[str, dict[str, Any]], started: Callable[[int], None]) -> None:
         super().__init__(config=Config(settings))
         self.open_browser, self.started = True, started  # so that launch_browser is called

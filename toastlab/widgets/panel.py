@@ -65,7 +65,7 @@ class Panel(ABC):
 
     def __init__(self, controls: dict[str, Any], speed: str) -> None:
         self.controls = controls
-        self.picture = w.Image(format="png", layout=w.Layout(max_width="100%"))
+        self.picture = w.Image(format="png", layout=w.Layout(max_width="100%", display="none"))
         self.sentence, self.error = w.HTML(), w.HTML()
         self.text = ""
         note = w.HTML(f"<small>{html.escape(speed)}</small>")
@@ -102,17 +102,17 @@ class Panel(ABC):
                 self.text = text
                 self.error.value = ""
             except Exception as error:  # whatever it is: a callback's traceback would be lost
-                self.show_error(error, "What is shown below is from before it.")
+                self.show_error(error, " (what is shown below is from before)" if self.text else "")
 
     def _show(self, figure: Figure | None) -> None:
-        self.picture.layout.display = None if figure else "none"
         self.picture.value = drawn_png(figure) if figure else b""
+        self.picture.layout.display = None if figure else "none"
         if figure:
             self.picture.width = str(round(figure.bbox.width))  # as drawn, or less where too narrow
 
     def show_error(self, error: Exception, more: str = "") -> None:
         """Says in the panel what went wrong."""
-        self.error.value = alert(f"{type(error).__name__}: {error} {more}".strip())
+        self.error.value = alert(f"{type(error).__name__}: {error}{more}")
 
     def state(self) -> str:
         """The controls' values as JSON, to be kept or sent to somebody."""

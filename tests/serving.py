@@ -30,7 +30,7 @@ def started(folder: Path, *words: str, **environment: str) -> Iterator[tuple[str
             start_new_session=True,
         )
     try:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 300  # both cores may be busy with something else
         while not (found := re.search(r"(http://127[^/]+)/\S*\?token=(\w+)", log.read_text())):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < end, log.read_text()
@@ -39,7 +39,7 @@ def started(folder: Path, *words: str, **environment: str) -> Iterator[tuple[str
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(30)
+            process.wait(60)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import measured
 from toastlab import RunStore
 from toastlab.ablation import AXES, SEEDS, grid_fingerprints, load_table, look_up, points
 from toastlab.errors import DataError
@@ -22,7 +23,7 @@ def panel(tmp_path: Path) -> AblationPanel:
     return AblationPanel(tmp_path / "live")
 
 
-def until(true: object, seconds: float = 60) -> None:
+def until(true: object, seconds: float = 240) -> None:
     end = time.monotonic() + seconds
     while not true():  # type: ignore[operator]
         assert time.monotonic() < end, "it did not happen in time"
@@ -70,6 +71,9 @@ def test_the_sentence_says_what_the_table_has(panel: AblationPanel) -> None:
     panel.controls["seed"].value = 1
     (one,) = rows[rows.seed == 1].test_top1
     assert f"this setting {100 * one:.1f};" in panel.text, "one run has no interval"
+    assert "one stored run each" in panel.text
+    assert "mean" not in panel.text
+    assert "interval" not in panel.text
 
 
 def test_the_sliders_hold_the_grid_and_nothing_else(panel: AblationPanel) -> None:
@@ -82,9 +86,9 @@ def test_a_live_run_lands_in_the_store_and_equals_the_stored_one(panel: Ablation
     panel.controls["seed"].value = 0
     point = panel.point()
     panel.train_button.click()
-    until(lambda: panel.live, 60)
+    until(lambda: panel.live)
     assert panel.stop_button.disabled is False
-    assert panel.wait(120)
+    assert panel.wait(240)
     assert panel.error.value == ""
     assert panel.status.value.startswith(TRAINED)
     assert len(panel.live) == 30
@@ -104,21 +108,25 @@ def test_a_live_run_lands_in_the_store_and_equals_the_stored_one(panel: Ablation
 
 
 def test_stop_stops_within_a_second_and_train_goes_on_from_there(panel: AblationPanel) -> None:
-    for wait_for in (0, 1, 3):  # before the first epoch, and within later ones
+    def stopping_takes(epochs: int) -> float:
         panel.train()
-        until(lambda n=wait_for: len(panel.live) >= n)
+        until(lambda: len(panel.live) >= epochs)
         start = time.monotonic()
         panel.stop_button.click()
-        assert panel.wait(5)
-        assert time.monotonic() - start <= 1
+        assert panel.wait(60)
         assert "Stopped" in panel.status.value
         assert panel.train_button.disabled is False
+        return time.monotonic() - start
+
+    for epochs in (0, 1, 3):  # before the first epoch, and within later ones
+        took = measured(lambda n=epochs: stopping_takes(n), lambda seconds: seconds <= 1)  # type: ignore[misc]
+        assert took <= 1
     assert RunStore(panel.store.root).list() == []
     panel.train()
     until(lambda: panel.live)
     assert panel.live[0]["epoch"] >= 3, "not from the beginning"
     panel.stop()
-    assert panel.wait(5)
+    assert panel.wait(60)
 
 
 def test_an_error_in_the_thread_is_shown(
@@ -130,7 +138,7 @@ def test_an_error_in_the_thread_is_shown(
     monkeypatch.setattr(panel.store, "get", fails)
     picture = panel.picture.value
     panel.train()
-    assert panel.wait(5)
+    assert panel.wait(60)
     assert "the disk is &lt;full&gt;" in panel.error.value
     assert panel.picture.value == picture
     assert panel.train_button.disabled is False
@@ -142,7 +150,7 @@ def test_training_twice_at_once_is_refused(panel: AblationPanel) -> None:
     panel.train()
     assert panel.thread is first
     panel.stop()
-    assert panel.wait(5)
+    assert panel.wait(60)
 
 
 def resident() -> float:
@@ -160,7 +168,7 @@ def test_fifty_starts_and_stops_leave_nothing(panel: AblationPanel) -> None:
         panel.train()
         until(lambda: panel.progress.max == 30)
         panel.stop()
-        assert panel.wait(5)
+        assert panel.wait(60)
 
     for _ in range(10):  # what is allocated once
         cycle()

@@ -4,8 +4,10 @@ and for more than they offer."""
 import asyncio
 import http.client
 import json
+import os
+import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.cookiejar import CookieJar
 from pathlib import Path
 
@@ -90,6 +92,22 @@ def test_the_dashboard_offers_its_page_and_nothing_else(
             status, text, _ = ask(f"{address}/{path}", method, None, **key)
             assert status in (403, 404, 405), (path, method, status)
             assert "AblationPanel" not in text
+
+
+def test_no_page_asks_another_host_for_files(dashboard: tuple[str, str, Path]) -> None:
+    address, word, _ = dashboard
+    jar = CookieJar()
+    for path in ("", "login", "nothing"):
+        _, text, _ = ask(f"{address}/{path}?token={word}", jar=jar)
+        assert "<html" in text
+        asked = re.findall(
+            r"<(?:link|script|img)[^>]+(?:href|src)=[\"']?(?:https?:)?//[^>]+>", text
+        )
+        assert asked == [], path
+        for kernel in re.findall(r'"?kernelId"?:\s*"([\w-]+)"', text):
+            xsrf = next(c.value for c in jar if c.name == "_xsrf") or ""
+            place = f"{address}/voila/api/shutdown/{kernel}"  # leave it to others
+            assert ask(place, "POST", jar, X_XSRFToken=xsrf, Origin=address)[0] == 204
 
 
 def test_a_visitor_moves_controls_and_runs_no_code(dashboard: tuple[str, str, Path]) -> None:
@@ -231,6 +249,34 @@ def test_exposing_is_asked_for_and_warned_of(monkeypatch: pytest.MonkeyPatch) ->
             serve("x", 1, False, expose, None, said.append)
         assert len(said) == 2 * expose
     assert all(text.startswith("WARNING: --expose.") for text in said)
+
+
+@pytest.mark.parametrize("which", ["lab", "dashboard"])
+def test_kernels_compute_in_one_thread_unless_told_otherwise(
+    which: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What the server has in its environment when it starts; kernels inherit it."""
+    from toastlab import servers
+    from toastlab.dashboard import serve
+
+    handed: dict[str, str] = {}
+
+    def starts(*args: object, **more: object) -> None:
+        handed.update(os.environ)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jupyterlab.labapp.LabApp.initialize_server", starts)
+    monkeypatch.setattr("toastlab.voila_app.Dashboard.initialize", starts)
+    environment = {k: v for k, v in os.environ.items() if "NUM_THREADS" not in k}
+    monkeypatch.setattr(os, "environ", {**environment, "MKL_NUM_THREADS": "3"})
+    start: dict[str, Callable[[], None]] = {
+        "lab": lambda: servers.serve_lab(str(tmp_path), 1, False, False, lambda text: None),
+        "dashboard": lambda: serve(tmp_path, 1, False),
+    }
+    with pytest.raises(KeyboardInterrupt):
+        start[which]()
+    assert handed["OMP_NUM_THREADS"] == handed["OPENBLAS_NUM_THREADS"] == "1"
+    assert handed["MKL_NUM_THREADS"] == "3", "what the environment says stays"
 
 
 def test_make_lab_opens_nothing_by_chance() -> None:

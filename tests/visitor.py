@@ -108,7 +108,7 @@ class Visitor:
         self.socket.write_message(packed, binary=True)
         return name
 
-    async def until(self, true: Callable[[Message], Any], seconds: float = 60) -> Message:
+    async def until(self, true: Callable[[Message], Any], seconds: float = 240) -> Message:
         """Reads messages, keeping `states` up to date, until one is what is waited for."""
         end = time.monotonic() + seconds
         while True:
@@ -160,7 +160,7 @@ class Visitor:
         data = {"method": "custom", "content": {"event": "click"}}
         return self.send("comm_msg", {"comm_id": self.find(description=label), "data": data})
 
-    async def says(self, *words: str, seconds: float = 120) -> str:
+    async def says(self, *words: str, seconds: float = 240) -> str:
         """Until a text of the page has one of the words; that text."""
 
         def found() -> str:

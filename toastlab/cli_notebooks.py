@@ -185,7 +185,9 @@ def lab(
 ) -> None:
     """Opens JupyterLab on the notebooks, on this machine only and behind its token.
 
-    The token also holds when a script starts it; JUPYTER_TOKEN in the environment sets another.
+    The token also holds when a script starts it; JUPYTER_TOKEN in the environment sets another. A
+    notebook computes in one thread, as fits the networks of this course; OMP_NUM_THREADS,
+    MKL_NUM_THREADS and OPENBLAS_NUM_THREADS in the environment set other numbers.
 
     Args:
         folder: What JupyterLab shows.

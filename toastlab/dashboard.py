@@ -7,7 +7,6 @@ token; here there is always one. Each visitor has a kernel of his own, which end
 
 import json
 import logging
-import os
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from typing import Any
 
 from toastlab.course import course_runs, course_store
 from toastlab.errors import in_range
-from toastlab.servers import EVERYWHERE, LOOPBACK, PORTS, token, warning
+from toastlab.servers import EVERYWHERE, LOOPBACK, PORTS, spare_threads, token, warning
 
 PAGE = "toastlab.ipynb"
 TEXTS = {
@@ -80,7 +79,7 @@ def page(live: Path, stored: Path, trainings: int) -> dict[str, object]:
 def settings(
     folder: Path, port: int, word: str, expose: bool, limits: Limits
 ) -> dict[str, dict[str, Any]]:
-    """Of Voila and Jupyter. `folder` holds the page and nothing else; `word` is the token."""
+    """Of Voila and Jupyter. `folder` holds the page and its templates; `word` is the token."""
     from jupyter_server import DEFAULT_STATIC_FILES_PATH
     from tornado.web import HTTPError
 
@@ -153,8 +152,7 @@ def serve(
         say(warning("can move the controls and train"))
     stored = course_store(live)
     course_runs(stored)
-    # small networks: more threads a visitor would only get in each other's way
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    spare_threads()
     with tempfile.TemporaryDirectory(prefix="toastlab-") as name:
         folder = Path(name)
         content = page(Path(live).resolve(), stored.resolve(), limits.trainings)

@@ -30,6 +30,13 @@ def as_root() -> list[str]:
     return ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
 
 
+def spare_threads() -> None:
+    """Kernels that a server starts from now on compute in one thread, unless the environment says
+    otherwise: networks this small only wait for more threads, above all on a busy machine."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
+
 def lab_arguments(folder: str, port: int, open_browser: bool, expose: bool) -> list[str]:
     """Of JupyterLab, but for the token. Given here, they win over the user's own Jupyter settings,
     which may have been made for another place."""
@@ -66,6 +73,7 @@ def serve_lab(
 
     if expose:
         say(warning("runs any code as you, reads and deletes your files"))
+    spare_threads()
     word, made = token()
     server = LabApp.initialize_server(
         # not on the program's own command line, which every user of the machine can read

@@ -1,5 +1,7 @@
-"""Voila, but for two things: it tells its address, and speaks one protocol. Slow to import."""
+"""Voila, but for three things: it tells its address, speaks one protocol, and asks nobody else for
+files. Slow to import."""
 
+import re
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,8 @@ from voila.app import Voila
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
+PAGES = ("index.html.j2", "voila/templates/base/page.html")  # the page, and what errors extend
+ELSEWHERE = re.compile(r"<link[^>]+https?://[^>]*>")
 
 
 class Channels(VoilaKernelWebsocketHandler):  # type: ignore[misc]
@@ -35,9 +39,23 @@ class Dashboard(Voila):  # type: ignore[misc]
         started: is given the port, once it answers.
     """
 
+    template_paths: list[str]
+
     def __init__(self, settings: dict[str, dict[str, Any]], started: Callable[[int], None]) -> None:
         super().__init__(config=Config(settings))
         self.open_browser, self.started = True, started  # so that launch_browser is called
+
+    def setup_template_dirs(self) -> None:
+        """Voila's templates, without the style sheets that they ask of another host: the icons in
+        them are in Voila's own files, too, and a page is to work where there is no network."""
+        super().setup_template_dirs()
+        ours = Path(self.root_dir) / "templates"
+        for name in PAGES:
+            theirs = next(p for p in (Path(d) / name for d in self.template_paths) if p.exists())
+            (ours / name).parent.mkdir(parents=True, exist_ok=True)
+            text = ELSEWHERE.sub("", theirs.read_text(encoding="utf-8"))
+            (ours / name).write_text(text, encoding="utf-8")
+        self.template_paths = [str(ours), *self.template_paths]
 
     def init_handlers(self) -> list[Any]:
         """Voila's, with our channels."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from toastlab.plots.curves import measure
 from toastlab.plots.style import FLAG, PALETTE, new_figure, style
@@ -39,7 +40,8 @@ def ablation_view(
             left.plot(factor * live[-1][column], 0, "*", color=FLAG, ms=13)
         left.set_yticks(range(len(bars)), list(bars))
         left.set_ylim(len(bars) - 0.5, -0.5)
-        left.set(xlabel=label, title="Mean, 95 % interval, runs")
+        title = "One run each" if _single(bars) else "Mean, 95 % interval, runs"
+        left.set(xlabel=label, title=title)
         image = right.imshow(
             factor * grid.to_numpy(), cmap="viridis", aspect="auto", origin="lower"
         )
@@ -64,6 +66,7 @@ def ablation_view(
         if live:
             curve.plot(epochs[-1], factor * live[-1][column], "*", color=FLAG, ms=13)
             curve.set_xlim(0.5, max(epochs[-1], 10) + 0.5)
+            curve.xaxis.set_major_locator(MaxNLocator(integer=True))
         else:
             curve.text(
                 0.5, 0.5, "no live run\nof this setting", ha="center", transform=curve.transAxes
@@ -73,14 +76,22 @@ def ablation_view(
     return figure
 
 
+def _single(bars: Mapping[str, tuple[float, float, float, Sequence[float]]]) -> bool:
+    """One run stands behind each value: nothing is averaged, and there are no intervals."""
+    return all(len(values) == 1 for *_, values in bars.values())
+
+
 def describe_ablation_view(
     bars: Mapping[str, tuple[float, float, float, Sequence[float]]], column: str
 ) -> str:
-    """Each mean with its interval, in words."""
+    """Each mean with its interval, or the single runs, in words."""
     label, factor = measure(column)
     digits = 1 if factor == 100 else 3
     parts = []
     for name, (mean, low, high, values) in bars.items():
         around = f" [{factor * low:.{digits}f}, {factor * high:.{digits}f}]"
         parts.append(f"{name} {factor * mean:.{digits}f}{around if len(values) > 1 else ''}")
-    return f"{label}, mean of stored runs with 95 % interval: {'; '.join(parts)}."
+    what = "mean of stored runs with 95 % interval"
+    if _single(bars):
+        what = "one stored run each"
+    return f"{label}, {what}: {'; '.join(parts)}."

@@ -75,9 +75,8 @@ def to_png(figure: Figure, dpi: int = 110) -> bytes:
 
 
 def drawn_png(figure: Figure) -> bytes:
-    """The figure as PNG with its axes where they are: drawn once, where `savefig` draws twice."""
+    """The figure as PNG, laid out and drawn once, where `savefig` draws it twice."""
     buffer = io.BytesIO()
-    figure.set_layout_engine("none")
     with style():
         canvas = FigureCanvasAgg(figure)
         canvas.print_png(buffer, metadata={"Software": None}, pil_kwargs={"compress_level": 3})  # type: ignore[no-untyped-call]

@@ -1,22 +1,27 @@
 """What all panels share: controls, one picture, one sentence, one line for errors.
 
 A control's change redraws the picture by setting its bytes: nothing is cleared, so nothing
-flickers. An error is shown in the panel; the last good picture stays. Without a kernel the panel's
-output is still its picture, since the notebook keeps it as PNG beside the widget.
+flickers. An error is shown in the panel; the last good picture stays, and the panel says that it is
+the last. Without a kernel the panel's output is still its picture, since the notebook keeps it as
+PNG beside the widget.
 """
 
 import base64
 import html
 import json
+import threading
 from abc import ABC, abstractmethod
 from typing import Any
 
 import ipywidgets as w
 from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox
 
 from toastlab.plots import drawn_png
+from toastlab.widgets.access import PANEL, SENTENCE, naming
 
+# One drawing at a time: matplotlib's settings belong to the process, and a thread that began to
+# draw earlier must not put its picture over a later one.
+DRAWING = threading.RLock()
 LABEL = {"description_width": "10.5em"}
 WIDE = w.Layout(width="27em")
 
@@ -34,22 +39,6 @@ def slider(label: str, values: list[Any], value: Any, hint: str) -> w.SelectionS
     )
 
 
-def number(label: str, low: float, high: float, value: float, hint: str) -> w.FloatSlider:
-    """A slider over all numbers of a range; one may type into its readout, too."""
-    return w.FloatSlider(
-        min=low,
-        max=high,
-        step=(high - low) / 100,
-        value=value,
-        readout_format=".2f",
-        description=label,
-        tooltip=hint,
-        continuous_update=False,
-        style=LABEL,
-        layout=WIDE,
-    )
-
-
 def choice(label: str, values: list[Any], value: Any, hint: str) -> w.Dropdown:
     """A drop-down list."""
     return w.Dropdown(
@@ -57,12 +46,18 @@ def choice(label: str, values: list[Any], value: Any, hint: str) -> w.Dropdown:
     )
 
 
+def alert(text: str) -> str:
+    """An error as HTML. On a ground of its own it is legible in light and dark themes alike."""
+    look = "color:#8a2f00;background:#fff3ec;padding:0 0.6em;margin:0;display:inline-block"
+    return f"<p role='alert' style='{look}'><b>{html.escape(text)}</b></p>"
+
+
 class Panel(ABC):
     """A panel: subclasses fill `controls` and say what to `draw`.
 
     Attributes:
         controls: name -> widget with a `value`.
-        picture: the figure as PNG.
+        picture: the figure as PNG, empty and hidden where there is nothing to draw.
         sentence: the figure in words.
         error: what went wrong, empty if nothing did.
         widget: all of it, to be displayed.
@@ -70,13 +65,16 @@ class Panel(ABC):
 
     def __init__(self, controls: dict[str, Any], speed: str) -> None:
         self.controls = controls
-        self.picture = w.Image(format="png", layout=w.Layout(max_width="100%"))
+        self.picture = w.Image(format="png", layout=w.Layout(max_width="100%", display="none"))
         self.sentence, self.error = w.HTML(), w.HTML()
         self.text = ""
-        self._places: dict[tuple[float, ...], list[Bbox]] = {}
         note = w.HTML(f"<small>{html.escape(speed)}</small>")
         rows = w.HBox(list(controls.values()), layout=w.Layout(flex_flow="row wrap"))
-        self.widget = w.VBox([rows, *self.extras(), note, self.error, self.picture, self.sentence])
+        self.sentence.add_class(SENTENCE)
+        names = naming({control.description: control.tooltip for control in controls.values()})
+        parts = [rows, *self.extras(), note, self.error, self.picture, self.sentence, names]
+        self.widget = w.VBox(parts)
+        self.widget.add_class(PANEL)
         for control in controls.values():
             control.observe(self.on_change, names="value")
         self.redraw()
@@ -86,8 +84,9 @@ class Panel(ABC):
         return []
 
     @abstractmethod
-    def draw(self) -> tuple[Figure, str]:
-        """The figure of the controls' values, and a sentence that says what it shows."""
+    def draw(self) -> tuple[Figure | None, str]:
+        """The figure of the controls' values, None where there is nothing to draw, and a sentence
+        that says what it shows."""
 
     def on_change(self, change: object) -> None:
         """A control has another value."""
@@ -95,31 +94,25 @@ class Panel(ABC):
 
     def redraw(self) -> None:
         """Shows the figure of now, or the error that kept it from being drawn."""
-        try:
-            figure, text = self.draw()
-            self._lay_out(figure)
-            self.picture.value = drawn_png(figure)
+        with DRAWING:
+            try:
+                figure, text = self.draw()
+                self._show(figure)
+                self.sentence.value = f"<p>{html.escape(text)}</p>"
+                self.text = text
+                self.error.value = ""
+            except Exception as error:  # whatever it is: a callback's traceback would be lost
+                self.show_error(error, " (what is shown below is from before)" if self.text else "")
+
+    def _show(self, figure: Figure | None) -> None:
+        self.picture.value = drawn_png(figure) if figure else b""
+        self.picture.layout.display = None if figure else "none"
+        if figure:
             self.picture.width = str(round(figure.bbox.width))  # as drawn, or less where too narrow
-            self.sentence.value = f"<p>{html.escape(text)}</p>"
-            self.text = text
-            self.error.value = ""
-        except Exception as error:  # whatever it is: a callback's traceback would be lost
-            self.show_error(error)
 
-    def _lay_out(self, figure: Figure) -> None:
-        """Keeps the places of the axes that an equally built figure had: finding them anew takes
-        half of the time of a drawing."""
-        built = (len(figure.axes), *figure.get_size_inches())
-        if built not in self._places:
-            figure.draw_without_rendering()
-            self._places[built] = [axis.get_position() for axis in figure.axes]
-        for axis, place in zip(figure.axes, self._places[built], strict=True):
-            axis.set_position(place)
-
-    def show_error(self, error: Exception) -> None:
+    def show_error(self, error: Exception, more: str = "") -> None:
         """Says in the panel what went wrong."""
-        what = html.escape(f"{type(error).__name__}: {error}")
-        self.error.value = f"<p role='alert' style='color:#a13d00'><b>{what}</b></p>"
+        self.error.value = alert(f"{type(error).__name__}: {error}{more}")
 
     def state(self) -> str:
         """The controls' values as JSON, to be kept or sent to somebody."""
@@ -142,6 +135,7 @@ class Panel(ABC):
     def _repr_mimebundle_(self, **options: object) -> dict[str, object]:
         bundle = dict(self.widget._repr_mimebundle_() or {})
         # what is shown where no kernel runs: on GitHub, printed, or before the first run
-        bundle["image/png"] = base64.b64encode(self.picture.value).decode()
+        if self.picture.value:
+            bundle["image/png"] = base64.b64encode(self.picture.value).decode()
         bundle["text/plain"] = self.text
         return bundle

@@ -11,6 +11,8 @@ from toastlab.plots import describe_sample_gallery, sample_gallery
 from toastlab.runs import Run
 from toastlab.widgets.panel import Panel, choice, slider
 
+A_ROW = 8  # images
+
 
 class SamplePanel(Panel):
     """The samples whose true-class probability lies below a threshold at an epoch.
@@ -64,23 +66,26 @@ class SamplePanel(Panel):
         rows = np.flatnonzero(chosen)
         return rows[np.argsort(p[rows], kind="stable")]
 
-    def draw(self) -> tuple[Figure, str]:
-        """A gallery of the least probable, or the data map of all that were selected."""
+    def draw(self) -> tuple[Figure | None, str]:
+        """A gallery of both ends of the selection, or the data map of all of it."""
         rows = self.selected()
+        if not len(rows):
+            return None, "No sample is selected: raise the probability or widen label and region."
         flipped = self.frame.flipped.to_numpy()
-        share = f"{100 * flipped[rows].mean():.0f} %" if len(rows) else "none"
         text = (
-            f"{len(rows)} of {len(flipped)} samples are selected; {share} of them have a label "
-            f"flipped on purpose (of all samples: {100 * flipped.mean():.0f} %)."
+            f"{len(rows)} of {len(flipped)} samples are selected; "
+            f"{100 * flipped[rows].mean():.0f} % of them have a label flipped on purpose "
+            f"(of all samples: {100 * flipped.mean():.0f} %)."
         )
         if self.controls["view"].value == "data map":
             return plot_data_map(self.frame.iloc[rows]), text
-        if not len(rows):
-            raise ValueError("no sample is selected; raise the probability or widen the region.")
-        some = rows[:16]
+        some, title = rows, "All of them, the least probable first"
+        if len(rows) > 2 * A_ROW:  # the lower row moves with the threshold
+            some = np.concatenate([rows[:A_ROW], rows[-A_ROW:]])
+            below = f"{float(self.controls['threshold'].value):g}"
+            title = f"The least probable (upper row) and the nearest below {below} (lower row)"
         captions = [self._caption(i) for i in some]
         shown = (images_of(self.data.train, some), captions, flipped[some].tolist())
-        title = "The least probable of them"
         figure = sample_gallery(*shown, title)
         return figure, text + " " + describe_sample_gallery(*shown, title)
 

@@ -8,7 +8,8 @@ from toastlab.data import Dataset, Split
 from toastlab.medoids import class_targets, soft_targets
 from toastlab.plots import soft_target_bars
 from toastlab.runs import Run
-from toastlab.widgets.panel import Panel, choice, number
+from toastlab.widgets.number import Number
+from toastlab.widgets.panel import Panel, choice
 
 
 class TargetPanel(Panel):
@@ -28,8 +29,8 @@ class TargetPanel(Panel):
         super().__init__(
             {
                 "class": choice("class", classes, min(6, len(classes) - 1), "whose target to show"),
-                "temperature": number("temperature T_m", 0.25, 10.25, 2.0, "softness of q"),
-                "weight": number("medoid weight a", 0, 1, 0.3, "share of q in the target"),
+                "temperature": Number("temperature T_m", 0.25, 10, 0.25, 2, "softness of q"),
+                "weight": Number("medoid weight a", 0, 1, 0.05, 0.3, "share of q in the target"),
             },
             "Live: computed from the stored logits at each move.",
         )

@@ -7,13 +7,18 @@ from comm import get_comm_manager
 
 from toastlab.widgets.panel import Panel
 
+LONGEST = 40  # characters that may be typed
+
 
 def fits(control: w.Widget, name: str, value: object) -> bool:
-    """Whether a browser may set this: the place in a control's list, or a number in its range."""
+    """Whether a browser may set this: the place in a control's list, a number in its range, or a
+    short text, which its field reads itself."""
     if name == "index" and hasattr(control, "options"):
         return type(value) is int and 0 <= value < len(control.options)
     if name == "value" and isinstance(control, w.FloatSlider):
         return type(value) in (int, float) and control.min <= value <= control.max
+    if name == "value" and isinstance(control, w.Text):
+        return type(value) is str and len(value) <= LONGEST
     return False
 
 
@@ -24,7 +29,9 @@ def take_only_controls(*panels: Panel) -> None:
     from outside. Clicks on buttons come through. Values that a control does not have are dropped
     here: an `index` outside its list would leave ipywidgets' kernel without an answer.
     """
-    controls = {control.model_id for panel in panels for control in panel.controls.values()}
+    moved = [control for panel in panels for control in panel.controls.values()]
+    parts = [part for control in moved for part in (control, *getattr(control, "children", ()))]
+    controls = {part.model_id for part in parts}
     set_state = w.Widget.set_state
 
     def guarded(self: w.Widget, state: dict[str, Any]) -> None:

@@ -42,8 +42,12 @@ def run(book: Any) -> Any:
     for cell in book.cells:
         kept = []
         for output in cell.get("outputs", []):
-            if output.output_type == "stream" and output.name == "stderr":
-                continue  # progress
+            if output.output_type == "stream":
+                if output.name == "stderr":
+                    continue  # progress
+                if kept and kept[-1].output_type == "stream":
+                    kept[-1].text += output.text  # what was printed comes in pieces, split by chance
+                    continue
             if "data" in output:
                 # without a kernel the widget is dead; its picture and sentence beside it are not
                 output.data.pop(WIDGET, None)

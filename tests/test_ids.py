@@ -209,7 +209,9 @@ def test_dynamics_refuse_ids_that_do_not_fit() -> None:
 
 
 def texts_of(panel: SamplePanel) -> list[str]:
-    return [t.get_text() for axis in panel.draw()[0].axes for t in axis.texts]
+    figure, _ = panel.draw()
+    assert figure is not None
+    return [t.get_text() for axis in figure.axes for t in axis.texts]
 
 
 def test_captions_say_which_sample_it_is(tmp_path: Path) -> None:

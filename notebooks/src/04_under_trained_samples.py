@@ -129,7 +129,7 @@ plots.sample_gallery(*shown)
 # ## Try it
 #
 # Set an epoch and a threshold, narrow it down by label or by region of the data map, and switch
-# between the map and the images.
+# between the map and the images: the least probable samples above, those nearest the threshold below.
 
 # %%
 from toastlab.widgets import SamplePanel

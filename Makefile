@@ -49,8 +49,10 @@ test: setup
 
 # Limits on time: not in `make test`, since a busy machine would fail them.
 bars: setup
-	@$(BIN)/toastlab bench --bars $(ARGS)
-	@$(BIN)/python -m pytest -m bar
+	@failed=0; \
+	$(BIN)/toastlab bench --bars $(ARGS) || failed=1; \
+	$(BIN)/python -m pytest -m bar || failed=1; \
+	exit $$failed
 
 # Browser and notebooks stay out: they hold for what is stored, made with newer packages.
 test-lowest:

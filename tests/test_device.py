@@ -50,7 +50,8 @@ def attached(config: MethodConfig, method: Method, model: nn.Module, images: Ten
         and method.passes > method.places
         and isinstance(images, FakeTensor)
     ):
-        method.plan, method.extra = Plan(epochs=3), network()  # fake tensors cannot be copied
+        Method.attach(method, model, images, Plan(epochs=3))
+        method.extra = network()  # fake tensors cannot be copied
         return
     method.attach(model, images, Plan(epochs=3))
     if config.needs_teacher:

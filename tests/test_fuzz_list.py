@@ -31,7 +31,7 @@ WITHOUT = {
     "toastlab.methods.base.MethodConfig": "the base: every config of a method is fuzzed",
     "toastlab.methods.base.Method": "built by every config: build is fuzzed, and each in a loop",
     "toastlab.models.draw": "calls a function of the user's: tests/test_own_network.py",
-    "toastlab.models.check_own": "looks at a function of the user's: tests/test_own_network.py",
+    "toastlab.models.own": "takes a user's network: tests/test_own_network.py",
     "toastlab.methods.toast.Toast": "built by ToastConfig.build",
     "toastlab.runs.Run": "a folder on disk: tests/test_runs.py",
     "toastlab.runs.RunStore": "a folder on disk: tests/test_runs.py, test_lease.py, test_disk.py",

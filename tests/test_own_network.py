@@ -66,17 +66,40 @@ def test_each_seed_draws_its_own_weights(tmp_path: Path) -> None:
     torch.testing.assert_close(one.weights(), weights(draw(Mine, 0)), atol=1e-6, rtol=0)
 
 
-def test_a_network_made_already_is_refused_and_left_alone(tmp_path: Path) -> None:
-    """It was trained in place before, and went on from whatever weights it had."""
-    store, network = RunStore(tmp_path), Mine()
+def small() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 8), nn.Linear(8, 4))
+
+
+def test_a_network_made_already_is_a_pattern(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was trained in place before, and went on from whatever weights it had. Now nothing of it
+    changes, and trained or not, the run is that of a new network under the seed."""
+    new, trained = small(), small()
+    train(replace(CONFIG, model="mine"), dataset=tiny(), model=trained, device="cpu")
+    before = weights(trained)
+    assert not equal(weights(small()), before)
+    wanted = get(RunStore(tmp_path / "function"), model=small).weights()
+    for i, network in enumerate((new, trained)):
+        assert equal(get(RunStore(tmp_path / str(i)), model=network).weights(), wanted)
+    assert equal(weights(trained), before)
+    other = get(RunStore(tmp_path / "0"), replace(CONFIG, seed=1), model=new)
+    assert not equal(other.weights(), wanted)
+    said = {r.message for r in caplog.records}
+    assert len(said) == 1
+    assert "a copy with newly drawn weights is trained" in said.pop()
+
+
+def test_a_pattern_that_cannot_be_drawn_anew_is_refused(tmp_path: Path) -> None:
+    network = Mine()
     before = weights(network)
-    for _ in range(2):  # also where the run is there
-        with pytest.raises(TypeError, match=r"^model is a Mine; give a function.*lambda.*\.$"):
-            get(store, model=network)
-        get(store)
+    with pytest.raises(TypeError, match=r"^the weights of 'model', a Mine without reset.*lambda"):
+        get(RunStore(tmp_path), model=network)
+    with pytest.raises(TypeError, match=r"^the weights of '1', a Mine without"):
+        get(RunStore(tmp_path), model=nn.Sequential(nn.Flatten(), network))
     assert equal(before, weights(network))
-    with pytest.raises(TypeError, match="model is a str; give a function"):
-        get(store, model="mine")
+    with pytest.raises(TypeError, match="model is a str; give a network, or a function"):
+        get(RunStore(tmp_path), model="mine")
 
 
 def test_trained_weights_do_not_get_in_through_a_function(

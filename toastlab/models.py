@@ -4,6 +4,7 @@ torchvision's networks are made for 224 pixels; here their stem keeps the resolu
 1, no pooling), as is usual for 28 to 64 pixels. Weights are always drawn, never downloaded.
 """
 
+import copy
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -94,23 +95,56 @@ def draw(make: Maker, seed: int) -> nn.Module:
     return model
 
 
-def check_own(make: object, name: str) -> None:
-    """Whether a store of runs can know a network by this name, and only by it.
+def own(model: nn.Module | Maker, name: str) -> Maker:
+    """How a store of runs makes a user's network, which it knows by its name and by nothing else.
+
+    A network made already is a pattern: copies of it are made, and their weights drawn anew, module
+    by module, as `reset_parameters` does. So it is left alone, each seed has its own first weights,
+    and none that were trained get in. A line in the log says so, since what was chosen by hand, or
+    loaded, is not kept; a function keeps it.
+
+    Args:
+        model: a function or class that makes the network, or a network.
+        name: as of `TrainConfig.model`.
 
     Raises:
-        TypeError: a network made already, whose weights no name would tell, or no function.
+        TypeError: it is something else, or a pattern with parameters that nobody can draw anew.
         ValueError: one of our networks has the name.
     """
-    if isinstance(make, nn.Module) or not callable(make):
-        raise TypeError(
-            f"model is a {type(make).__name__}; give a function that makes the network "
-            "(model=lambda: ...), so that each seed draws its weights and no trained ones get in."
-        )
     if name in MODELS:
         raise ValueError(
             f"{name!r} names a network of toastlab; give yours a name of its own, "
             'TrainConfig(model="mine").'
         )
+    if not isinstance(model, nn.Module):
+        if callable(model):
+            return model
+        raise TypeError(
+            f"model is a {type(model).__name__}; give a network, or a function that makes one "
+            "(model=lambda: ...)."
+        )
+    for place, part in model.named_modules():
+        fixed = not callable(getattr(part, "reset_parameters", None))
+        if fixed and any(True for _ in part.parameters(recurse=False)):
+            raise TypeError(
+                f"the weights of {place or 'model'!r}, a {type(part).__name__} without "
+                "reset_parameters, cannot be drawn anew; give a function that makes the network "
+                "(model=lambda: ...)."
+            )
+    log.warning(
+        "model is a network made already: a copy with newly drawn weights is trained; to choose "
+        "the first weights, give a function that makes the network"
+    )
+    return lambda: _redrawn(model)
+
+
+def _redrawn(pattern: nn.Module) -> nn.Module:
+    """A copy on the CPU, where the seed holds, with weights of its own."""
+    model = copy.deepcopy(pattern).cpu()
+    for part in model.modules():
+        if callable(reset := getattr(part, "reset_parameters", None)):
+            reset()
+    return model
 
 
 def exits(model: nn.Module) -> list[str]:

@@ -32,7 +32,7 @@ from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save as array_bytes
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as tensor_bytes
-from torch import Tensor
+from torch import Tensor, nn
 
 from toastlab.augment import AugmentConfig
 from toastlab.config import TrainConfig
@@ -44,7 +44,7 @@ from toastlab.files import regular, showable
 from toastlab.ids import pack, unpack
 from toastlab.lease import Lease, clear
 from toastlab.methods import CONFIGS
-from toastlab.models import Maker, check_own
+from toastlab.models import Maker, own
 from toastlab.ranks import ALONE, Ranks, here
 from toastlab.run_files import FILES, SUMS, inside, json_of, metrics_of, read, write_files
 from toastlab.train import Result, teacher_config, train
@@ -213,7 +213,7 @@ class RunStore:
         config: TrainConfig,
         *,
         dataset: Dataset | None = None,
-        model: Maker | None = None,
+        model: nn.Module | Maker | None = None,
         device: str = "auto",
         on_epoch: Callable[[dict[str, float]], None] | None = None,
         on_step: Callable[[int, int], None] | None = None,
@@ -226,7 +226,7 @@ class RunStore:
 
         A user's own `model` is a function that makes it, called under `config.seed`. The store
         knows it by `config.model` only: give each network, or way to draw its first weights, a name
-        of its own there. A network made already is refused: its weights are in no name.
+        of its own there. Of a network made already a copy is trained, see `models.own`.
 
         On several ranks, see `TrainConfig.spread`, all call this alike; only rank 0 looks at the
         store, and the others are told what it found.
@@ -235,7 +235,7 @@ class RunStore:
             None only if `should_stop` stopped it, or the waiting.
         """
         if model is not None:
-            check_own(model, config.model)
+            model = own(model, config.model)
         if dataset is None:
             dataset = load(config.data)
         fingerprint, ranks = dataset.fingerprint, here() if config.spread else ALONE

@@ -139,8 +139,8 @@ pd.DataFrame({"file": files[first], "mean probability": confidence[first].round(
 #
 # `RunStore.get` trains once and finds the run again. `model=` takes the function that makes your
 # network, known to the store by the name that you give it. It is called under the run's seed: the
-# network starts anew, and the one that we trained above stays as it is. A network made already is
-# refused, since nobody could tell from the run's name what it had learnt before.
+# network starts anew, and the one that we trained above stays as it is. (Had we given that one, a copy
+# with newly drawn weights would be trained: nobody could tell from a run's name what it had learnt.)
 
 # %%
 from toastlab import RunStore

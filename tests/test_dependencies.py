@@ -29,6 +29,11 @@ esac
 """
 
 
+needs_make = pytest.mark.skipif(
+    sys.platform == "win32" or shutil.which("make") is None, reason="no make here, or no shell"
+)
+
+
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
     spec = importlib.util.spec_from_file_location("dependencies", ROOT / "docs/dependencies.py")
@@ -112,8 +117,7 @@ def setup(clone: Path, *words: str) -> list[str]:
     return asked
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the note-taking Python is a shell script")
-@pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
+@needs_make
 def test_set_up_reads_the_lock_unless_the_newest_are_asked_for(clone: Path) -> None:
     (asked,) = setup(clone)
     assert "--constraint constraints.txt" in asked
@@ -148,18 +152,22 @@ def test_conda_and_ci_use_the_lock_too() -> None:
         assert word in job, word
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the stand-ins are shell scripts")
-@pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
-@pytest.mark.parametrize("failing", ["pytest tests", "ruff", "mypy", "nothing"])
-def test_style_and_types_stand_in_no_tests_way(clone: Path, failing: str) -> None:
-    """`make test` runs every part, tests first, whatever another one says, and tells which fail."""
+def stand_ins(clone: Path, failing: str) -> None:
+    """Has `make` ask scripts that take notes, of which one fails: "python tests", "mypy", ..."""
     setup(clone)
     for name in ("python", "ruff", "mypy"):
         part = 'case "$*" in *nbval*) part=notebooks ;; *) part=tests ;; esac\n'
-        fails = f'case "{name} $part" in "{failing.replace("pytest", "python")}"*) exit 1 ;; esac\n'
+        fails = f'case "{name} $part" in "{failing}"*) exit 1 ;; esac\n'
         script = clone / ".venv" / "bin" / name
         script.write_text(f'#!/bin/sh\n{part}echo "{name} $*" >> asked\n{fails}')
         script.chmod(0o755)
+
+
+@needs_make
+@pytest.mark.parametrize("failing", ["python tests", "ruff", "mypy", "nothing"])
+def test_style_and_types_stand_in_no_tests_way(clone: Path, failing: str) -> None:
+    """`make test` runs every part, tests first, whatever another one says, and tells which fail."""
+    stand_ins(clone, failing)
     done, asked = make(clone, "test")
     assert asked[0] == "python -m pytest"
     assert "--nbval" in asked[1]
@@ -167,3 +175,12 @@ def test_style_and_types_stand_in_no_tests_way(clone: Path, failing: str) -> Non
     assert (done.returncode != 0) == (failing != "nothing")
     if failing != "nothing":
         assert f"Failed: {'tests' if 'tests' in failing else 'lint'}" in done.stdout
+
+
+@needs_make
+def test_style_and_types_of_the_newest_packages_do_not_count(clone: Path) -> None:
+    stand_ins(clone, "mypy")
+    done, asked = make(clone, "test", "LATEST=1")
+    assert done.returncode == 0
+    assert len([line for line in asked if "pytest" in line]) == 2
+    assert not [line for line in asked if line.startswith(("ruff", "mypy"))]

@@ -42,18 +42,18 @@ def test_the_stored_measurement_keeps_every_limit() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "what"),
     [
-        ("toast", 1.031, "TOAST's time for a new image"),
-        ("dlb", 1.8, "DLB's"),
-        ("bake", 2.9, "the slowest peer's"),
-        ("path", 9.9, "image by image"),
-        ("roof", 0.59, "torch.mm"),
-        ("kmedoids", 3.9, "kmedoids"),
+        ("toast", 1.031, "TOAST / cross-entropy"),
+        ("dlb", 1.8, "DLB / TOAST"),
+        ("bake", 2.9, "slowest peer / TOAST"),
+        ("path", 9.9, "one by one / batched"),
+        ("roof", 0.59, "torch.mm of all pairs / ours"),
+        ("kmedoids", 3.9, "kmedoids on them / ours"),
     ],
 )
 def test_each_limit_can_be_broken(name: str, value: float, what: str) -> None:
     broken = [bar for bar in bars(measurement(**{name: value})) if not bar.held]
-    assert [bar.what.startswith(what) for bar in broken] == [True]
-    assert broken[0].row()["so it is"] == "BROKEN"
+    assert [what in bar.what for bar in broken] == [True]
+    assert broken[0].row()["verdict"] == "BROKEN"
     assert all(bar.held for bar in bars(measurement()))
 
 

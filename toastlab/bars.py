@@ -38,10 +38,10 @@ class Bar:
     def row(self) -> Row:
         """The bar as a row of a table."""
         return {
-            "limit on": self.what,
+            "time of": self.what,
             "measured": f"{self.figure:.3f}",
             "limit": f"at {'most' if self.at_most else 'least'} {self.limit:g}",
-            "so it is": "held" if self.held else "BROKEN",
+            "verdict": "held" if self.held else "BROKEN",
         }
 
 
@@ -63,19 +63,19 @@ def _methods(ratio: Mapping[str, float]) -> list[Bar]:
     if "toast" not in ratio:
         return []
     toast = ratio["toast"]
-    told = [Bar("methods", "TOAST's time for a new image, of cross-entropy's", toast, 1.03, True)]
+    told = [Bar("methods", "a new image: TOAST / cross-entropy", toast, 1.03, True)]
     if "dlb" in ratio:
-        told.append(Bar("methods", "DLB's, of TOAST's", ratio["dlb"] / toast, 1.9))
+        told.append(Bar("methods", "a new image: DLB / TOAST", ratio["dlb"] / toast, 1.9))
     peers = {name: r for name, r in ratio.items() if name not in ("toast", BASE)}
     if "bake" in peers:
         slowest = max(peers.values()) / toast
-        told.append(Bar("methods", "the slowest peer's, of TOAST's", slowest, 2.95))
+        told.append(Bar("methods", "a new image: slowest peer / TOAST", slowest, 2.95))
     return told
 
 
 def _data(rows: list[Row]) -> list[Bar]:
     return [
-        Bar("data", f"image by image, of batched: {row['images']}", row["time_ratio"], 10)
+        Bar("data", f"an image of {row['images']}: one by one / batched", row["time_ratio"], 10)
         for row in rows
         if row["path"] == IMAGE_BY_IMAGE
     ]
@@ -84,7 +84,7 @@ def _data(rows: list[Row]) -> list[Bar]:
 def _medoids(rows: list[Row]) -> list[Bar]:
     limits = {ROOF: 0.6, KMEDOIDS: 4.0}
     return [
-        Bar("medoids", f"{row['way']}, of our medoids: {row['logits']}", row["time_ratio"], limit)
+        Bar("medoids", f"medoids, {row['logits']}: {row['way']} / ours", row["time_ratio"], limit)
         for row in rows
         if (limit := limits.get(row["way"]))
     ]

@@ -172,7 +172,7 @@ def oracle_byot(s: Setting, b: Batch, z: Tensor) -> float:
     for features, out in method.answers:
         labelled += ce(hot(b.labels), out)
         taught += kl(soft(z, 3.0), out, 3.0)
-        hint += float(((features - method.end) ** 2).sum())
+        hint += float(((features - method.end) ** 2).sum().detach())
     return 0.9 * labelled + 0.1 * taught + 1e-6 * hint
 
 

@@ -9,8 +9,6 @@ import sys
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
-from packaging.requirements import Requirement
-
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -125,6 +123,8 @@ def lock(**environment: str) -> dict[str, str]:
     Args:
         environment: markers' values other than those here, as `python_full_version`.
     """
+    from packaging.requirements import Requirement  # not there yet when --lowest is asked
+
     rows = [x for x in LOCK.read_text(encoding="utf-8").splitlines() if x and x[0] != "#"]
     pins = map(Requirement, rows)
     held = [pin for pin in pins if pin.marker is None or pin.marker.evaluate({**environment})]

@@ -52,7 +52,7 @@ LINES = [
     (f"compare --seeds {HUGE}", f"seeds is {HUGE}, but must lie in [1, 1000]"),
     ("compare --workers -1 --seeds 1 --epochs 1 --arms toast", "workers is -1"),
     ("demo --epochs 0", "epochs is 0"),
-    ("sweep toast --axis", "Missing value for argument '--axis'"),
+    ("sweep toast --axis", "Missing value for argument"),
     ("sweep toast --axis learning-rate 1e308,0.1", "learning rate is 1e+308"),
     ("sweep toast --axis learning-rate 0..0", "from 0 to 0"),
     (f"sweep toast --axis past-weight 0,1 --seeds {HUGE}", f"seeds is {HUGE}"),

@@ -3,6 +3,7 @@
 Nothing is timed here; `make bars` does that.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,14 @@ def test_a_limit_broken_three_times_is_an_error(
     assert stop.value.code == 1
     assert len(sections) == 3
     assert "BROKEN" in capsys.readouterr().out
+
+
+def test_for_another_program_it_prints_json_and_nothing_else(
+    asked: Asked, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked[0].append(measurement())
+    cli.main(["bench", "--device", "cpu", "--bars", "--stdout"])
+    assert set(json.loads(capsys.readouterr().out)) == {"facts", "methods", "data", "medoids"}
 
 
 def test_without_bars_nothing_is_asked_again(asked: Asked) -> None:

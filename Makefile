@@ -60,7 +60,7 @@ test-lowest:
 	@test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
 	@.venv-lowest/bin/python docs/dependencies.py --lowest > .venv-lowest/lowest.txt
 	@.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/lowest.txt --editable ".[test]"
-	@.venv-lowest/bin/python -m pytest --ignore tests/test_browser.py --ignore tests/test_notebooks.py --ignore tests/test_dependencies.py $(ARGS)
+	@.venv-lowest/bin/python -m pytest --ignore tests/browser/test_browser.py --ignore tests/course/test_notebooks.py --ignore tests/test_dependencies.py $(ARGS)
 
 lint: setup
 	@echo "Checking style and types ..."

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from toastlab.idx import read_idx, write_idx
+from toastlab.data.idx import read_idx, write_idx
 
 PER_CLASS = {"train": 600, "val": 200, "test": 200}
 # SHA-256 of the unpacked contents (packers differ), of {name}-ubyte.gz

@@ -14,11 +14,11 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from toastlab.compare import ARMS
-from toastlab.data import Dataset, Split
+from toastlab.data.dataset import Dataset, Split
 from toastlab.methods import TfKdSelfConfig
-from toastlab.space import Axis
-from toastlab.tuning import SPACES
+from toastlab.studies.compare import ARMS
+from toastlab.studies.space import Axis
+from toastlab.studies.tuning import SPACES
 
 TORCH = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
 

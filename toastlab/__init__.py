@@ -4,9 +4,9 @@ In a loop of your own: `Stream`, a method's config and its `build`, see the READ
 `RunStore().get(TrainConfig(...))`. Everything else lies in the module that its name suggests.
 """
 
-from toastlab.config import TrainConfig
-from toastlab.data import DataConfig, Dataset, Split, from_tensors, load
-from toastlab.medoids import class_medoids, soft_targets
+from toastlab.core.stream import Batch, Stream
+from toastlab.data.dataset import DataConfig, Dataset, Split, from_tensors, load
+from toastlab.medoids.targets import class_medoids, soft_targets
 from toastlab.methods import (
     CrossEntropyConfig,
     LabelSmoothingConfig,
@@ -15,9 +15,9 @@ from toastlab.methods import (
     Toast,
     ToastConfig,
 )
-from toastlab.models import build
-from toastlab.runs import Run, RunStore
-from toastlab.stream import Batch, Stream
+from toastlab.store.runs import Run, RunStore
+from toastlab.training.config import TrainConfig
+from toastlab.training.models import build
 
 __all__ = [
     "Batch",

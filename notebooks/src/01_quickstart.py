@@ -62,8 +62,8 @@ assert lost["TOAST"] < lost["cross-entropy"] and higher > len(toast.metrics) / 2
 # about where that of cross-entropy ends. That is one seed; a claim needs several, and intervals:
 
 # %%
-from toastlab.peers import load_peers, select
-from toastlab.report import findings, summary
+from toastlab.studies.peers import load_peers, select
+from toastlab.studies.report import findings, summary
 
 stored = select(load_peers(), model="mlp", part="defaults", budget="images", setting="20 % noise")
 table = select(stored, ("cross-entropy", "TOAST", "label smoothing"))
@@ -72,7 +72,7 @@ for sentence in findings(table):
     print("-", sentence)
 
 # %%
-from toastlab.compare import differences
+from toastlab.analysis.statistics import differences
 
 between = differences(table, "test_top1", baseline="label smoothing").set_index("method").loc["TOAST"]
 mean, low, high = (100 * between[k] for k in ("mean", "low", "high"))
@@ -89,7 +89,7 @@ assert low < 0 < high and ece.idxmax() == "TOAST"
 
 # %%
 import torch
-from toastlab.metrics import reliability_bins
+from toastlab.analysis.metrics import reliability_bins
 
 bins, sure = {}, {}
 for name, run in {"cross-entropy": plain, "TOAST": toast}.items():
@@ -115,7 +115,7 @@ plots.reliability(bins)
 # A network trained on targets of higher entropy becomes less confident.
 
 # %%
-from toastlab.checks import check, solution
+from toastlab.course.judge import check, solution
 
 
 def entropy(q):

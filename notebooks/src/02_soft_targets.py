@@ -126,7 +126,7 @@ TargetPanel(toast, data)
 # **1.** Write `soften(z, temperature)`: logits [..., K] to a distribution over the last dimension.
 
 # %%
-from toastlab.checks import check, solution
+from toastlab.course.judge import check, solution
 
 
 def soften(z, temperature):

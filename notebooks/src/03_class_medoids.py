@@ -89,7 +89,7 @@ assert int(members[radius.argmin()]) == int(squared.index[c])
 # $$m_i = a_i + \bar a,\qquad v_i = \mathrm{var}(a) + 4\, x_i^\top M x_i - 4\, x_i^\top b,\qquad
 # M = \frac1n \sum_j x_j x_j^\top,\quad b = \frac1n \sum_j a_j x_j$$
 #
-# and $M$ is only K x K. The library's bound is `S_i >= sqrt(T1_i^3 / T3_i)` (`toastlab/bounds.py`),
+# and $M$ is only K x K. The library's bound is `S_i >= sqrt(T1_i^3 / T3_i)` (`toastlab/medoids/bounds.py`),
 # from weighted moments of the same squared distances.
 
 # %%
@@ -151,7 +151,7 @@ MedoidPanel(toast, data)
 # **1.** Write `medoid(z)`: logits [n, K] of one class to the position of its medoid, Euclidean.
 
 # %%
-from toastlab.checks import check, solution
+from toastlab.course.judge import check, solution
 
 
 def medoid(z):

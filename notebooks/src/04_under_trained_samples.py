@@ -12,7 +12,7 @@
 # %%
 import numpy as np
 from toastlab import DataConfig, RunStore, ToastConfig, TrainConfig, load
-from toastlab import dynamics as dyn
+from toastlab.analysis import dynamics as dyn
 from toastlab import plots
 
 noisy = DataConfig(name="fashion-mini", noise_rate=0.2)
@@ -142,7 +142,7 @@ SamplePanel(toast, data)
 # **1.** Write `forgetting_events(correct)`: [E] bool over epochs to how often right turned to wrong.
 
 # %%
-from toastlab.checks import check, solution
+from toastlab.course.judge import check, solution
 
 
 def forgetting_events(correct):

@@ -37,7 +37,7 @@ for epoch in range(2):  # so that there are medoids, and a bank to make them of
         optimizer.zero_grad()
         loss.total.backward()
         optimizer.step()
-        toast.observe(logits, batch)
+        toast.update(logits, batch)
 print("classes with a medoid:", int(toast.medoids.exists.sum()))
 
 # %% [markdown]
@@ -55,7 +55,7 @@ for _ in range(2):
         optimizer.zero_grad()
         loss.total.backward()
         optimizer.step()
-        toast.observe(logits, batch)
+        toast.update(logits, batch)
 carried = batch.carried
 print(f"a batch of {len(batch.index)}, {int(carried.sum())} of it carried")
 assert 0 < carried.sum() <= 64
@@ -177,7 +177,7 @@ figure
 # $T^2\,\mathrm{KL}(p(\text{past}; T)\,\|\,p(\text{now}; T))$.
 
 # %%
-from toastlab.checks import check, solution
+from toastlab.course.judge import check, solution
 
 
 def past_kl(past, now, temperature):

@@ -15,8 +15,9 @@
 
 # %%
 import numpy as np
-from toastlab import embedding, plots
-from toastlab.course import course_data, course_runs
+from toastlab import plots
+from toastlab.studies import layouts as embedding
+from toastlab.course.runs import course_data, course_runs
 
 data, runs = course_data(), course_runs("../data/runs")
 labels, clean = data.train.labels.numpy(), data.train.clean_labels.numpy()
@@ -166,7 +167,7 @@ plots.tsne_view(panels, np.zeros(600, dtype=int), ["one group"])
 # $\sqrt{1 - \sum_k \sqrt{p_k q_k}}$.
 
 # %%
-from toastlab.checks import check, solution
+from toastlab.course.judge import check, solution
 
 
 def hellinger(p, q):

@@ -13,8 +13,8 @@
 import numpy as np
 import pandas as pd
 from toastlab import plots
-from toastlab.compare import interval
-from toastlab.ablation import AXES, SEEDS, grid_fingerprints, load_table, look_up, points
+from toastlab.analysis.statistics import interval
+from toastlab.studies.ablation import AXES, SEEDS, grid_fingerprints, load_table, look_up, points
 
 table = load_table(grid_fingerprints())
 print(f"{len(points())} settings x {len(SEEDS)} seeds = {len(table)} stored runs")
@@ -159,7 +159,7 @@ AblationPanel("../runs")
 # as a tensor [3].
 
 # %%
-from toastlab.checks import check, solution
+from toastlab.course.judge import check, solution
 
 
 def paired_interval(a, b, t):

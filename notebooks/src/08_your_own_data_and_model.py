@@ -61,7 +61,7 @@ print(sum(p.numel() for p in network.parameters()), "parameters")
 # %% [markdown]
 # ## Your own loop
 #
-# Three calls: `batches` draws (with the carried samples inside), `loss`, `observe`. The end of the
+# Three calls: `batches` draws (with the carried samples inside), `loss`, `update`. The end of the
 # epoch comes by itself when `batches` is exhausted. Everything else is as it was.
 
 # %%
@@ -75,7 +75,7 @@ def train_epoch(network, toast, stream, optimizer):
         optimizer.zero_grad()
         loss.total.backward()
         optimizer.step()
-        toast.observe(logits, batch)
+        toast.update(logits, batch)
         seen[batch.index] = logits.detach().softmax(1).gather(1, batch.labels[:, None])[:, 0]
     return seen
 
@@ -117,8 +117,8 @@ assert len(ours) == 4
 import numpy as np
 import pandas as pd
 from toastlab import plots
-from toastlab.data import images_of
-from toastlab.ids import caption
+from toastlab.data.dataset import images_of
+from toastlab.data.ids import caption
 
 confidence = torch.stack(probability).nanmean(0).numpy()
 labels, files = data.train.labels.numpy(), data.train.ids
@@ -157,7 +157,7 @@ assert again.key == run.key
 # least confident of these three epochs:
 
 # %% tags=["nbval-ignore-output"]
-from toastlab.dynamics import data_map
+from toastlab.analysis.dynamics import data_map
 
 data_map(run.dynamics).nsmallest(5, "confidence")[["id", "confidence", "correctness", "carried"]]
 
@@ -185,7 +185,7 @@ print(big.data.name, big.model, big.epochs, "epochs")
 # of an image [C, H, W]; where it cannot be exactly centred, the one nearer the top left.
 
 # %%
-from toastlab.checks import check, solution
+from toastlab.course.judge import check, solution
 
 
 def centre_square(x):

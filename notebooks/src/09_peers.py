@@ -16,10 +16,12 @@ import textwrap
 
 import pandas as pd
 from toastlab import plots
-from toastlab.claims import CLAIMS, PEERS, Claim, evidence, findings, judgement
-from toastlab.compare import ARMS, BASELINE, differences, extra_bytes, interval
-from toastlab.peers import MADE_BEFORE, NOISE, PAIRWISE, load_peers, select
-from toastlab.tuning import SHARED, SPACES, TRIALS
+from toastlab.studies.claims import CLAIMS, PEERS, Claim, evidence, findings, judgement
+from toastlab.studies.compare import ARMS
+from toastlab.analysis.statistics import BASELINE, differences, interval
+from toastlab.bench.memory import extra_bytes
+from toastlab.studies.peers import MADE_BEFORE, NOISE, PAIRWISE, load_peers, select
+from toastlab.studies.tuning import SHARED, SPACES, TRIALS
 
 table = load_peers()
 print(f"{table.run.nunique()} runs; rows per network and part:")
@@ -342,7 +344,7 @@ for c in CLAIMS:
 # **1.** Write `holm(p)`: p values [m] corrected by Holm's step-down rule, in their own order.
 
 # %%
-from toastlab.checks import check, solution
+from toastlab.course.judge import check, solution
 
 
 def holm(p):

@@ -12,8 +12,9 @@
 # %%
 import pandas as pd
 from toastlab import plots
-from toastlab.compare import ARMS, BASELINE, CAREFUL
-from toastlab.regime import AXES, MEASURES, METHODS, SEEDS, cells, gains, load_regime, summary
+from toastlab.studies.compare import ARMS, CAREFUL
+from toastlab.analysis.statistics import BASELINE
+from toastlab.studies.regime import AXES, MEASURES, METHODS, SEEDS, cells, gains, load_regime, summary
 
 table = load_regime()
 print(f"{len(cells())} cells x {len(METHODS)} methods x {len(SEEDS)} seeds = {len(table)} runs")
@@ -89,7 +90,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 from toastlab import RunStore
-from toastlab.regime import Cell, config_of
+from toastlab.studies.regime import Cell, config_of
 
 sure, right = {}, {}
 for method in (BASELINE, "TOAST"):
@@ -222,7 +223,7 @@ RegimePanel()
 # positive, -1 where clearly negative, 0 where zero lies inside; an end at zero counts as inside.
 
 # %%
-from toastlab.checks import check, solution
+from toastlab.course.judge import check, solution
 
 
 def clear(low, high):

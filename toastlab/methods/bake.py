@@ -22,12 +22,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from toastlab.classmates import Classmates
-from toastlab.errors import check_types, in_range
-from toastlab.features import last_linear, watched
-from toastlab.losses import Loss, probability_kl, soft_cross_entropy
-from toastlab.methods.base import ANSWER, TEMPERATURES, WEIGHTS, Method, MethodConfig, Plan
-from toastlab.stream import Batch, Stream
+from toastlab.core.class_index import Classmates
+from toastlab.core.errors import check_types, in_range
+from toastlab.core.hooks import last_linear, watched
+from toastlab.core.losses import Loss, probability_kl, soft_cross_entropy
+from toastlab.core.stream import Batch, Stream
+from toastlab.methods.base import RUN_MODEL, TEMPERATURES, WEIGHTS, Method, MethodConfig, Plan
 
 
 @dataclass(frozen=True)
@@ -89,35 +89,35 @@ class Bake(Method):
         self.features: Tensor | None = None  # [B, F] of this batch
 
     @property
-    def fresh(self) -> int:
+    def new_per_batch(self) -> int:
         """The anchors."""
         return self.batch_size // (self.config.companions + 1)
 
-    def attach(self, model: nn.Module, images: Tensor, plan: Plan) -> None:
+    def setup(self, model: nn.Module, images: Tensor, plan: Plan) -> None:
         """Finds the layer in front of which the features lie."""
-        super().attach(model, images, plan)
+        super().setup(model, images, plan)
         self.head = last_linear(model)
 
     def next_batch(self, stream: Stream) -> Batch:
         """New anchors with M images of their class each."""
         nobody = torch.zeros((), dtype=torch.int64, device=self.labels.device)
-        index, images = stream.draw(nobody[None], nobody, self.fresh)
+        index, images = stream.draw(nobody[None], nobody, self.new_per_batch)
         many = self.config.companions
         others = self.classmates.draw_others(index, self.labels[index], many).flatten()
         images = torch.cat([images, stream.fetch(others)])
         return self._batch(stream, torch.cat([index, others]), images)
 
-    def answer(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
+    def run_model(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
         """The logits [B, K]; the features are kept for the loss."""
         head = self.head if self.head is not None else last_linear(model)
         with watched(head) as seen:
-            logits = super().answer(model, images, batch)
+            logits = super().run_model(model, images, batch)
         self.features = seen[-1].detach()
         return logits
 
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """CE + lambda T^2 KL to the ensembled target; logits are [B, K]."""
-        cfg, features = self.config, self._given(self.features, ANSWER)
+        cfg, features = self.config, self._given(self.features, RUN_MODEL)
         hard = soft_cross_entropy(logits, self.targets(batch)).mean()
         p = (logits.detach().float() / cfg.temperature).softmax(1)
         soft = ensemble(features, p, cfg.ensemble)
@@ -126,9 +126,9 @@ class Bake(Method):
         return Loss(total, {"stage1": hard.detach(), "distillation": kl.detach()})
 
     @torch.no_grad()
-    def observe(self, logits: Tensor, batch: Batch) -> None:
+    def update(self, logits: Tensor, batch: Batch) -> None:
         """Only the anchors count as visited; a companion may be another anchor's too."""
-        n = self.fresh
+        n = self.new_per_batch
         self.bank.write(batch.index[:n], logits[:n], batch.weight[:n] == 1, batch.carried[:n])
 
 

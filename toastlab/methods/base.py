@@ -1,17 +1,17 @@
 """The face that every method shows to a training loop, ours or a user's own.
 
     method = config.build(labels, num_classes, batch_size)
-    method.attach(model, some_images, Plan(epochs=30))
+    method.setup(model, some_images, Plan(epochs=30))
     for batch in method.batches(stream):        # one epoch
-        logits = method.answer(model, prepare(batch.images), batch)
+        logits = method.run_model(model, prepare(batch.images), batch)
         loss = method.loss(logits, batch)
         ... loss.total.backward(), step ...
-        method.observe(logits, batch)
+        method.update(logits, batch)
 
 A method that neither counts the run's epochs nor looks inside the network, TOAST with its defaults
-among them, does without `attach`; one that passes each image through the network once and keeps
-nothing of the pass does without `answer`, which is then `model(images)`. A method that needs one of
-them, or a teacher, says so at its first batch or loss.
+among them, does without `setup`; one that passes each image through the network once and keeps
+nothing of the pass does without `run_model`, which is then `model(images)`. A method that needs one
+of them, or a teacher, says so at its first batch or loss.
 
 A method is a `MethodConfig` (data: names the run, makes the command line) and a `Method` (state on
 the device). A new one is one file with both, and one line in `methods/__init__.py`.
@@ -26,12 +26,12 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from toastlab.bank import Bank
-from toastlab.errors import check_types, in_range, one_of
-from toastlab.losses import Loss, soft_cross_entropy
-from toastlab.medoids import check_labels
-from toastlab.ranks import Ranks
-from toastlab.stream import Batch, Stream
+from toastlab.core.bank import Bank
+from toastlab.core.checks import check_labels
+from toastlab.core.errors import check_types, in_range, one_of
+from toastlab.core.losses import Loss, soft_cross_entropy
+from toastlab.core.stream import Batch, Stream
+from toastlab.training.ranks import Ranks
 
 BUDGETS = ("images", "samples")
 # What numbers may be; outside, float32 or memory ends, and the reason would be hard to find.
@@ -40,9 +40,9 @@ WEIGHTS = (0.0, 1000.0)  # of a term of the loss
 COUNTS = (1, 100_000)  # epochs, and visits in a row
 BANKS = {"float32": torch.float32, "float16": torch.float16}
 # What a user may have left out, as it is written in a loop.
-ATTACH = "call method.attach(model, images, Plan(epochs=...)) before the first batch"
-TEACH = "call method.teach(network) before the first batch"
-ANSWER = "take the logits from method.answer(model, images, batch)"
+SETUP = "call method.setup(model, images, Plan(epochs=...)) before the first batch"
+SET_TEACHER = "call method.set_teacher(network) before the first batch"
+RUN_MODEL = "take the logits from method.run_model(model, images, batch)"
 Given = TypeVar("Given")
 
 
@@ -56,7 +56,7 @@ class Plan:
             without), or N "samples" drawn newly, however often the method then looks at them.
         mixes: Mixup or CutMix is on.
         bank: dtype of the stored logits, one of `BANKS`.
-        ranks: over how many processes each batch is spread, see `toastlab.ranks`.
+        ranks: over how many processes each batch is spread, see `toastlab.training.ranks`.
     """
 
     epochs: int = 1
@@ -77,7 +77,7 @@ class MethodConfig:
     """Settings of a method. `name` is what the command line and the stored runs call it."""
 
     name: ClassVar[str]
-    needs_teacher: ClassVar[bool] = False  # a network trained before, see `Method.teach`
+    needs_teacher: ClassVar[bool] = False  # a network trained before, see `Method.set_teacher`
 
     def build(
         self,
@@ -105,12 +105,12 @@ class Method:
     Attributes:
         mixed_carry: what becomes of carried samples under Mixup and CutMix, see `Mixing`.
         admits_mix: whether it can be trained on mixed images.
-        needs_plan: whether it cannot be trained before `attach`.
+        needs_plan: whether it cannot be trained before `setup`.
         memory: what the method keeps for itself, in words and letters.
         spent_before: share of an "images" budget that goes to a teacher.
         local: how the names in `state` begin of what each rank has for itself.
         plan: the run, see `Plan`.
-        attached: whether `attach` has told it that plan.
+        is_set_up: whether `setup` has told it that plan.
         extra: modules of its own that are trained along, or None.
         bank: the last logits of every sample, see `Bank`.
         table: [K, K] float32, the target of each class; the identity means hard targets.
@@ -135,38 +135,38 @@ class Method:
             raise ValueError(f"batch size is {batch_size!r}, but must be even and at least 2.")
         self.labels, self.num_classes, self.batch_size = labels, num_classes, batch_size
         self.generator = generator
-        self.plan, self.attached = Plan(), False
+        self.plan, self.is_set_up = Plan(), False
         self.extra: nn.Module | None = None
         self.bank = Bank(len(labels), num_classes, labels.device)
         self.table = torch.eye(num_classes, device=labels.device)
 
     @property
-    def places(self) -> int:
+    def images_per_batch(self) -> int:
         """Images in a batch; B unless the method puts some on top."""
         return self.batch_size
 
     @property
-    def fresh(self) -> int:
+    def new_per_batch(self) -> int:
         """Places of a batch meant for samples drawn newly, carried ones not counted off."""
-        return self.places
+        return self.images_per_batch
 
     @property
     def passes(self) -> int:
         """Images that go through a network in a step, a teacher's passes included."""
-        return self.places
+        return self.images_per_batch
 
     @property
     def gradients(self) -> int:
         """Images that go through the network with a gradient in a step."""
-        return self.places
+        return self.images_per_batch
 
     def steps(self, stream: Stream) -> int:
         """Steps of an epoch, as the budget has it."""
         if self.plan.budget == "samples":
-            return stream.steps(self.fresh)
+            return stream.steps(self.new_per_batch)
         return stream.steps(self.passes, 1 - self.spent_before)
 
-    def attach(self, model: nn.Module, images: Tensor, plan: Plan) -> None:
+    def setup(self, model: nn.Module, images: Tensor, plan: Plan) -> None:
         """Meets the network and the plan before training.
 
         Args:
@@ -179,13 +179,13 @@ class Method:
             raise ValueError(
                 f"{type(self).__name__} cannot be trained on mixed images: set mix to none."
             )
-        self.plan, self.attached = plan, True
+        self.plan, self.is_set_up = plan, True
         if self.bank.logits.dtype != BANKS[plan.bank]:
             self.bank.store_as(BANKS[plan.bank])
 
     def lacks(self) -> str:
         """What must be called before the first batch and has not been, or nothing."""
-        return ATTACH if self.needs_plan and not self.attached else ""
+        return SETUP if self.needs_plan and not self.is_set_up else ""
 
     def _check_ready(self) -> None:
         """Asked for every batch and every target; looks at nothing on the device.
@@ -210,11 +210,11 @@ class Method:
         """Has the loss compiled by `torch.compile`, as `TrainConfig.compile` has the network."""
         self.loss = torch.compile(self.loss)  # type: ignore[method-assign]
 
-    def teach(self, teacher: nn.Module) -> None:
+    def set_teacher(self, teacher: nn.Module) -> None:
         """Takes a network trained before; only methods whose config `needs_teacher` do."""
         raise TypeError(f"{type(self).__name__} has no teacher.")
 
-    def answer(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
+    def run_model(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
         """The network's logits [B, K] for the batch's images [B, C, H, W], augmented, float32."""
         logits: Tensor = model(images)
         return logits
@@ -228,9 +228,9 @@ class Method:
         self.end_epoch()
 
     def next_batch(self, stream: Stream) -> Batch:
-        """`places` samples; here all new, none carried."""
+        """`images_per_batch` samples; here all new, none carried."""
         nobody = torch.zeros((), dtype=torch.int64, device=self.labels.device)
-        index, images = stream.draw(nobody[None], nobody, self.places)
+        index, images = stream.draw(nobody[None], nobody, self.images_per_batch)
         return self._batch(stream, index, images)
 
     def _batch(
@@ -264,7 +264,7 @@ class Method:
         """[B, K] float32: each sample's class target, mixed as its image was.
 
         Raises:
-            ValueError: `attach` or `teach` has been left out, and the method needs it.
+            ValueError: `setup` or `set_teacher` has been left out, and the method needs it.
         """
         self._check_ready()
         return mixed_rows(self.table, batch)
@@ -275,7 +275,7 @@ class Method:
         return Loss(total, {"stage1": total.detach()})
 
     @torch.no_grad()
-    def observe(self, logits: Tensor, batch: Batch) -> None:
+    def update(self, logits: Tensor, batch: Batch) -> None:
         """Takes note of the logits [B, K] of the step that just ended."""
         self.bank.write(batch.index, logits, batch.weight == 1, batch.carried)
 
@@ -286,7 +286,7 @@ class Method:
             shards: R x [n] int64, the samples that each rank drew.
         """
         for rows in self.bank.state().values():
-            ranks.merge(rows, shards)
+            ranks.all_gather_shards(rows, shards)
 
     def end_epoch(self) -> None:
         """Called once after the last batch of an epoch."""

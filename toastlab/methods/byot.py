@@ -26,20 +26,19 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from toastlab.errors import check_types, in_range
-from toastlab.features import last_linear, watched
-from toastlab.losses import Loss, past_kl, soft_cross_entropy
+from toastlab.core.errors import check_types, in_range
+from toastlab.core.hooks import exits, last_linear, watched
+from toastlab.core.losses import Loss, past_kl, soft_cross_entropy
+from toastlab.core.stream import Batch
 from toastlab.methods.base import (
-    ANSWER,
-    ATTACH,
+    RUN_MODEL,
+    SETUP,
     TEMPERATURES,
     WEIGHTS,
     Method,
     MethodConfig,
     Plan,
 )
-from toastlab.models import exits
-from toastlab.stream import Batch
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class ByotConfig(MethodConfig):
         batch_size: int,
         generator: torch.Generator | None = None,
     ) -> "Byot":
-        """BYOT; `attach` gives it its exits."""
+        """BYOT; `setup` gives it its exits."""
         return Byot(self, labels, num_classes, batch_size, generator)
 
 
@@ -91,13 +90,13 @@ class Byot(Method):
         self.end: Tensor | None = None  # [B, F], this batch's last features
         self.answers: list[tuple[Tensor, Tensor]] = []  # of each exit: features [B, F], logits
 
-    def attach(self, model: nn.Module, images: Tensor, plan: Plan) -> None:
+    def setup(self, model: nn.Module, images: Tensor, plan: Plan) -> None:
         """Builds the exits for what the stages put out.
 
         Raises:
             ValueError: it is not known where, or there is no such module.
         """
-        super().attach(model, images, plan)
+        super().setup(model, images, plan)
         named = dict(model.named_modules())
         wanted = [n.strip() for n in self.config.exits.split(",") if n.strip()] or exits(model)
         missing = [n for n in wanted if n not in named]
@@ -113,11 +112,11 @@ class Byot(Method):
                 _exit(out, self.head.in_features, self.num_classes) for out in seen[:-1]
             )
 
-    def answer(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
+    def run_model(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
         """The end's logits [B, K]; those of the exits are kept for the loss."""
-        parts = self._given(self.extra, ATTACH).children()
-        with watched(self._given(self.head, ATTACH), self.stages) as seen:
-            logits = super().answer(model, images, batch)
+        parts = self._given(self.extra, SETUP).children()
+        with watched(self._given(self.head, SETUP), self.stages) as seen:
+            logits = super().run_model(model, images, batch)
         self.end = seen[-1].detach()
         self.answers = []
         for part, out in zip(parts, seen[:-1], strict=True):
@@ -129,7 +128,7 @@ class Byot(Method):
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """The sum above; logits are [B, K]."""
         cfg, targets = self.config, self.targets(batch)
-        end = self._given(self.end, ANSWER).float()
+        end = self._given(self.end, RUN_MODEL).float()
         hard = soft_cross_entropy(logits, targets).mean()
         labelled, taught, hint = hard, hard.new_zeros(()), hard.new_zeros(())
         for features, out in self.answers:

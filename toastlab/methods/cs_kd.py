@@ -15,11 +15,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from toastlab.classmates import Classmates
-from toastlab.errors import check_types, in_range
-from toastlab.losses import Loss, past_kl, soft_cross_entropy
+from toastlab.core.class_index import Classmates
+from toastlab.core.errors import check_types, in_range
+from toastlab.core.losses import Loss, past_kl, soft_cross_entropy
+from toastlab.core.stream import Batch, Stream
 from toastlab.methods.base import TEMPERATURES, WEIGHTS, Method, MethodConfig
-from toastlab.stream import Batch, Stream
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,12 @@ class CsKd(Method):
         self.classmates = Classmates(labels, num_classes, generator)
 
     @property
-    def places(self) -> int:
+    def images_per_batch(self) -> int:
         """B anchors and B partners."""
         return 2 * self.batch_size
 
     @property
-    def fresh(self) -> int:
+    def new_per_batch(self) -> int:
         """The anchors."""
         return self.batch_size
 
@@ -87,7 +87,7 @@ class CsKd(Method):
         images = torch.cat([images, stream.fetch(partner)])
         return self._batch(stream, torch.cat([index, partner]), images)
 
-    def answer(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
+    def run_model(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
         """[2B, K]: the anchors' logits with a gradient, the partners' without."""
         anchors, partners = images.chunk(2)
         logits: Tensor = model(anchors)
@@ -105,7 +105,7 @@ class CsKd(Method):
         return Loss(total, {"stage1": hard.detach(), "distillation": kl.detach()})
 
     @torch.no_grad()
-    def observe(self, logits: Tensor, batch: Batch) -> None:
+    def update(self, logits: Tensor, batch: Batch) -> None:
         """Only the anchors count as visited."""
         half = self.batch_size
         self.bank.write(

@@ -20,10 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from toastlab.errors import check_types, in_range
-from toastlab.losses import Loss, combine, masked_mean, past_kl, soft_cross_entropy
+from toastlab.core.errors import check_types, in_range
+from toastlab.core.losses import Loss, combine, masked_mean, past_kl, soft_cross_entropy
+from toastlab.core.stream import Batch, Stream
 from toastlab.methods.base import TEMPERATURES, WEIGHTS, Method, MethodConfig
-from toastlab.stream import Batch, Stream
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Dlb(Method):
         self.count = torch.zeros((), dtype=torch.int64, device=labels.device)
 
     @property
-    def fresh(self) -> int:
+    def new_per_batch(self) -> int:
         """The new half."""
         return self.half
 
@@ -85,15 +85,15 @@ class Dlb(Method):
 
     def next_batch(self, stream: Stream) -> Batch:
         """The last batch's new half again, then new samples."""
-        index, images = stream.draw(self.index, self.count, self.places)
-        carried = torch.arange(self.places, device=index.device) < self.count
+        index, images = stream.draw(self.index, self.count, self.images_per_batch)
+        carried = torch.arange(self.images_per_batch, device=index.device) < self.count
         past = F.pad(self.logits, (0, 0, 0, self.half))
         return self._batch(stream, index, images, carried, past)
 
-    def answer(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
+    def run_model(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
         """[B, K], the new half first through the network, then the repeated one."""
         if self.config.joint:
-            return super().answer(model, images, batch)
+            return super().run_model(model, images, batch)
         new: Tensor = model(images[self.half :])
         again: Tensor = model(images[: self.half])
         return torch.cat([again, new])
@@ -105,9 +105,9 @@ class Dlb(Method):
         return combine(hard, masked_mean(kl, batch.carried), self.config.weight)
 
     @torch.no_grad()
-    def observe(self, logits: Tensor, batch: Batch) -> None:
+    def update(self, logits: Tensor, batch: Batch) -> None:
         """The new half comes again."""
-        super().observe(logits, batch)
+        super().update(logits, batch)
         self.index = batch.index[self.half :]
         self.logits = logits.detach().float()[self.half :]
         self.count = torch.full_like(self.count, self.half)

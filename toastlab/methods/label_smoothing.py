@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from toastlab.errors import check_types, in_range
+from toastlab.core.errors import check_types, in_range
 from toastlab.methods.base import Method, MethodConfig
 
 

@@ -18,10 +18,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from toastlab.errors import check_types, in_range, one_of
+from toastlab.core.errors import check_types, in_range, one_of
+from toastlab.core.stream import Batch
 from toastlab.methods.base import Method, MethodConfig
-from toastlab.ranks import Ranks
-from toastlab.stream import Batch
+from toastlab.training.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ class Ols(Method):
         self.table = torch.lerp(first.get(config.first, uniform), self.hard, config.weight)
 
     @torch.no_grad()
-    def observe(self, logits: Tensor, batch: Batch) -> None:
+    def update(self, logits: Tensor, batch: Batch) -> None:
         """Adds the right predictions of unmixed images to their class."""
-        super().observe(logits, batch)
+        super().update(logits, batch)
         p = logits.detach().float().softmax(1)
         right = (p.argmax(1) == batch.labels) & (batch.weight == 1)
         # a product with one-hot rows: the same sum on every device, in the same order
@@ -85,8 +85,8 @@ class Ols(Method):
     def gather(self, ranks: Ranks, shards: Sequence[Tensor]) -> None:
         """The sums over the ranks too."""
         super().gather(ranks, shards)
-        self.sums.copy_(ranks.total(self.sums))
-        self.counts.copy_(ranks.total(self.counts))
+        self.sums.copy_(ranks.all_reduce(self.sums))
+        self.counts.copy_(ranks.all_reduce(self.counts))
 
     @torch.no_grad()
     def end_epoch(self) -> None:

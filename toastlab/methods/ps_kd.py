@@ -6,7 +6,7 @@ of Targets", ICCV 2021.
     L = CE( (1 - a_t) e_y + a_t p_{last epoch}(x), p(z) )       a_t = a_T (t + 1) / epochs
 
 t counts from 0, and a_t stays at a_T where training goes on beyond the planned epochs. Without a
-plan there is no a_t: `attach` must be called, and leaving it out is an error.
+plan there is no a_t: `setup` must be called, and leaving it out is an error.
 
 Two ways to have the last epoch's prediction: "stored" takes what the network said at the sample's
 last visit, in training mode and of another view (no extra pass; the public code keeps these in host
@@ -22,9 +22,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from toastlab.errors import check_types, in_range, one_of
-from toastlab.methods.base import ANSWER, Method, MethodConfig, Plan
-from toastlab.stream import Batch
+from toastlab.core.errors import check_types, in_range, one_of
+from toastlab.core.stream import Batch
+from toastlab.methods.base import RUN_MODEL, Method, MethodConfig, Plan
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class PsKdConfig(MethodConfig):
         batch_size: int,
         generator: torch.Generator | None = None,
     ) -> "PsKd":
-        """PS-KD with its state on the labels' device; `attach` tells it the epochs."""
+        """PS-KD with its state on the labels' device; `setup` tells it the epochs."""
         return PsKd(self, labels, num_classes, batch_size, generator)
 
 
@@ -76,7 +76,7 @@ class PsKd(Method):
     @property
     def passes(self) -> int:
         """The network's, and those of its copy."""
-        return self.places * (2 if self.config.source == "network" else 1)
+        return self.images_per_batch * (2 if self.config.source == "network" else 1)
 
     @property
     def weight(self) -> Tensor:
@@ -84,25 +84,25 @@ class PsKd(Method):
         done = (self.epoch + 1).clamp(max=self.plan.epochs)
         return self.config.final_weight * done / self.plan.epochs
 
-    def attach(self, model: nn.Module, images: Tensor, plan: Plan) -> None:
+    def setup(self, model: nn.Module, images: Tensor, plan: Plan) -> None:
         """Notes the epochs and, with source "network", copies the network."""
-        super().attach(model, images, plan)
+        super().setup(model, images, plan)
         if self.config.source == "network":
             self.model = model
             self.extra = copy.deepcopy(model).eval().requires_grad_(False)
 
-    def answer(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
+    def run_model(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
         """The network's logits [B, K]; the copy's prediction is kept for the loss."""
         if self.extra is not None:
             with torch.no_grad():
                 self.past = self.extra(images).float().softmax(1)
-        return super().answer(model, images, batch)
+        return super().run_model(model, images, batch)
 
     def targets(self, batch: Batch) -> Tensor:
         """[B, K]: (1 - a_t) e_y + a_t p_past, mixed as the image was."""
         hard = super().targets(batch)
         if self.config.source == "network":
-            past = self._given(self.past, ANSWER)
+            past = self._given(self.past, RUN_MODEL)
             # in the first epoch the copy has learnt nothing yet
             return torch.lerp(hard, past, self.weight * (self.epoch > 0))
         own, other = (self._stored(i) for i in (batch.index, batch.partner))

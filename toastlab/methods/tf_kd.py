@@ -20,10 +20,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from toastlab.errors import check_types, in_range, one_of
-from toastlab.losses import Loss, probability_kl, soft_cross_entropy
+from toastlab.core.errors import check_types, in_range, one_of
+from toastlab.core.losses import Loss, probability_kl, soft_cross_entropy
+from toastlab.core.stream import Batch
 from toastlab.methods.base import TEMPERATURES, Method, MethodConfig, mixed_rows
-from toastlab.stream import Batch
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from toastlab.errors import check_types, in_range
-from toastlab.losses import Loss, past_kl, soft_cross_entropy
-from toastlab.methods.base import ANSWER, TEACH, TEMPERATURES, Method, MethodConfig
-from toastlab.stream import Batch
+from toastlab.core.errors import check_types, in_range
+from toastlab.core.losses import Loss, past_kl, soft_cross_entropy
+from toastlab.core.stream import Batch
+from toastlab.methods.base import RUN_MODEL, SET_TEACHER, TEMPERATURES, Method, MethodConfig
 
 CLASSES = 100  # CIFAR-100's, over which the public code's mean goes and for which its m was chosen
 
@@ -57,7 +57,7 @@ class TfKdSelfConfig(MethodConfig):
         batch_size: int,
         generator: torch.Generator | None = None,
     ) -> "TfKdSelf":
-        """Tf-KD self; give it its teacher with `teach`."""
+        """Tf-KD self; give it its teacher with `set_teacher`."""
         return TfKdSelf(self, labels, num_classes, batch_size, generator)
 
 
@@ -83,28 +83,28 @@ class TfKdSelf(Method):
     @property
     def passes(self) -> int:
         """The student's and the teacher's."""
-        return 2 * self.places
+        return 2 * self.images_per_batch
 
     def lacks(self) -> str:
         """The teacher, until there is one."""
-        return TEACH if self.teacher is None else super().lacks()
+        return SET_TEACHER if self.teacher is None else super().lacks()
 
-    def teach(self, teacher: nn.Module) -> None:
+    def set_teacher(self, teacher: nn.Module) -> None:
         """The network to learn from; it is not changed any more."""
         self.teacher = teacher.eval().requires_grad_(False)
 
-    def answer(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
+    def run_model(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
         """The student's logits [B, K]; the teacher's are kept for the loss."""
-        teacher = self._given(self.teacher, TEACH)
+        teacher = self._given(self.teacher, SET_TEACHER)
         with torch.no_grad():
             self.taught = teacher(images)
-        return super().answer(model, images, batch)
+        return super().run_model(model, images, batch)
 
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """(1 - a) CE + a (m / 100) T^2 KL; logits are [B, K]."""
         cfg = self.config
         hard = soft_cross_entropy(logits, self.targets(batch)).mean()
-        taught = self._given(self.taught, ANSWER)
+        taught = self._given(self.taught, RUN_MODEL)
         kl = past_kl(logits, taught, cfg.temperature).mean()
         scale = cfg.weight * cfg.multiplier / CLASSES
         total = (1 - cfg.weight) * hard + scale * kl

@@ -12,7 +12,7 @@ paper's own equations are not public: nothing here is to be quoted as theirs.
     [S] L = stage 1 and stage 2, linearly combined
 
 One sample's way: it is drawn (`next_batch`), its target is looked up and its loss taken (`loss`),
-its logits go into the bank and, if it is under-trained, into the carry (`observe`); when the
+its logits go into the bank and, if it is under-trained, into the carry (`update`); when the
 epoch ends the bank makes new medoids (`end_epoch`).
 
 What the abstract leaves open and the defaults settle, so that it can be computed again; all [R]:
@@ -41,10 +41,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from toastlab.carry import CRITERIA, Carry, select, under_trained
-from toastlab.distances import DISTANCES
-from toastlab.errors import check_types, in_range, one_of
-from toastlab.losses import (
+from toastlab.core.carry import CRITERIA, Carry, select, under_trained
+from toastlab.core.errors import check_types, in_range, one_of
+from toastlab.core.losses import (
     Loss,
     combine,
     masked_mean,
@@ -52,7 +51,9 @@ from toastlab.losses import (
     probability_kl,
     soft_cross_entropy,
 )
-from toastlab.medoids import (
+from toastlab.core.stream import Batch, Stream
+from toastlab.medoids.exact import DISTANCES
+from toastlab.medoids.targets import (
     PROTOTYPES,
     SCOPES,
     Medoids,
@@ -71,7 +72,6 @@ from toastlab.methods.base import (
     MethodConfig,
     mixed_rows,
 )
-from toastlab.stream import Batch, Stream
 
 RAMPS = ("none", "linear", "fit")
 
@@ -203,8 +203,8 @@ class Toast(Method):
             self._set_soft(torch.full((k, k), 1 / k, device=device))
         self.carry = self._empty()
         # of next_batch, made once: every kernel that a step need not launch is time saved
-        self._slots = torch.arange(self.places, device=device)
-        self._blank = torch.zeros(self.places - self.half, k, device=device)
+        self._slots = torch.arange(self.images_per_batch, device=device)
+        self._blank = torch.zeros(self.images_per_batch - self.half, k, device=device)
 
     @property
     def half(self) -> int:
@@ -212,7 +212,7 @@ class Toast(Method):
         return self.batch_size // 2
 
     @property
-    def places(self) -> int:
+    def images_per_batch(self) -> int:
         """B, or with layout "extra" B + H: places not taken by carried samples go to new ones."""
         return self.batch_size + (self.half if self._carries and self._extra else 0)
 
@@ -237,12 +237,12 @@ class Toast(Method):
             batch = super().next_batch(stream)
             return self._remember(batch) if self._second_stage else batch
         carry = self.carry
-        index, images = stream.draw(carry.index, carry.count, self.places)
+        index, images = stream.draw(carry.index, carry.count, self.images_per_batch)
         carried = self._slots < carry.count
         past = torch.cat([carry.logits, self._blank])
         visits = carried.long()  # as far as "once" can tell
         if self.config.max_visits > 1:
-            visits *= F.pad(carry.visits, (0, self.places - self.half))
+            visits *= F.pad(carry.visits, (0, self.images_per_batch - self.half))
         return self._batch(stream, index, images, carried, past, visits)
 
     def _remember(self, batch: Batch) -> Batch:
@@ -282,7 +282,7 @@ class Toast(Method):
         return torch.lerp(other, past, batch.weight[:, None])
 
     @torch.no_grad()
-    def observe(self, logits: Tensor, batch: Batch) -> None:
+    def update(self, logits: Tensor, batch: Batch) -> None:
         """Logits into the bank; the under-trained samples become the next carry."""
         # carried once, `visits` is `carried` as numbers already
         once = self._carries and self.config.max_visits == 1

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from toastlab.dynamics import variability_bound
-from toastlab.metrics import Bins
+from toastlab.analysis.dynamics import variability_bound
+from toastlab.analysis.metrics import Bins
 from toastlab.plots.style import FLAG, PALETTE, headline, new_figure, style
 
 MOST_POINTS = 6000

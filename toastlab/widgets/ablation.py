@@ -9,10 +9,10 @@ import ipywidgets as w
 import pandas as pd
 from matplotlib.figure import Figure
 
-from toastlab.ablation import AXES, SEEDS, config_of, grid_data, load_table, look_up
+from toastlab.disk.slots import Slots
 from toastlab.plots import ablation_view, describe_ablation_view
-from toastlab.runs import RunStore
-from toastlab.slots import Slots
+from toastlab.store.runs import RunStore
+from toastlab.studies.ablation import AXES, SEEDS, config_of, grid_data, load_table, look_up
 from toastlab.widgets.panel import Panel, choice, slider
 
 MEASURES = [

@@ -4,11 +4,11 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from toastlab.data import Dataset, Split
-from toastlab.distances import DISTANCES
-from toastlab.medoids import SCOPES, class_medoids, soft_targets
+from toastlab.data.dataset import Dataset, Split
+from toastlab.medoids.exact import DISTANCES
+from toastlab.medoids.targets import SCOPES, class_medoids, soft_targets
 from toastlab.plots import describe_medoid_gallery, medoid_gallery
-from toastlab.runs import Run
+from toastlab.store.runs import Run
 from toastlab.widgets.panel import Panel, choice, slider
 
 

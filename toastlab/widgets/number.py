@@ -5,7 +5,7 @@ from typing import Any
 import ipywidgets as w
 from traitlets import Float, TraitError, Unicode, validate
 
-from toastlab.errors import in_range
+from toastlab.core.errors import in_range
 from toastlab.widgets.panel import LABEL, alert
 
 

@@ -3,9 +3,9 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from toastlab.compare import BASELINE
+from toastlab.analysis.statistics import BASELINE
 from toastlab.plots import describe_regime_view, regime_view
-from toastlab.regime import AXES, MEASURES, METHODS, Cell, gains, load_regime
+from toastlab.studies.regime import AXES, MEASURES, METHODS, Cell, gains, load_regime
 from toastlab.widgets.panel import Panel, choice, slider
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from toastlab.data import Dataset, images_of
-from toastlab.dynamics import data_map
-from toastlab.ids import caption
+from toastlab.analysis.dynamics import data_map
+from toastlab.data.dataset import Dataset, images_of
+from toastlab.data.ids import caption
 from toastlab.plots import data_map as plot_data_map
 from toastlab.plots import describe_sample_gallery, sample_gallery
-from toastlab.runs import Run
+from toastlab.store.runs import Run
 from toastlab.widgets.panel import Panel, choice, slider
 
 A_ROW = 8  # images

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from toastlab.data import Dataset, Split
-from toastlab.medoids import class_targets, soft_targets
+from toastlab.data.dataset import Dataset, Split
+from toastlab.medoids.targets import class_targets, soft_targets
 from toastlab.plots import soft_target_bars
-from toastlab.runs import Run
+from toastlab.store.runs import Run
 from toastlab.widgets.number import Number
 from toastlab.widgets.panel import Panel, choice
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from toastlab.data import Dataset, Split
-from toastlab.embedding import EPOCHS, FEATURES, PERPLEXITIES, load_layouts
+from toastlab.data.dataset import Dataset, Split
 from toastlab.plots import describe_tsne_view, tsne_view
-from toastlab.runs import Run
+from toastlab.store.runs import Run
+from toastlab.studies.layouts import EPOCHS, FEATURES, PERPLEXITIES, load_layouts
 from toastlab.widgets.panel import Panel, choice, slider
 
 

@@ -1,0 +1,45 @@
+"""Starts a server for a test, as a script does: no terminal, no browser; and ends all of it."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+@contextlib.contextmanager
+def started(folder: Path, *words: str, **environment: str) -> Iterator[tuple[str, str, Path]]:
+    """`python -m toastlab WORDS` in `folder`; address and token from what it says, and its log."""
+    log = folder / "said.log"
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("JUPYTER_")}
+    kept |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment}
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "toastlab", *words, "--no-open-browser"],
+            cwd=folder,
+            env=kept,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    try:
+        end = time.monotonic() + 300  # both cores may be busy with something else
+        while not (found := re.search(r"(http://127[^/]+)/\S*\?token=(\w+)", log.read_text())):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.1)
+        yield found[1], found[2], log
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(60)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,289 @@
+"""Exercises: right answers in any form pass, wrong ones are told what failed and, if usual, why."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from IPython.core.formatters import DisplayFormatter
+from torch import Tensor
+
+from toastlab.course.judge import EXERCISES, Verdict, check, solution
+
+UNTRIED = "Not attempted yet: replace the dots."
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_solution_as_it_is_shown_is_right(name: str) -> None:
+    space: dict[str, object] = {"torch": torch, "Tensor": torch.Tensor}
+    exec(solution(name), space)
+    count = len(EXERCISES[name].inputs)
+    said = check(name, space[name])  # type: ignore[arg-type]
+    assert said == f"Right: equal to the solution on all {count} inputs."
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_unfinished_is_not_attempted_and_a_forgotten_return_is_named(name: str) -> None:
+    assert check(name, lambda *a: ...) == UNTRIED
+    said = check(name, lambda *a: None)
+    assert said.startswith("Not yet: your function returned None: is the return missing?\n")
+    assert said.endswith("got:      None")
+
+
+CASES = [(name, hint) for name, e in EXERCISES.items() for hint in e.mistakes]
+
+
+def shows_the_failure(said: str, name: str) -> bool:
+    """Whether the three lines are there, and short."""
+    first, given, expected, got = said.split("\n")
+    argument = EXERCISES[name].solution.__code__.co_varnames[0]
+    return (
+        first.startswith("Not yet: ")
+        and given.startswith(f"  input:    {argument} = ")
+        and expected.startswith("  expected: ")
+        and got.startswith("  got:      ")
+        and max(map(len, (given, expected, got))) < 400
+    )
+
+
+@pytest.mark.parametrize(("name", "hint"), CASES, ids=lambda x: str(x)[:30])
+def test_a_usual_mistake_gets_its_hint(name: str, hint: str) -> None:
+    said = check(name, EXERCISES[name].mistakes[hint])
+    assert said.startswith(f"Not yet: {hint}\n")
+    assert shows_the_failure(said, name)
+
+
+def _loop_medoid(z: Tensor) -> int:
+    sums = [sum(float((a - b).norm()) for b in z) for a in z]
+    return sums.index(min(sums))
+
+
+def _loop_suspects(p: Tensor, labels: Tensor, share: float) -> list[int]:
+    found: list[int] = []
+    for c in set(labels.tolist()):
+        rows = [i for i in range(len(p)) if labels[i] == c]
+        found += sorted(rows, key=lambda i: float(p[i]))[: int(share * len(rows))]
+    return sorted(found)
+
+
+# Other right answers: plain loops, formulas as the text has them.
+RIGHT: list[tuple[str, Callable[..., Any]]] = [
+    ("soften", lambda z, t: F.softmax(z / t, dim=z.ndim - 1)),
+    ("entropy", lambda q: torch.special.entr(q).sum(-1)),
+    ("entropy", lambda q: -(q * q.clamp(min=1e-30).log()).sum(dim=-1)),
+    ("medoid", _loop_medoid),
+    ("class_target", lambda q, c, a: a * q + (1 - a) * F.one_hot(torch.tensor(c), len(q))),
+    ("forgetting_events", lambda c: int((c.int().diff() == -1).sum())),
+    (
+        "least_confident",
+        lambda p, r, n: sorted((i for i in range(len(p)) if not r[i]), key=lambda i: p[i])[:n],
+    ),
+    (
+        "past_kl",
+        lambda p, q, t: (
+            t**2
+            * F.kl_div(
+                (q / t).log_softmax(1),
+                (p / t).log_softmax(1),
+                reduction="batchmean",
+                log_target=True,
+            )
+        ),
+    ),
+    ("hellinger", lambda p, q: (1 - (p * q).sqrt().sum()).sqrt()),
+    ("hellinger", lambda p, q: (p.sqrt() - q.sqrt()).norm() / 2**0.5),
+    (
+        "neighbour_purity",
+        lambda x, y, k: (
+            (y[torch.cdist(x, x).argsort(1)[:, 1 : k + 1]] == y[:, None]).double().mean()
+        ),
+    ),
+    ("chosen", lambda val, test: test[val == val.max()].max()),
+    ("suspects", _loop_suspects),
+    ("holm", lambda p: _loop_holm(p.tolist())),
+    ("clear", lambda low, high: torch.where(low > 0, 1, torch.where(high < 0, -1, 0))),
+    ("ramp", lambda right, start: ((right - start) / (1 - start)).clamp(0, 1)),
+]
+
+
+def _loop_holm(p: list[float]) -> list[float]:
+    corrected, highest = [0.0] * len(p), 0.0
+    for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+        highest = min(1.0, max(highest, p[i] * (len(p) - rank)))
+        corrected[i] = highest
+    return corrected
+
+
+@pytest.mark.parametrize(("name", "attempt"), RIGHT)
+def test_another_right_answer_is_right(name: str, attempt: Callable[..., Any]) -> None:
+    assert check(name, attempt).startswith("Right:")
+
+
+# Usual slips, at least five an exercise with the mistakes that have hints of their own.
+WRONG: list[tuple[str, Callable[..., Any]]] = [
+    ("soften", lambda z, t: (z / t).log_softmax(-1)),
+    ("soften", lambda z, t: z.softmax(-1) ** (1 / t)),
+    ("soften", lambda z, t: (z / t).softmax(-1).round()),
+    ("entropy", lambda q: -torch.special.xlogy(q, q).sum()),
+    ("entropy", lambda q: -torch.special.xlogy(q, q).sum(0)),
+    ("entropy", lambda q: -torch.special.xlogy(q, q).sum(1)),
+    ("entropy", lambda q: -torch.special.xlogy(q, q).sum(-1, keepdim=True)),
+    ("entropy", lambda q: -q.log().sum(-1)),
+    ("entropy", lambda q: torch.special.entr(q).sum(-1) / torch.tensor(q.shape[-1]).log()),
+    ("medoid", lambda z: torch.cdist(z, z).max(1).values.argmin()),
+    ("medoid", lambda z: torch.cdist(z, z).square().sum(1).argmin()),
+    ("medoid", lambda z: (z - z.median(0).values).norm(dim=1).argmin()),
+    ("medoid", lambda z: z.norm(dim=1).argmin()),
+    ("medoid", lambda z: (F.normalize(z, dim=1) @ F.normalize(z, dim=1).T).sum(1).argmax()),
+    ("medoid", lambda z: torch.cdist(z, z).sum(1).min()),
+    ("class_target", lambda q, c, a: q),
+    ("class_target", lambda q, c, a: (a * q).softmax(0)),
+    ("class_target", lambda q, c, a: F.one_hot(torch.tensor(c), len(q)).float()),
+    ("forgetting_events", lambda c: c.sum()),
+    ("forgetting_events", lambda c: (c & ~c.roll(-1)).sum()),
+    ("forgetting_events", lambda c: c[:-1] & ~c[1:]),
+    ("forgetting_events", lambda c: bool((c[:-1] & ~c[1:]).any())),
+    ("least_confident", lambda p, r, n: p.masked_fill(r, 9).argsort()[:n]),
+    ("least_confident", lambda p, r, n: torch.nonzero(~r)[:, 0][:n]),
+    ("least_confident", lambda p, r, n: torch.nonzero(~r)[:n]),
+    ("past_kl", lambda p, q, t: t * _kl(p, q, t)),
+    ("past_kl", lambda p, q, t: t**2 * _kl(p, q, 1.0)),
+    ("past_kl", lambda p, q, t: t**2 * F.kl_div((q / t).softmax(1), (p / t).softmax(1))),
+    ("past_kl", lambda p, q, t: -(t**2) * _kl(p, q, t)),
+    ("hellinger", lambda p, q: (p - q).norm()),
+    ("hellinger", lambda p, q: (p - q).abs().sum() / 2),
+    ("hellinger", lambda p, q: (1 - (p * q).sqrt()).sqrt()),
+    ("neighbour_purity", lambda x, y, k: _purity(torch.cdist(x, x, p=1), y, k)),
+    ("neighbour_purity", lambda x, y, k: _purity(torch.cdist(x, x), y, k + 1)),
+    ("neighbour_purity", lambda x, y, k: 1 - _purity(torch.cdist(x, x), y, k)),
+    ("paired_interval", lambda a, b, t: torch.stack([(b - a).mean() - t, (b - a).mean()])),
+    ("paired_interval", lambda a, b, t: _interval(a, b, 1.96)),
+    ("paired_interval", lambda a, b, t: _interval(a, b, t)[[1, 0, 2]]),
+    ("paired_interval", lambda a, b, t: _interval(a, b, t / 2)),
+    ("chosen", lambda val, test: test.mean()),
+    ("chosen", lambda val, test: test.argmax()),
+    ("centre_square", lambda x: x[:, -min(x.shape[1:]) :, -min(x.shape[1:]) :]),
+    ("centre_square", lambda x: x[:, :, : x.shape[1]]),
+    ("centre_square", lambda x: F.pad(x, (0, 0, 0, max(0, x.shape[2] - x.shape[1])))),
+    ("suspects", lambda p, y, share: p.argsort()[:3].sort().values),
+    ("suspects", lambda p, y, share: torch.nonzero(p < p.quantile(share))[:, 0]),
+    ("holm", lambda p: (p * (torch.arange(len(p)) + 1)).clamp(max=1)),
+    ("holm", lambda p: _hochberg(p)),
+    ("holm", lambda p: p),
+    ("aurc", lambda c, r: (c * (~r)).mean()),
+    ("aurc", lambda c, r: _risks(c, r)[-1]),
+    ("aurc", lambda c, r: torch.trapezoid(_risks(c, r)) / len(c)),
+    ("aurc", lambda c, r: _risks(c, r)),
+    ("clear", lambda low, high: (low >= 0).int() - (high <= 0).int()),
+    ("clear", lambda low, high: (low > 0).int()),
+    ("clear", lambda low, high: (low * high > 0).int()),
+    ("clear", lambda low, high: ((low + high) > 0).int()),
+    ("ramp", lambda right, start: (right / start).clamp(max=1)),
+    ("ramp", lambda right, start: (right >= start).float()),
+    ("ramp", lambda right, start: ((right - start) / (1 - start)).abs()),
+    ("ramp", lambda right, start: ((right - start) / (1 - start)).clamp(min=0) ** 2),
+]
+
+
+def _kl(p: Tensor, q: Tensor, t: float) -> Tensor:
+    a, b = (p / t).log_softmax(1), (q / t).log_softmax(1)
+    return (a.exp() * (a - b)).sum(1).mean()
+
+
+def _purity(d: Tensor, y: Tensor, k: int) -> Tensor:
+    near = d.fill_diagonal_(9e9).topk(min(k, len(y) - 1), largest=False).indices
+    return (y[near] == y[:, None]).float().mean()
+
+
+def _interval(a: Tensor, b: Tensor, t: float) -> Tensor:
+    half = t * (b - a).std() / len(a) ** 0.5
+    return (b - a).mean() + half * torch.tensor([0.0, -1, 1])
+
+
+def _hochberg(p: Tensor) -> Tensor:
+    order, m = p.argsort(descending=True), len(p)
+    steps = (p[order] * m / torch.arange(m, 0, -1)).cummin(0).values
+    return steps[order.argsort()]
+
+
+def _risks(c: Tensor, r: Tensor) -> Tensor:
+    wrong = (~r)[c.argsort(descending=True)].float()
+    return wrong.cumsum(0) / torch.arange(1, len(c) + 1)
+
+
+@pytest.mark.parametrize(("name", "attempt"), WRONG)
+@pytest.mark.filterwarnings("ignore")
+def test_a_wrong_answer_is_refused_with_the_input_that_fails(
+    name: str, attempt: Callable[..., Any]
+) -> None:
+    assert shows_the_failure(check(name, attempt), name)
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_enough_wrong_answers_are_tried(name: str) -> None:
+    assert len(EXERCISES[name].mistakes) + [n for n, _ in WRONG].count(name) >= 5
+    assert len(EXERCISES[name].inputs) >= 3
+
+
+def test_hints_of_their_own() -> None:
+    """Wrong answers that once passed, or were explained by another mistake."""
+    assert "last axis only" in check("entropy", lambda q: -torch.special.xlogy(q, q).sum())
+    assert "not the first" in check("entropy", lambda q: -torch.special.xlogy(q, q).sum(0))
+    minimax = check("medoid", lambda z: torch.cdist(z, z).max(1).values.argmin())
+    assert "farthest other row" in minimax
+    assert "ends at zero" in check("clear", lambda a, b: (a >= 0).int() - (b <= 0).int())
+
+
+def test_what_no_hint_explains() -> None:
+    def raises(*args: object) -> object:
+        raise KeyError("oops")
+
+    said = check("entropy", raises)
+    assert said.startswith("Not yet: it raised KeyError: 'oops'\n  input:    q = [")
+    assert "the numbers differ." in check("entropy", lambda q: q.sum(-1))
+    assert "must have the shape [], not [3]." in check("entropy", lambda q: q)
+    assert "give back a tensor, not str." in check("entropy", lambda q: "text")
+    assert check("soften", lambda z, t: 3 * z) == (
+        "Not yet: the numbers differ.\n  input:    z = [900, 0], temperature = 0.5\n"
+        "  expected: [1, 0]\n  got:      [2700, 0]"
+    )
+    assert ", ... of shape [1, 5, 5]" in check("centre_square", lambda x: x[:, 1:])
+
+
+def test_an_attempt_cannot_change_the_inputs() -> None:
+    def spoils(z: torch.Tensor, t: float) -> torch.Tensor:
+        z.zero_()
+        return z.softmax(-1)
+
+    assert not check("soften", spoils).startswith("Right")
+    assert check("soften", EXERCISES["soften"].solution).startswith("Right")
+
+
+def test_unknown_exercise() -> None:
+    with pytest.raises(ValueError, match="Did you mean 'medoid'"):
+        check("mediod", lambda z: z)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "word"),
+    [
+        (EXERCISES["entropy"].solution, "Right"),
+        (lambda q: q.sum(-1), "Not yet"),
+        (lambda q: ..., "Not attempted yet"),
+    ],
+)
+def test_a_notebook_shows_it_without_quotes_and_in_a_colour_of_its_own(
+    attempt: Callable[..., Any], word: str
+) -> None:
+    said = check("entropy", attempt)
+    data, _ = DisplayFormatter().format(said)  # type: ignore[no-untyped-call]
+    assert data["text/plain"] == str(said)
+    assert f"<b>{word}:</b>" in data["text/html"]
+    colours = {
+        re.findall("#[0-9a-f]{6}", Verdict(f"{w}: x.")._repr_html_())[0]
+        for w in ("Right", "Not yet", "Not attempted yet")
+    }
+    assert len(colours) == 3
+    assert "&lt;b&gt;" in Verdict("Not yet: <b>\n  got: <b>")._repr_html_()

@@ -1,0 +1,85 @@
+"""The ramp of TOAST's weights, ours: what it makes of them, and that zero means cross-entropy."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.helpers import tiny
+from toastlab.core.stream import Stream
+from toastlab.methods import CrossEntropyConfig, Plan, ToastConfig
+from toastlab.studies.compare import ARMS, CAREFUL
+from toastlab.training.config import TrainConfig
+from toastlab.training.loop import train
+
+
+def test_ramp_linear_and_none() -> None:
+    labels = torch.arange(32) % 4
+    plain, linear = (ToastConfig(ramp=r).build(labels, 4, 8) for r in ("none", "linear"))
+    linear.plan = Plan(epochs=4)
+    seen = []
+    for _ in range(6):
+        seen.append((float(plain.growth), float(linear.growth)))
+        plain.end_epoch()
+        linear.end_epoch()
+    assert seen == [(1.0, g) for g in (0.0, 0.25, 0.5, 0.75, 1.0, 1.0)]
+
+
+def test_ramp_linear_is_refused_without_a_plan() -> None:
+    """Its slope would be anybody's guess: the weights were full after one epoch."""
+    data = tiny(n=32)
+    linear = ToastConfig(ramp="linear").build(data.train.labels, 4, 8)
+    with pytest.raises(ValueError, match=r"call method\.setup\(.*Plan\(epochs="):
+        next(iter(linear.batches(Stream(data.train, 8))))
+    linear.setup(torch.nn.Identity(), torch.zeros(2, 1, 8, 8), Plan(epochs=4))
+    next(iter(linear.batches(Stream(data.train, 8))))
+    for ramp in ("none", "fit"):
+        method = ToastConfig(ramp=ramp).build(data.train.labels, 4, 8)
+        next(iter(method.batches(Stream(data.train, 8))))
+
+
+def test_ramp_fit_follows_the_share_got_right() -> None:
+    labels = torch.arange(40) % 4
+    toast = ToastConfig(ramp="fit", fit_from=0.5, medoid_weight=0.4).build(labels, 4, 8)
+    everyone = torch.arange(40)
+    no = torch.zeros(40, dtype=torch.bool)
+    for right, growth in ((10, 0.0), (20, 0.0), (30, 0.5), (40, 1.0)):
+        answers = torch.where(everyone < right, labels, (labels + 1) % 4)
+        toast.bank.write(everyone, 5 * F.one_hot(answers, 4).float(), ~no, no)
+        toast.end_epoch()
+        assert float(toast.growth) == pytest.approx(growth)
+        wanted = torch.lerp(torch.eye(4), toast.soft, 0.4 * growth)
+        torch.testing.assert_close(toast.table, wanted)
+
+
+def test_weights_of_zero_change_nothing_at_all() -> None:
+    """Before the network fits, the careful defaults are cross-entropy, to the bit."""
+    careful = ARMS[CAREFUL]
+    assert isinstance(careful, ToastConfig)
+    base = TrainConfig(model="mlp", epochs=3, batch_size=16, method=CrossEntropyConfig())
+    never = replace(careful, fit_from=0.999999)
+    data = tiny(n=64)
+    labels = data.train.labels.clone()
+    labels[::3] = (labels[::3] + 1) % 4  # not to be fitted in 3 epochs
+    noisy = replace(data.train, labels=labels)
+    hard = replace(data, train=noisy)
+    runs = [
+        train(replace(base, method=m), dataset=hard, device="cpu") for m in (base.method, never)
+    ]
+    a, b = runs
+    assert a is not None
+    assert b is not None
+    assert float(b.metrics.under_trained.iloc[-1]) > 0
+    assert all(torch.equal(t, b.weights[name]) for name, t in a.weights.items())
+    # and at work it does change them
+    now = train(replace(base, method=replace(careful, fit_from=0.0)), dataset=hard, device="cpu")
+    assert now is not None
+    assert any(not torch.equal(t, now.weights[name]) for name, t in a.weights.items())
+
+
+def test_ramp_names_are_checked() -> None:
+    with pytest.raises(ValueError, match=r"unknown ramp 'linar'\. Did you mean 'linear'"):
+        ToastConfig(ramp="linar")
+    with pytest.raises(ValueError, match="fit from is 1"):
+        ToastConfig(fit_from=1.0)

@@ -1,0 +1,220 @@
+"""The stored comparison and the page of claims made of it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.helpers import as_stored
+from toastlab.bench.text import alternatives_table, load_bench, methods_table
+from toastlab.data.dataset import DataConfig, load
+from toastlab.store.runs import run_key
+from toastlab.studies.claims import CLAIMS, Claim, evidence, judgement, overview, page, parts
+from toastlab.studies.compare import ARMS
+from toastlab.studies.peers import (
+    AUGMENTED_ARMS,
+    HEADLINE,
+    MADE_BEFORE,
+    MORE_SEEDS,
+    NETWORKS,
+    NOISE,
+    PAIRWISE,
+    PARTS,
+    SEEDS,
+    TUNED,
+    Entry,
+    entries,
+    load_peers,
+    select,
+    trial_jobs,
+    tuned_entries,
+    write_rows,
+)
+from toastlab.studies.tuning import SHARED, SPACES, TRIALS, chosen, settings_of, trials
+
+prints: dict[DataConfig, str] = {}
+
+
+def key_of(entry: Entry) -> str:
+    data = entry.job.config.data
+    if data not in prints:
+        prints[data] = load(data).fingerprint
+    return run_key(entry.job.config, prints[data])
+
+
+def test_the_stored_comparison_is_whole() -> None:
+    table = load_peers()
+    assert set(table.model) <= set(NETWORKS)
+    assert set(select(table, model="mlp").part) == set(PARTS)
+    plain = select(table, part="defaults")
+    for (_, budget, setting), rows in plain.groupby(["model", "budget", "setting"]):
+        seeds = rows.groupby("method").seed.nunique()
+        assert set(seeds.index) == set(ARMS), (budget, setting)
+        assert (seeds >= SEEDS).all()
+        assert (seeds[list(HEADLINE)] >= MORE_SEEDS).all()
+    assert set(plain.setting) == set(NOISE)
+    tuned = select(table, part="tuned")
+    assert tuned.groupby(["model", "setting", "method"]).seed.nunique().min() >= SEEDS
+    assert set(tuned.method) == set(SPACES)
+    pairwise = select(table, part="pairwise", setting=PAIRWISE)
+    assert pairwise.groupby(["model", "method"]).seed.nunique().min() >= SEEDS
+    assert set(pairwise.method) == set(ARMS)
+    assert set(select(table, part="augmented").method) == set(AUGMENTED_ARMS)
+
+
+def test_its_runs_are_those_of_this_code_and_these_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    as_stored(monkeypatch)
+    table, searched = load_peers(), load_peers("trials")
+    columns = ["part", "model", "budget", "setting", "method", "seed"]
+    stored = table.set_index(columns).run.to_dict()
+    for model in dict.fromkeys(table.model):
+        wanted = entries(str(model))
+        if model in set(searched.model):
+            wanted += tuned_entries(str(model), searched)
+        for entry in wanted:
+            job = entry.job
+            at = (entry.part, model, entry.budget, job.setting, job.arm, job.config.seed)
+            if at in stored:
+                assert stored[at] == key_of(entry), at
+
+
+def test_the_trials_are_those_of_this_code_and_equally_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    as_stored(monkeypatch)
+    table = load_peers("trials")
+    assert set(table.groupby(["model", "setting", "method"]).size()) == {TRIALS + 1}
+    stored = table.set_index(["model", "setting", "method", "trial"]).run.to_dict()
+    for job, number in trial_jobs("mlp"):
+        entry = Entry("trials", "images", job)
+        assert stored["mlp", job.setting, job.arm, number] == key_of(entry)
+
+
+def test_the_tuned_settings_are_the_best_on_validation() -> None:
+    table = load_peers("trials")
+    by = ["model", "setting", "method"]
+    best = chosen(table)
+    assert len(best) == len(table[by].drop_duplicates())
+    for row in best.to_dict("records"):
+        rivals = table[(table[by] == [row[name] for name in by]).all(axis=1)]
+        assert row["val_top1"] == rivals.val_top1.max()
+        # of equals the first
+        assert (rivals.val_top1[rivals.trial < row["trial"]] < row["val_top1"]).all()
+
+
+def test_equal_images_are_equal() -> None:
+    images = select(load_peers(), budget="images", part="defaults")
+    for name, rows in images.groupby("model"):
+        network = NETWORKS[str(name)]
+        # steps are whole: an epoch may fall short by one, of at most twice the batch
+        step = 2 * network.batch_size * network.epochs
+        assert rows.total_passes.max() - rows.total_passes.min() <= step
+        if name == "mlp":
+            assert rows.total_passes.max() / rows.total_passes.min() <= 1.05
+
+
+def test_the_committed_page_is_what_the_table_says() -> None:
+    committed = Path(__file__).parents[2] / "docs" / "claims.md"
+    assert committed.read_text(encoding="utf-8") == page(load_peers(), load_bench()), (
+        "run `toastlab claims`"
+    )
+    assert len(CLAIMS) >= 6
+
+
+def test_the_readme_shows_the_stored_comparison() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    table = load_peers()
+    for text in (
+        overview(table, "mlp"),
+        *(parts(table, "mlp", name) for name in ("20 % noise", "clean labels")),
+        parts(table, "resnet-small", "20 % noise"),
+        methods_table(load_bench()),
+        alternatives_table(load_bench()),
+    ):
+        assert text in readme
+
+
+def test_what_has_changed_since_the_rows_were_made_is_said() -> None:
+    """Beside both tables: the stored rows are older than some methods."""
+    for name in ("README.md", "docs/claims.md"):
+        text = (Path(__file__).parents[2] / name).read_text(encoding="utf-8")
+        assert MADE_BEFORE in " ".join(text.split()), name
+
+
+@pytest.mark.parametrize("arm", SPACES)
+def test_trials_stay_in_their_space_and_differ(arm: str) -> None:
+    found = trials(arm, NETWORKS["mlp"])
+    assert len(found) == TRIALS + 1
+    assert len(set(found)) == TRIALS + 1
+    assert found[0].method == ARMS[arm]
+    assert found == trials(arm, NETWORKS["mlp"])
+    for axis in (*SHARED, *SPACES[arm]):
+        values = [settings_of(config, arm)[axis.name] for config in found[1:]]
+        assert axis.low <= min(values) <= max(values) <= axis.high
+        # a Sobol sequence puts as many points into either half
+        middle = float(axis.at(0.5))
+        assert sum(v < middle for v in values) == TRIALS // 2, (axis.name, values)
+    assert len(SPACES[arm]) <= 2
+
+
+def test_the_multiplier_of_tf_kd_self_is_tuned() -> None:
+    """Over what the public code has for its networks: 1 to 100."""
+    (axis,) = (axis for axis in SPACES["Tf-KD self"] if axis.name == "multiplier")
+    assert (axis.low, axis.high, axis.log) == (1, 100, True)
+
+
+def test_every_peer_is_tuned_and_so_is_cross_entropy() -> None:
+    plain = {name for name in ARMS if not name.startswith("TOAST ")}
+    assert set(SPACES) == plain
+    assert len(TUNED) >= 2
+
+
+def test_rows_replace_those_of_their_network_and_part(tmp_path: Path) -> None:
+    def rows(part: str, model: str, value: int) -> pd.DataFrame:
+        return pd.DataFrame({"part": [part], "model": [model], "x": [value]})
+
+    for part, model, value in (("a", "m", 1), ("b", "m", 2), ("a", "n", 3), ("a", "m", 4)):
+        write_rows(tmp_path / "rows.csv", rows(part, model, value))
+    found = pd.read_csv(tmp_path / "rows.csv").set_index(["part", "model"]).x.to_dict()
+    assert found == {("b", "m"): 2, ("a", "n"): 3, ("a", "m"): 4}
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        (["better", "better"], "supported"),
+        (["better", "worse"], "open"),
+        (["better", "not significant"], "open"),
+        (["not significant", "worse"], "not supported"),
+        (["one seed: nothing to say"], "open"),
+        ([], "open"),
+    ],
+)
+def test_judgement(said: list[str], wanted: str) -> None:
+    assert judgement(said) == wanted
+
+
+def test_evidence_pairs_only_seeds_that_both_have() -> None:
+    rows = [("TOAST", s, 0.8 + 0.01 * s) for s in range(5)] + [("DLB", s, 0.7) for s in range(3)]
+    table = pd.DataFrame(rows, columns=["method", "seed", "test_top1"]).assign(setting="x")
+    gaps = evidence(table, Claim("", "", "TOAST", ("DLB",)))
+    assert gaps.seeds.tolist() == [3]
+    assert gaps["mean"].tolist() == pytest.approx([0.11])
+
+
+def test_verdicts_are_by_the_corrected_p() -> None:
+    random = np.random.default_rng(1)
+    rows = []
+    for other, gap in (("A", 0.03), ("B", 0.01), ("C", 0.0)):
+        for seed in range(5):
+            rows += [("TOAST", seed, 0.8), (other, seed, 0.8 - gap + random.normal(0, 0.008))]
+    table = pd.DataFrame(rows, columns=["method", "seed", "test_top1"]).drop_duplicates()
+    gaps = evidence(table.assign(setting="x"), Claim("", "", "TOAST", ("A", "B", "C")))
+    assert (gaps.p_holm >= gaps.p).all()
+    assert gaps.p_holm.iloc[0] == pytest.approx(3 * gaps.p.iloc[0])
+    clear = gaps.p_holm < 0.05
+    assert (gaps.verdict[clear] == "better").all()
+    assert (gaps.verdict[~clear] == "not significant").all()
+    assert clear.any()
+    assert not clear.all()

@@ -1,0 +1,229 @@
+"""Plans, paired differences and their intervals, verdicts; runs side by side."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from torch import Tensor
+
+from toastlab.analysis.statistics import (
+    BASELINE,
+    bootstrap_interval,
+    differences,
+    holm,
+    interval,
+    paired_p,
+    verdict,
+)
+from toastlab.bench.memory import extra_bytes
+from toastlab.core.errors import DataError
+from toastlab.core.losses import Loss
+from toastlab.core.stream import Batch
+from toastlab.data.dataset import DataConfig, Dataset, load
+from toastlab.methods import CONFIGS, Method, MethodConfig
+from toastlab.store.runs import from_json, to_json
+from toastlab.studies.compare import ARMS, Job, plan, run_all, tidy
+from toastlab.training.config import TrainConfig
+from toastlab.training.loop import train
+
+BASE = TrainConfig(data=DataConfig(name="digits"), epochs=1, batch_size=64)
+
+
+def table(values: dict[str, list[float]], setting: str = "s") -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"setting": setting, "method": name, "seed": seed, "top1": value}
+            for name, column in values.items()
+            for seed, value in enumerate(column)
+        ]
+    )
+
+
+def test_plan_has_whole_sets_and_equal_compute() -> None:
+    settings = {"a": DataConfig(), "b": DataConfig(noise_rate=0.2)}
+    jobs = plan(["TOAST", BASELINE], 2, replace(BASE, seed=5), settings)
+    assert [j.config.seed for j in jobs] == [5] * 4 + [6] * 4
+    assert [(j.setting, j.arm) for j in jobs[:4]] == [
+        ("a", "TOAST"),
+        ("a", BASELINE),
+        ("b", "TOAST"),
+        ("b", BASELINE),
+    ]
+    assert len({(j.config.epochs, j.config.batch_size, j.config.model) for j in jobs}) == 1
+    assert jobs[0].config.method == ARMS["TOAST"]
+    with pytest.raises(ValueError, match="seeds is 0"):
+        plan(["TOAST"], 0, BASE)
+
+
+def test_interval_against_scipy() -> None:
+    values = [0.3, 0.1, 0.4, 0.15]
+    mean, low, high = interval(values)
+    wanted = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert mean == pytest.approx(np.mean(values))
+    assert (low, high) == pytest.approx((wanted.low, wanted.high))
+    assert np.isnan(interval([1.0])[1])
+    assert interval([2.0, 2.0]) == (2.0, 2.0, 2.0)
+
+
+def test_differences_are_paired_over_seeds() -> None:
+    rows = table({BASELINE: [0.1, 0.5, 0.9], "TOAST": [0.2, 0.61, 1.0]})
+    row = differences(rows.sample(frac=1, random_state=0), "top1").iloc[0]
+    paired = stats.ttest_rel([0.2, 0.61, 1.0], [0.1, 0.5, 0.9]).confidence_interval(0.95)
+    assert (row["low"], row["high"]) == pytest.approx((paired.low, paired.high))
+    assert row["seeds"] == 3
+
+
+def test_differences_need_the_baseline_with_the_same_seeds() -> None:
+    rows = table({BASELINE: [0.1, 0.5], "TOAST": [0.2, 0.6, 1.0]})
+    with pytest.raises(DataError, match=r"'cross-entropy' has not run with the seeds of 'TOAST'"):
+        differences(rows, "top1")
+    with pytest.raises(DataError, match="has not run"):
+        differences(table({"TOAST": [0.1, 0.2]}), "top1")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "larger", "said"),
+    [
+        ((0.2, 0.1, 0.3), True, "better"),
+        ((0.2, 0.1, 0.3), False, "worse"),
+        ((-0.2, -0.3, -0.1), True, "worse"),
+        ((-0.2, -0.3, -0.1), False, "better"),
+        ((0.2, -0.1, 0.3), True, "within seed noise"),
+        ((0.2, 0.0, 0.3), True, "within seed noise"),
+        ((0.2, float("nan"), float("nan")), True, "one seed: nothing to say"),
+    ],
+)
+def test_verdict(numbers: tuple[float, float, float], larger: bool, said: str) -> None:
+    assert verdict(*numbers, larger) == said
+
+
+def test_runs_in_a_row_read_their_data_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    def watched(config: DataConfig) -> Dataset:
+        read.append(config)
+        return load(config)
+
+    monkeypatch.setattr("toastlab.studies.compare.load", watched)
+    jobs = plan([BASELINE, "TOAST"], 2, BASE)
+    for calls in (1, 2):  # another call reads anew: the files may have changed
+        list(run_all(jobs, tmp_path, device="cpu", workers=1))
+        assert len(read) == calls
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_runs_side_by_side_equal_runs_in_a_row(workers: int, tmp_path: Path) -> None:
+    jobs = plan([BASELINE, "TOAST"], 2, BASE)
+    done = list(run_all(jobs, tmp_path / f"{workers}", device="cpu", workers=workers))
+    assert {job for job, _ in done} == set(jobs)
+    once = {job: run for job, run in run_all(jobs, tmp_path / f"{workers}", device="cpu")}
+    for job, run in done:
+        assert run.config == job.config
+        assert once[job].folder.stat().st_mtime == run.folder.stat().st_mtime, "found, not trained"
+    rows = tidy(done)
+    assert list(rows.columns[:4]) == ["setting", "method", "seed", "run"]
+    assert len(rows) == 4
+    assert rows.test_top1.between(0, 1).all()
+    alone = next(run_all([jobs[0]], tmp_path / "alone", device="cpu", workers=1))[1]
+    assert alone.last["test_nll"] == once[jobs[0]].last["test_nll"]
+
+
+def test_jobs_can_be_told_apart() -> None:
+    jobs = plan(list(ARMS), 2, BASE)
+    assert len({(j.arm, j.config.seed) for j in jobs}) == len(jobs) == len(set(jobs))
+    assert isinstance(jobs[0], Job)
+
+
+def test_holm_by_hand_and_against_bonferroni() -> None:
+    p = pd.Series([0.01, 0.04, 0.03, float("nan")])
+    assert holm(p).tolist()[:3] == pytest.approx([0.03, 0.06, 0.06])
+    assert np.isnan(holm(p)[3])
+    many = pd.Series(np.random.default_rng(0).random(20))
+    assert (holm(many) >= many).all()
+    assert (holm(many) <= np.minimum(1, 20 * many)).all()
+
+
+def test_paired_p_against_scipy() -> None:
+    x = [0.3, 0.1, 0.4, 0.15]
+    assert paired_p(x) == pytest.approx(stats.ttest_1samp(x, 0).pvalue)
+    assert paired_p([0.0, 0.0]) == 1
+    assert paired_p([0.5, 0.5]) == 0
+    assert np.isnan(paired_p([0.5]))
+
+
+def test_bootstrap_interval_against_scipy() -> None:
+    x = np.random.default_rng(1).normal(0.3, 1, 12)
+    wanted = stats.bootstrap((x,), np.mean, method="percentile", rng=0).confidence_interval
+    assert bootstrap_interval(x.tolist()) == pytest.approx(tuple(wanted), abs=0.03)
+    assert np.isnan(bootstrap_interval([1.0])[0])
+
+
+def test_one_run_serves_both_budgets_where_they_are_the_same_steps() -> None:
+    both = {
+        budget: plan(list(ARMS), 1, replace(BASE, budget=budget))
+        for budget in ("images", "samples")
+    }
+    other = [
+        a.arm for a, b in zip(both["images"], both["samples"], strict=True) if a.config != b.config
+    ]
+    assert other == ["Tf-KD self", "CS-KD", "DLB", "BAKE"]
+
+
+def test_the_table_has_costs_and_the_control_for_calibration(tmp_path: Path) -> None:
+    jobs = plan([BASELINE, "CS-KD"], 1, BASE)
+    rows = tidy(list(run_all(jobs, tmp_path, device="cpu", workers=1))).set_index("method")
+    assert (rows.test_nll_scaled < rows.test_nll).all(), "one epoch: far from calibrated"
+    assert rows.total_passes["CS-KD"] == 2 * rows.total_gradients["CS-KD"]
+    assert rows.total_steps[BASELINE] * 64 == rows.total_passes[BASELINE]
+    assert (rows.best_minus_last >= 0).all()
+
+
+def test_a_new_method_is_one_file_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file's contents, here in the test; the line is its entry among the methods."""
+
+    @dataclass(frozen=True)
+    class ConfidencePenaltyConfig(MethodConfig):
+        """Pereyra et al., 2017."""
+
+        name: ClassVar[str] = "confidence-penalty"
+        weight: float = 0.1
+
+        def build(self, labels, num_classes, batch_size, generator=None):  # type: ignore[no-untyped-def]
+            return ConfidencePenalty(self, labels, num_classes, batch_size, generator)
+
+    class ConfidencePenalty(Method):
+        def __init__(self, config: ConfidencePenaltyConfig, *rest: Any) -> None:
+            super().__init__(*rest)
+            self.weight = config.weight
+
+        def loss(self, logits: Tensor, batch: Batch) -> Loss:
+            p = logits.softmax(1)
+            entropy = -(p * p.log()).sum(1).mean()
+            return Loss(super().loss(logits, batch).total - self.weight * entropy)
+
+    monkeypatch.setitem(CONFIGS, ConfidencePenaltyConfig.name, ConfidencePenaltyConfig)
+    config = replace(BASE, method=ConfidencePenaltyConfig(weight=0.5))
+    assert from_json(to_json(config)) == config
+    result = train(config, device="cpu")
+    plain = train(replace(BASE, method=CONFIGS["cross-entropy"]()), device="cpu")
+    assert result is not None
+    assert plain is not None
+    assert result.metrics.test_ece.iloc[-1] != plain.metrics.test_ece.iloc[-1]
+
+
+def test_extra_bytes_are_what_a_method_keeps() -> None:
+    n, k, b, f = 600, 10, 32, 4
+    of = {name: extra_bytes(ARMS[name], n, k, b) for name in ARMS}
+    assert of[BASELINE] == of["label smoothing"] == of["CS-KD"] - 8 * (n + 2 * k) == 0
+    assert of["DLB"] == f * k * b // 2 + 8 * b // 2 + 8
+    assert of["OLS"] == f * (2 * k * k + k)  # sums, counts, the hard table that it mixes
+    bank = n * (f * k + 1 + 8 + 8)
+    assert bank <= of["PS-KD"] <= bank + 16
+    carry = b // 2 * (8 + f * k + 8) + 8 + 8 * b + f * k * b // 2  # and two constants of a step
+    assert of["TOAST"] == bank + carry + f * 2 * k * k + 8 * k + 8 + f

@@ -1,0 +1,154 @@
+"""The regime map: its cells, gains, figure, panel, and the stored runs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from tests.helpers import as_stored
+from toastlab.analysis.statistics import BASELINE
+from toastlab.data.dataset import DataConfig, load
+from toastlab.methods import ToastConfig
+from toastlab.plots import describe_regime_view, regime_view
+from toastlab.store.runs import run_key
+from toastlab.studies.compare import ARMS, CAREFUL
+from toastlab.studies.regime import (
+    AXES,
+    MEASURES,
+    METHODS,
+    SEEDS,
+    Cell,
+    cells,
+    config_of,
+    gains,
+    load_regime,
+    run_map,
+    summary,
+)
+from toastlab.widgets import RegimePanel
+
+
+def small(seed: int = 0) -> pd.DataFrame:
+    """A map of made-up numbers, TOAST clearly better in the first cell and worse in the second."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for i, cell in enumerate(cells()):
+        for s in SEEDS:
+            base = random.normal(0.7, 0.02)
+            shift = {0: 0.1, 1: -0.1}.get(i, 0.0) + random.normal(0, 0.001) * (i < 2)
+            shift += random.normal(0, 0.05) * (i >= 2)
+            for method, value in ((BASELINE, base), ("TOAST", base + shift)):
+                measures = {"test_top1": value, "test_nll": 1 - value, "test_ece": 0.5 - value / 2}
+                rows.append({**vars(cell), "method": method, "seed": s, **measures})
+    return pd.DataFrame(rows)
+
+
+def test_the_map_is_as_large_as_it_must_be() -> None:
+    assert tuple(len(values) for values in AXES.values()) >= (4, 3, 3, 2)
+    assert len(cells()) == len(set(cells())) == 72
+    assert len(SEEDS) >= 3
+    assert METHODS[0] == BASELINE
+    assert set(METHODS) <= set(ARMS)
+
+
+def test_the_run_of_a_cell() -> None:
+    config = config_of(Cell(25, 0.4, 60, 1), "DLB", 2)
+    assert (config.data.per_class, config.data.noise_rate) == (25, 0.4)
+    assert (config.epochs, config.seed, config.method) == (60, 2, ARMS["DLB"])
+    assert (config.augment.flip, config.augment.cutout > 0) == (True, True)
+    assert not config_of(Cell(25, 0.4, 60, 0), "DLB", 2).augment.flip
+    assert config.evaluate_every == 12
+
+
+def test_gains_are_paired_and_positive_is_better() -> None:
+    table = small()
+    top1, nll = (gains(table, "TOAST", m) for m in ("test_top1", "test_nll"))
+    assert len(top1) == 72
+    at = table[(table[list(AXES)] == list(vars(cells()[0]).values())).all(axis=1)]
+    wide = at.pivot(index="seed", columns="method", values="test_top1")
+    pair = (wide["TOAST"] - wide[BASELINE]).to_numpy()
+    half = stats.t.ppf(0.975, 2) * pair.std(ddof=1) / np.sqrt(3)
+    first = top1.iloc[0]
+    assert first.gain == pytest.approx(pair.mean())
+    assert (first.low, first.high) == pytest.approx((pair.mean() - half, pair.mean() + half))
+    assert first.low > 0 > top1.iloc[1].high
+    np.testing.assert_allclose(nll[["gain", "low", "high"]], top1[["gain", "low", "high"]])
+    assert (top1.p_holm >= top1.p).all()
+
+
+def test_summary_counts_cells() -> None:
+    row = summary(small(), ["TOAST"]).set_index("measure").loc["test_top1"]
+    found = gains(small(), "TOAST", "test_top1")
+    assert row.better == (found.low > 0).sum() >= 1
+    assert row.worse == (found.high < 0).sum() >= 1
+    assert row["mean"] == pytest.approx(found.gain.mean())
+
+
+def test_figure_and_words() -> None:
+    found = {m: gains(small(), "TOAST", m) for m in MEASURES}
+    figure = regime_view(found, "TOAST")
+    assert len(figure.axes) == 3
+    shown: Any = figure.axes[0].images[0].get_array()
+    top1 = found["test_top1"]
+    assert np.ma.getmaskarray(shown).sum() == ((top1.low <= 0) & (top1.high >= 0)).sum()
+    words = describe_regime_view(found, "TOAST", "a cell", vars(cells()[0]))
+    assert "better in" in words
+    assert "Framed: a cell" in words
+
+
+def test_the_stored_map_is_whole_and_of_this_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    as_stored(monkeypatch)
+    table = load_regime()
+    assert len(table) >= len(cells()) * len(METHODS) * len(SEEDS) * 0.99  # a run may diverge
+    assert set(table.method) == set(METHODS)
+    prints: dict[DataConfig, str] = {}
+    for row in table[table.seed == 0].to_dict("records"):
+        cell = Cell(*(type(v)(row[k]) for k, v in vars(cells()[0]).items()))
+        config = config_of(cell, row["method"], 0)
+        if config.data not in prints:
+            prints[config.data] = load(config.data).fingerprint
+        assert row["run"] == run_key(config, prints[config.data])
+
+
+def test_our_own_defaults_never_lose_on_the_stored_map() -> None:
+    rows = summary(load_regime(), [CAREFUL]).set_index("measure")
+    assert (rows.worse_holm == 0).all()
+    assert (rows["mean"] > 0).all()
+    method = ARMS[CAREFUL]
+    assert isinstance(method, ToastConfig)
+    assert method.ramp == "fit"
+
+
+def test_a_map_is_trained_once(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    few = {"per_class": (25,), "noise_rate": (0.2,), "epochs": (2,), "augmented": (0, 1)}
+    monkeypatch.setattr("toastlab.studies.regime.AXES", few)
+    monkeypatch.setattr("toastlab.studies.regime.SEEDS", (0,))
+    last = list(run_map(str(tmp_path), [BASELINE, "TOAST"], workers=1))[-1]
+    assert last[:2] == (4, 4)
+    assert len(last[2]["rows"]) == 4
+    assert set(last[2]["curves"].epoch) == {1, 2}
+    again = list(run_map(str(tmp_path), [BASELINE, "TOAST"], workers=1))[-1]
+    pd.testing.assert_frame_equal(again[2]["rows"], last[2]["rows"])
+
+
+def test_panel_shows_the_cell_asked_for() -> None:
+    panel = RegimePanel()
+    first = panel.picture.value
+    panel.controls["method"].value = "label smoothing"
+    assert panel.error.value == ""
+    assert panel.picture.value != first
+    assert panel.text.startswith("label smoothing")
+    panel.controls["epochs"].value = 5
+    assert "5 epochs" in panel.text
+    assert panel.cell().epochs == 5
+
+
+def test_the_readme_shows_the_stored_map() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    rows = summary(load_regime()).set_index(["method", "measure"])
+    for method in METHODS[1:]:
+        cells = [f"{rows.better[method, m]} / {rows.worse[method, m]}" for m in MEASURES]
+        assert f"| {method} | {' | '.join(cells)} |" in readme

@@ -1,0 +1,1 @@
+"""What predictions and histories say: metrics, dynamics, statistics."""

@@ -1,0 +1,90 @@
+"""Limits on time that the kit promises, held against what `toastlab bench` has measured.
+
+They are no tests: a busy machine would fail them. Each is a ratio of things timed in turns.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from toastlab.bench.config import BASE, Row
+from toastlab.bench.measure import IMAGE_BY_IMAGE
+from toastlab.bench.medoids import KMEDOIDS, ROOF
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A limit.
+
+    Attributes:
+        section: of the measurement, see `bench.MEASURES`.
+        what: the ratio, in words.
+        figure: what was measured.
+        limit: what it must reach.
+        at_most: the figure must not be above the limit; otherwise, not below.
+    """
+
+    section: str
+    what: str
+    figure: float
+    limit: float
+    at_most: bool = False
+
+    @property
+    def held(self) -> bool:
+        """Whether the limit is kept."""
+        return self.figure <= self.limit if self.at_most else self.figure >= self.limit
+
+    def row(self) -> Row:
+        """The bar as a row of a table."""
+        return {
+            "time of": self.what,
+            "measured": f"{self.figure:.3f}",
+            "limit": f"at {'most' if self.at_most else 'least'} {self.limit:g}",
+            "verdict": "held" if self.held else "BROKEN",
+        }
+
+
+def bars(found: Mapping[str, Any]) -> list[Bar]:
+    """The limits on what was measured.
+
+    Args:
+        found: sections of rows, as `bench.measure` gives them; a limit on what was left out is
+            left out.
+    """
+    return [
+        *_methods({row["method"]: row["time_ratio"] for row in found.get("methods", ())}),
+        *_data(found.get("data", ())),
+        *_medoids(found.get("medoids", ())),
+    ]
+
+
+def _methods(ratio: Mapping[str, float]) -> list[Bar]:
+    if "toast" not in ratio:
+        return []
+    toast = ratio["toast"]
+    told = [Bar("methods", "a new image: TOAST / cross-entropy", toast, 1.03, True)]
+    if "dlb" in ratio:
+        told.append(Bar("methods", "a new image: DLB / TOAST", ratio["dlb"] / toast, 1.9))
+    peers = {name: r for name, r in ratio.items() if name not in ("toast", BASE)}
+    if "bake" in peers:
+        slowest = max(peers.values()) / toast
+        told.append(Bar("methods", "a new image: slowest peer / TOAST", slowest, 2.95))
+    return told
+
+
+def _data(rows: list[Row]) -> list[Bar]:
+    return [
+        Bar("data", f"an image of {row['images']}: one by one / batched", row["time_ratio"], 10)
+        for row in rows
+        if row["path"] == IMAGE_BY_IMAGE
+    ]
+
+
+def _medoids(rows: list[Row]) -> list[Bar]:
+    limits = {ROOF: 0.6, KMEDOIDS: 4.0}
+    return [
+        Bar("medoids", f"medoids, {row['logits']}: {row['way']} / ours", row["time_ratio"], limit)
+        for row in rows
+        if (limit := limits.get(row["way"]))
+    ]

@@ -1,0 +1,88 @@
+"""What is measured, on which images, and how alternatives become rows of a table."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import torch
+
+from toastlab.bench.timing import in_turns
+from toastlab.core.errors import DataError, in_range, one_of, some_of
+from toastlab.data.dataset import DataConfig, Split, load
+from toastlab.methods import CONFIGS
+from toastlab.training.models import MODELS
+
+SECTIONS = ("methods", "data", "medoids", "memory")
+BASE = "cross-entropy"
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """What is measured."""
+
+    model: str = "resnet-small"  # Network of the methods' loops.
+    batch_size: int = 128  # Images in a batch, even, from 2.
+    steps: int = 46  # Batches of a method's epoch, its medoids at the end included, from 1.
+    rounds: int = 5  # Timed rounds, 1 to 1000, after one to warm up; a ratio is their median.
+    # Methods to time; cross-entropy is always among them.
+    methods: tuple[str, ...] = tuple(CONFIGS)
+    sections: tuple[str, ...] = SECTIONS  # What to measure: methods, data, medoids, memory.
+    small: bool = False  # A few classes and images only: seconds, to see that it works.
+
+    def __post_init__(self) -> None:
+        one_of("model", self.model, MODELS)
+        for name in self.methods:
+            one_of("method", name, CONFIGS)
+        some_of("section", self.sections, SECTIONS)
+        in_range("steps", self.steps, 1)
+        in_range("rounds", self.rounds, 1, 1000)
+        if self.batch_size < 2 or self.batch_size % 2:
+            raise ValueError(f"batch size is {self.batch_size}, but must be even and at least 2.")
+
+    @property
+    def names(self) -> list[str]:
+        """The methods, cross-entropy first."""
+        return [BASE, *(m for m in dict.fromkeys(self.methods) if m != BASE)]
+
+
+def split_of(config: BenchConfig, device: torch.device) -> Split:
+    """As many embedded images as an epoch needs.
+
+    Raises:
+        DataError: that is more than there are.
+    """
+    split = load(DataConfig(), device).train
+    assert isinstance(split, Split)
+    need = config.steps * config.batch_size
+    if need > len(split):
+        raise DataError(
+            f"{config.steps} steps of {config.batch_size} need {need} images, but there are "
+            f"{len(split)}: lower the steps or the batch size."
+        )
+    return Split(split.images[:need], split.labels[:need], split.clean_labels[:need])
+
+
+def against(
+    works: Mapping[str, Callable[[], object]],
+    rounds: int,
+    device: torch.device,
+    items: int,
+    title: str,
+) -> Iterator[list[Row]]:
+    """Rows of works that do the same; `time_ratio` is to the first."""
+    found: list[dict[str, float]] = []
+    first = next(iter(works))
+    for times in in_turns(works, rounds, device):
+        found.append(times)
+        yield [
+            {
+                title: name,
+                "seconds": median(t[name] for t in found),
+                "per_second": items / median(t[name] for t in found),
+                "time_ratio": median(t[name] / t[first] for t in found),
+                "rounds": [t[name] / t[first] for t in found],
+            }
+            for name in works
+        ]

@@ -1,0 +1,145 @@
+"""What the methods, the data path and the medoids cost on this machine, against their alternatives.
+
+Every ratio is the median over rounds in which both were timed in turns, see `timing`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from statistics import median
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+from torchvision.transforms import v2
+
+from toastlab.bench.config import SECTIONS, BenchConfig, Row, against, split_of
+from toastlab.bench.medoids import imagenet, medoids
+from toastlab.bench.memory import memory
+from toastlab.bench.timing import Loop, epochs_in_turns, one_thread
+from toastlab.data.augment import Augment, AugmentConfig, pixel_statistics
+from toastlab.data.dataset import Split
+from toastlab.methods import CONFIGS
+from toastlab.training import device as devices
+
+IMAGE_BY_IMAGE = "DataLoader, image by image"
+
+
+def methods(config: BenchConfig, device: torch.device) -> Iterator[list[Row]]:
+    """Training steps of each method against cross-entropy; the rows so far after each round."""
+    split = split_of(config, device)
+    loops = [
+        Loop(CONFIGS[name](), split, 10, config.model, config.batch_size, "samples")
+        for name in config.names
+    ]
+    rounds = []
+    for times in epochs_in_turns(loops, config.rounds):
+        # an epoch of a method whose batch takes fewer new samples has more steps
+        rounds.append(
+            [t / (lo.steps * lo.method.new_per_batch) for t, lo in zip(times, loops, strict=True)]
+        )
+        yield [
+            {
+                "method": name,
+                "images_per_second": 1 / median(r[i] for r in rounds),
+                "step_ms": 1000 * loop.method.new_per_batch * median(r[i] for r in rounds),
+                "passes_per_image": loop.method.passes / loop.method.new_per_batch,
+                "time_ratio": median(r[i] / r[0] for r in rounds),
+                "rounds": [r[i] / r[0] for r in rounds],
+            }
+            for i, (name, loop) in enumerate(zip(config.names, loops, strict=True))
+        ]
+
+
+def per_image(config: AugmentConfig, size: int, mean: Sequence[float], std: Sequence[float]) -> Any:
+    """What `Augment` does, as torchvision does it image by image."""
+    area = (config.cutout / size) ** 2
+    return v2.Compose(
+        [
+            v2.RandomCrop(size, padding=config.crop),
+            v2.RandomHorizontalFlip(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(list(mean), list(std)),
+            v2.RandomErasing(1.0, scale=(area, area), ratio=(1.0, 1.0)),
+        ]
+    )
+
+
+def data(config: BenchConfig, device: torch.device) -> Iterator[list[Row]]:
+    """Pad-crop, flip, normalise and Cutout: in batches on the device, and through a `DataLoader`
+    of one process that does it image by image. On the embedded images, and on made-up ones of
+    CIFAR's shape."""
+    grey = split_of(config, device)
+    chance = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (len(grey), 3, 32, 32), generator=chance, dtype=torch.uint8)
+    colour = Split(pixels.to(device), grey.labels, grey.clean_labels)
+    done: list[Row] = []
+    for split in (grey, colour):
+        rows: list[Row] = []
+        what = " x ".join(str(n) for n in split.images.shape[1:])
+        for rows in against(
+            _paths(split, config, device), config.rounds, device, len(split), "path"
+        ):
+            yield done + [{"images": what, **row} for row in rows]
+        done += [{"images": what, **row} for row in rows]
+    yield done
+
+
+def _paths(
+    split: Split, config: BenchConfig, device: torch.device
+) -> dict[str, Callable[[], object]]:
+    statistics = pixel_statistics(split.images)
+    wanted = AugmentConfig(crop=4, flip=True, cutout=8)
+    augment, size = Augment(wanted, *statistics), split.images.shape[-1]
+    one = per_image(wanted, size, *statistics)
+    pairs = TensorDataset(split.images.cpu(), split.labels.cpu())
+    shuffled = DataLoader(
+        pairs,
+        config.batch_size,
+        shuffle=True,
+        collate_fn=lambda some: torch.stack([one(image) for image, _ in some]),
+    )
+
+    def batched() -> None:
+        order = torch.randperm(len(split), device=device)
+        for images, _ in split.batches(config.batch_size, order):
+            augment.train(images)
+
+    def one_by_one() -> None:
+        for images in shuffled:
+            images.to(device)
+
+    return {"batched on the device": batched, IMAGE_BY_IMAGE: one_by_one}
+
+
+MEASURES: dict[str, Callable[[BenchConfig, torch.device], Iterator[list[Row]]]] = {
+    "methods": methods,
+    "data": data,
+    "medoids": medoids,
+    "memory": memory,
+}
+
+
+def measure(config: BenchConfig, device: str = "auto") -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """Measures section by section; yields what is being measured, rounds done, and all so far.
+
+    Raises:
+        DataError, DeviceError: see there.
+    """
+    place = devices.choose(device)
+    clock = "CUDA events" if place.type == "cuda" else "processor time, one thread"
+    found: dict[str, Any] = {
+        "facts": {**devices.facts(place), "clock": clock},
+        "settings": {
+            "model": config.model,
+            "batch_size": config.batch_size,
+            "steps": config.steps,
+            "rounds": config.rounds,
+        },
+    }
+    with one_thread():
+        for section in (s for s in SECTIONS if s in config.sections):
+            for done, rows in enumerate(MEASURES[section](config, place), 1):
+                found[section] = rows
+                yield section, done, found
+            if section == "medoids" and not config.small:
+                found["imagenet"] = imagenet(place, config.rounds)
+                yield section, 0, found

@@ -1,0 +1,87 @@
+"""What each method keeps, and the peak memory of a process that trains with it."""
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from toastlab.bench.config import BenchConfig, Row, split_of
+from toastlab.bench.timing import Loop, one_thread
+from toastlab.methods import CONFIGS, CrossEntropyConfig, MethodConfig
+
+
+def memory(config: BenchConfig, device: torch.device) -> Iterator[list[Row]]:
+    """Rows so far, after each method: `kept` bytes beyond cross-entropy's for CIFAR-100's 50,000
+    samples in 100 classes; `peak_mib` of a new process that trains one epoch, or on a CUDA device
+    of what it allocates there; `peak_over_base_mib`, less cross-entropy's."""
+    rows: list[Row] = []
+    for name in config.names:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            peak = pool.submit(peak_of, name, config, str(device)).result() / 2**20
+        base = rows[0]["peak_mib"] if rows else peak
+        kept = extra_bytes(CONFIGS[name](), 50_000, 100, config.batch_size)
+        rows.append(
+            {
+                "method": name,
+                "kept_bytes": kept,
+                "peak_mib": peak,
+                "peak_over_base_mib": peak - base,
+            }
+        )
+        yield list(rows)
+
+
+def peak_of(name: str, config: BenchConfig, device: str) -> float:
+    """In a process of its own: bytes at the peak of an epoch."""
+    place = torch.device(device)
+    with one_thread():
+        loop = Loop(CONFIGS[name](), split_of(config, place), 10, config.model, config.batch_size)
+        for _ in loop.epoch():
+            pass
+    if place.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(place))
+    return peak_rss()
+
+
+def peak_rss() -> float:
+    """Most bytes of memory this process has held at a time; NaN where the system does not tell."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage's figure would include what the parent held at the start
+        lines = status.read_text(encoding="utf-8").splitlines()
+        return 1024.0 * int(next(x for x in lines if x.startswith("VmHWM")).split()[1])
+    if sys.platform == "win32":
+        return float("nan")
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(most) * (1 if sys.platform == "darwin" else 1024)
+
+
+def extra_bytes(config: MethodConfig, num_samples: int, num_classes: int, batch_size: int) -> int:
+    """Bytes that a method keeps on the device from step to step, beyond cross-entropy's: banks,
+    carries, tables. Networks of its own (teacher, copy, exits) come on top."""
+
+    labels = torch.arange(num_samples) % num_classes
+
+    def size(config: MethodConfig) -> int:
+        method = config.build(labels, num_classes, batch_size)
+        kept = {id(t): t for t in _tensors(method) if t is not labels}
+        if "[N, K]" not in method.memory:  # all have a bank, but for analysis only
+            kept = {k: t for k, t in kept.items() if k not in map(id, _tensors(method.bank))}
+        return sum(t.numel() * t.element_size() for t in kept.values())
+
+    return size(config) - size(CrossEntropyConfig())
+
+
+def _tensors(thing: object) -> list[torch.Tensor]:
+    """The tensors among an object's attributes, and among those of its own parts."""
+    found = []
+    for value in vars(thing).values():
+        if isinstance(value, torch.Tensor):
+            found.append(value)
+        elif type(value).__module__.startswith("toastlab.") and hasattr(value, "__dict__"):
+            found += _tensors(value)
+    return found

@@ -1,0 +1,168 @@
+"""Stage 2: which samples are under-trained, and the half batch of them that goes on.
+
+[S] Under-trained data are distilled iteratively with past predictions of half the batch size.
+[R] The criteria, the order and the "once per visit" rule are this project's reading.
+
+Everything here has static shapes and runs on the device: how many samples are carried is a number
+on the device that the host never reads. Letters: B samples of a batch, K classes, H = B/2 places.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from toastlab.core.checks import BOOL, FLOAT, INT, check_shapes
+from toastlab.core.errors import in_range, one_of
+
+CRITERIA = ("misclassified", "probability", "quantile", "medoid-distance", "random", "all")
+
+
+@dataclass(frozen=True, eq=False)
+class Carry:
+    """Up to H samples on their way into the next batch; places from `count` on are empty.
+
+    Attributes:
+        index: [H] int64, sample indices, the most urgent first.
+        logits: [H, K] float32, what the network just said of them.
+        visits: [H] int64, how many times in a row each has been carried, this time included.
+        count: [] int64, how many places are taken.
+    """
+
+    index: Tensor
+    logits: Tensor
+    visits: Tensor
+    count: Tensor
+
+    @classmethod
+    def empty(cls, places: int, num_classes: int, device: torch.device | str = "cpu") -> "Carry":
+        """A carry with no sample in it."""
+        in_range("places", places, 0)
+        in_range("classes", num_classes, 1)
+        return cls(
+            torch.zeros(places, dtype=torch.int64, device=device),
+            torch.zeros(places, num_classes, device=device),
+            torch.zeros(places, dtype=torch.int64, device=device),
+            torch.zeros((), dtype=torch.int64, device=device),
+        )
+
+
+def under_trained(
+    logits: Tensor,
+    labels: Tensor,
+    criterion: str = "misclassified",
+    *,
+    threshold: float = 0.5,
+    share: float = 0.25,
+    medoid_logits: Tensor | None = None,
+    medoid_exists: Tensor | None = None,
+    eligible: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Marks the under-trained samples of a batch and says how urgent each is.
+
+    Args:
+        logits: [B, K] of the iteration that just ended; labels: [B] int64.
+        criterion: all [R] -
+            "misclassified": argmax z_i is not y_i;
+            "probability": p_y below `threshold`;
+            "quantile": among the `share` of the batch with the largest cross-entropy;
+            "medoid-distance": among the `share` farthest from the medoid of their own class;
+            "random": the control: as many as "misclassified" would carry, drawn evenly;
+            "all": every sample, the control that targets nothing (and DLB's rule).
+        threshold: in (0, 1], for "probability".
+        share: in (0, 1], for "quantile" and "medoid-distance".
+        medoid_logits: [K, K] and medoid_exists: [K] bool, for "medoid-distance"; samples of a
+            class without medoid go last.
+        eligible: [B] bool, who may be carried at all, for "random": its number is that of the
+            eligible misclassified, so that the control differs in *which* samples go and in
+            nothing else. None means everyone.
+        generator: on the logits' device, for "random".
+
+    Returns:
+        marked [B] bool and urgency [B] float32 (larger goes first): the cross-entropy, or the
+        distance, or a random number, as the criterion has it. The cross-entropy orders as one minus
+        the true-class probability would, which is 1 in float32 for every logit gap above 17.
+
+    Raises:
+        ValueError: an unknown criterion, a threshold or share out of range, shapes that do not
+            belong together. TypeError: other dtypes. Labels are not looked at, since that would
+            wait for the device; a method checks its own when it is built.
+    """
+    one_of("criterion", criterion, CRITERIA)
+    in_range("threshold", threshold, 0, 1, open_low=True)
+    in_range("share", share, 0, 1, open_low=True)
+    optional = {
+        "medoid_logits": (medoid_logits, FLOAT, "KK"),
+        "medoid_exists": (medoid_exists, BOOL, "K"),
+        "eligible": (eligible, BOOL, "B"),
+    }
+    there = {name: (x, kind, axes) for name, (x, kind, axes) in optional.items() if x is not None}
+    check_shapes(logits=(logits, FLOAT, "BK"), labels=(labels, INT, "B"), **there)
+    z = logits.detach().float()
+    wrong = z.argmax(1) != labels
+    urgency = F.cross_entropy(z, labels, reduction="none")
+    if criterion == "misclassified":
+        return wrong, urgency
+    if criterion == "probability":
+        return (-urgency).exp() < threshold, urgency
+    if criterion == "all":
+        return torch.ones_like(wrong), urgency
+    if criterion == "quantile":
+        return _largest(urgency, share), urgency
+    if criterion == "medoid-distance":
+        if medoid_logits is None or medoid_exists is None:
+            raise ValueError("criterion 'medoid-distance' needs medoid_logits and medoid_exists.")
+        distance = torch.linalg.vector_norm(z - medoid_logits[labels], dim=1)
+        distance = distance * medoid_exists[labels]
+        return _largest(distance, share) & medoid_exists[labels], distance
+    lot = torch.rand(len(z), device=z.device, generator=generator)
+    if eligible is not None:
+        lot, wrong = torch.where(eligible, lot, 2.0), wrong & eligible
+    return lot.argsort().argsort() < wrong.sum(), -lot
+
+
+def _largest(values: Tensor, share: float) -> Tensor:
+    """[B] bool: among the round(share * B) largest values, at least one."""
+    k = max(1, round(share * len(values)))
+    chosen = values.topk(k).indices
+    return torch.zeros_like(values, dtype=torch.bool).scatter_(0, chosen, True)
+
+
+def select(
+    marked: Tensor,
+    urgency: Tensor,
+    index: Tensor,
+    logits: Tensor,
+    visits: Tensor,
+    places: int,
+    max_visits: int = 1,
+) -> Carry:
+    """Packs the most urgent marked samples into the next carry.
+
+    Args:
+        marked: [B] bool; urgency: [B] float32; index: [B] int64; logits: [B, K].
+        visits: [B] int64, how many times in a row each sample of this batch was carried already.
+        places: H, the most samples to carry; H <= B.
+        max_visits: a sample goes on while `visits` < `max_visits`: 1 is "once per visit" [R], more
+            is "until trained" [R, option] with that cap.
+
+    Raises:
+        ValueError, TypeError: arguments that do not belong together, or more places than samples.
+    """
+    check_shapes(
+        marked=(marked, BOOL, "B"),
+        urgency=(urgency, FLOAT, "B"),
+        index=(index, INT, "B"),
+        logits=(logits, FLOAT, "BK"),
+        visits=(visits, INT, "B"),
+    )
+    in_range("places", places, 0, len(index))
+    in_range("max visits", max_visits, 1)
+    # marked and visits < max_visits, in as few kernels as can be: this runs at every step
+    eligible = (marked if max_visits == 1 else marked * max_visits) > visits
+    slots = torch.where(eligible, urgency, -torch.inf).topk(places).indices
+    count = eligible.sum().clamp(max=places)
+    again = torch.ones_like(slots) if max_visits == 1 else visits[slots] + 1
+    return Carry(index[slots], logits.detach().float()[slots], again, count)

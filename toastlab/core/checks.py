@@ -1,0 +1,92 @@
+"""Whether tensors or arrays belong together: looked at on the host, without waiting for a device.
+
+PyTorch and NumPy would stretch a [B, 1] over [B, K], or say in their own words what they cannot do.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch._subclasses import FakeTensor
+
+from toastlab.core.errors import in_range
+
+FLOAT, INT, BOOL, REAL, FLAG = "floating-point", "int64", "bool", "real", "bool or int64"
+OF_TENSORS: dict[str, Callable[[Any], bool]] = {
+    FLOAT: lambda dtype: dtype.is_floating_point,
+    INT: lambda dtype: dtype == torch.int64,
+    BOOL: lambda dtype: dtype == torch.bool,
+    FLAG: lambda dtype: dtype in (torch.bool, torch.int64),
+}
+OF_ARRAYS: dict[str, Callable[[Any], bool]] = {
+    FLOAT: lambda dtype: dtype.kind == "f",
+    INT: lambda dtype: dtype.kind in "iu",  # of any size
+    BOOL: lambda dtype: dtype.kind == "b",
+    REAL: lambda dtype: dtype.kind in "fiub",
+}
+
+
+def check_shapes(**given: tuple[Tensor, str, str]) -> None:
+    """Checks several tensors.
+
+    Args:
+        given: name -> tensor, kind (a key of `OF_TENSORS`), and one letter for each axis, such as
+            "BK"; a letter stands for the same length everywhere.
+
+    Raises:
+        TypeError: something is no tensor, or of another kind.
+        ValueError: the shapes do not go together, or the devices differ.
+    """
+    _fit(given, Tensor, OF_TENSORS)
+    places = {name: tensor.device for name, (tensor, _, _) in given.items()}
+    if len(set(places.values())) > 1:
+        found = ", ".join(f"{name} on {place}" for name, place in places.items())
+        raise ValueError(f"tensors lie on several devices: {found}; move them to one.")
+
+
+def check_arrays(**given: tuple[np.ndarray, str, str]) -> None:
+    """The same for NumPy arrays."""
+    _fit(given, np.ndarray, OF_ARRAYS)
+
+
+def _fit(
+    given: dict[str, tuple[Any, str, str]], wanted: Any, kinds: dict[str, Callable[[Any], bool]]
+) -> None:
+    lengths: dict[str, int] = {}
+    for name, (x, kind, letters) in given.items():
+        if not isinstance(x, wanted):
+            raise TypeError(f"{name}: a {type(x).__name__}; give a {wanted.__name__}.")
+        if x.ndim != len(letters):
+            raise _misfit(given)
+        for letter, length in zip(letters, x.shape, strict=True):
+            if lengths.setdefault(letter, length) != length:
+                raise _misfit(given)
+        if not kinds[kind](x.dtype):
+            raise TypeError(f"{name}: {x.dtype} will not do; give {kind} numbers.")
+
+
+def _misfit(given: dict[str, tuple[Any, str, str]]) -> ValueError:
+    found = ", ".join(
+        f"{name} {list(getattr(x, 'shape', ()))}" for name, (x, _, _) in given.items()
+    )
+    wanted = ", ".join(f"{name} [{', '.join(axes)}]" for name, (_, _, axes) in given.items())
+    return ValueError(f"shapes do not belong together: {found}; give {wanted}.")
+
+
+def check_labels(labels: Tensor, num_classes: int) -> None:
+    """Checks that labels [N] lie in 0..K-1.
+
+    Raises:
+        ValueError: they do not. TypeError: they are no int64.
+    """
+    in_range("number of classes", num_classes, 1)
+    check_shapes(labels=(labels, INT, "N"))
+    if len(labels) and not isinstance(labels, FakeTensor):
+        low, high = torch.stack(labels.aminmax()).tolist()  # one wait for the device
+        if low < 0 or high >= num_classes:
+            raise ValueError(
+                f"labels run from {low} to {high}, but there are {num_classes} classes; labels "
+                f"must lie in 0..{num_classes - 1}."
+            )

@@ -1,0 +1,132 @@
+"""The loss: soft cross-entropy (stage 1), temperature KL (stage 2), and their linear combination.
+
+Pure functions; every one computes in float32 whatever the precision of the logits (in float64 if
+they have it), so that mixed precision cannot spoil a logarithm. Logits and temperatures that make
+z / T leave the range of these numbers give NaN or infinity, which the loop reports; nothing here
+looks at values, because that would wait for the device. Letters: B samples of a batch, K classes.
+
+Raises, everywhere: ValueError for shapes that do not belong together, TypeError for other dtypes.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from toastlab.core.checks import BOOL, FLOAT, check_shapes
+from toastlab.core.errors import in_range, one_of
+
+
+@dataclass(frozen=True, eq=False)
+class Loss:
+    """A total to call `backward` on, and its parts, detached, for whoever wants to look.
+
+    Attributes:
+        total: [] with gradient.
+        parts: name -> [] without gradient, still on the device: reading one waits for it.
+    """
+
+    total: Tensor
+    parts: dict[str, Tensor] = field(default_factory=dict)
+
+
+def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """CE(t_i, p(z_i)) = - sum_k t_ik log p_k(z_i), one value per sample.
+
+    Args:
+        logits: [B, K] floating point.
+        targets: [B, K], rows of probabilities.
+
+    Returns:
+        [B] float32.
+    """
+    check_shapes(logits=(logits, FLOAT, "BK"), targets=(targets, FLOAT, "BK"))
+    return -(targets * _wide(logits).log_softmax(1)).sum(1)
+
+
+def past_kl(logits: Tensor, past: Tensor, temperature: float = 1.0) -> Tensor:
+    """T_p^2 KL( p(z_past; T_p) || p(z; T_p) ) per sample; gradient only through `logits`.
+
+    The T_p^2 keeps the size of the gradient independent of T_p (Hinton et al., 2015). The sum is
+    over classes, not their mean: classes of probability zero change nothing.
+
+    Args:
+        logits: [B, K] of this pass.
+        past: [B, K] logits of an earlier pass, treated as constants.
+        temperature: T_p > 0.
+
+    Returns:
+        [B] float32, not negative up to rounding.
+    """
+    in_range("past temperature", temperature, 0, open_low=True, open_high=True)
+    check_shapes(logits=(logits, FLOAT, "BK"), past=(past, FLOAT, "BK"))
+    target = (_wide(past.detach()) / temperature).softmax(1)
+    return probability_kl(logits, target, temperature)
+
+
+def probability_kl(logits: Tensor, target: Tensor, temperature: float = 1.0) -> Tensor:
+    """T^2 KL( target || p(z; T) ) for a target given as probabilities [B, K]; returns [B]."""
+    in_range("temperature", temperature, 0, open_low=True, open_high=True)
+    check_shapes(logits=(logits, FLOAT, "BK"), target=(target, FLOAT, "BK"))
+    log_p = (_wide(logits) / temperature).log_softmax(1)
+    return temperature**2 * (torch.special.xlogy(target, target) - target * log_p).sum(1)
+
+
+def masked_mean(values: Tensor, mask: Tensor, divide_by: str = "carried") -> Tensor:
+    """Mean of `values` [B] over `mask` [B] bool; 0 where nothing is masked in. Static shapes.
+
+    Args:
+        divide_by: "carried" [R]: the number masked in; "batch" [R, option]: B, so that the term
+            fades with the carry and one sample cannot dominate.
+    """
+    one_of("divisor", divide_by, ("carried", "batch"))
+    check_shapes(values=(values, FLOAT, "B"), mask=(mask, BOOL, "B"))
+    total = torch.where(mask, values, torch.zeros((), device=values.device)).sum()
+    if divide_by == "batch":
+        return total / len(values)
+    return total / mask.sum().clamp(min=1)
+
+
+def combine(stage1: Tensor, stage2: Tensor, past_weight: float | Tensor) -> Loss:
+    """L = L1 + b L2, the linear combination [S] in its loss form [R].
+
+    Args:
+        stage1: [B] cross-entropies to the stage-1 targets.
+        stage2: [] mean KL over the carried samples.
+        past_weight: b >= 0.
+    """
+    check_shapes(stage1=(stage1, FLOAT, "B"), stage2=(stage2, FLOAT, ""))
+    first = stage1.mean()
+    # a weight of 1 is left out: two kernels less, forward and backward, and the same bits
+    one = isinstance(past_weight, float) and past_weight == 1
+    total = first + (stage2 if one else past_weight * stage2)
+    return Loss(total, {"stage1": first.detach(), "stage2": stage2.detach()})
+
+
+def past_targets(
+    targets: Tensor, hard: Tensor, past: Tensor, carried: Tensor, weight: float | Tensor
+) -> Tensor:
+    """The combination in its target form [R]: t_i = (1 - a - b) e_y + a q_y + b p(z_past; T_p).
+
+    Args:
+        targets: [B, K] stage-1 targets (1 - a) e_y + a q_y.
+        hard: [B, K] e_y, mixed as the image was.
+        past: [B, K] past probabilities; rows outside `carried` do not matter.
+        carried: [B] bool; the others keep their stage-1 target.
+        weight: b; a + b <= 1 (checked where a is known).
+
+    Returns:
+        [B, K] float32, rows sum to 1.
+    """
+    check_shapes(
+        targets=(targets, FLOAT, "BK"),
+        hard=(hard, FLOAT, "BK"),
+        past=(past, FLOAT, "BK"),
+        carried=(carried, BOOL, "B"),
+    )
+    return targets + carried[:, None] * weight * (past - hard)
+
+
+def _wide(logits: Tensor) -> Tensor:
+    """In float32, or in float64 as they are."""
+    return logits if logits.dtype == torch.float64 else logits.float()

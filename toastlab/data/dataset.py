@@ -1,0 +1,378 @@
+"""Data sets as tensors on the device: images uint8 [N, C, H, W], labels int64 [N], three splits.
+
+Where pixels come from is in `sources.py`, and who is held out in `holdout.py`; here they are cut,
+checked and fingerprinted.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch._subclasses import FakeTensor
+from torch.utils.data import DataLoader
+
+from toastlab.core.errors import DataError, check_types, in_range, one_of
+from toastlab.data import sources
+from toastlab.data.holdout import hold_out, per_class, three_splits
+from toastlab.data.ids import as_ids
+from toastlab.data.image_files import Files, resized
+from toastlab.data.noise import NOISES, flip_labels
+from toastlab.data.raw import Raw, RawSplit, as_labels, as_tensor
+
+RESIDENT_LIMIT = 2 * 2**30  # bytes of pixels above which a folder should be streamed
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which data set, and what is done to it."""
+
+    name: str = "fashion-mini"  # Name of a data set, as `toastlab data list` shows it.
+    path: str = ""  # Its folder; empty: the usual place. Needed for idx, folder, tiny-imagenet.
+    per_class: int = 0  # Training images per class, stratified; 0: all of them.
+    noise: str = "symmetric"  # Flips go to any other class (symmetric) or to the next (pairwise).
+    noise_rate: float = 0.0  # Share of the training labels that are flipped, in [0, 1); 0: clean.
+    noise_seed: int = 0  # Seed of the flips, 0 to 2^31.
+    val_share: float = 0.1  # Share held out for validation, in (0, 1), if the source has none.
+    split_seed: int = 0  # Seed of what is held out and of the images per class, 0 to 2^31.
+    size: int = 0  # Resize to size x size pixels, up to 4096; 0: as stored.
+    channels: str = "keep"  # Colours: keep, grey or rgb.
+    stream: bool = False  # Leave images on disk and decode them as needed (folder, tiny-imagenet).
+    workers: int = 2  # Processes that decode while streaming, 0 to 256; 0: this one.
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        one_of("data set", self.name, sources.SOURCES)
+        one_of("label noise", self.noise, NOISES)
+        one_of("channels", self.channels, ("keep", "grey", "rgb"))
+        in_range("noise rate", self.noise_rate, 0, 1, open_high=True)
+        in_range("val share", self.val_share, 0, 1, open_low=True, open_high=True)
+        in_range("size", self.size, 0, 4096)
+        in_range("workers", self.workers, 0, 256)
+        for name in ("per_class", "noise_seed", "split_seed"):
+            in_range(name.replace("_", " "), getattr(self, name), 0, 2**31)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images in memory, on one device.
+
+    Attributes:
+        images: [N, C, H, W] uint8 (0..255), or floating point (0..1) and finite.
+        labels: [N] int64, the labels trained on, perhaps flipped.
+        clean_labels: [N] int64, as the source has them.
+        ids: [N] int64 or str, on the host: what leads back to the user's own data, see
+            `toastlab.data.ids`. None numbers the rows from 0 on.
+
+    Raises:
+        DataError: shapes, dtypes, devices that do not fit, labels below 0, pixels not finite.
+    """
+
+    images: Tensor
+    labels: Tensor
+    clean_labels: Tensor
+    ids: np.ndarray = field(default=None, kw_only=True)  # type: ignore[arg-type]
+
+    def __post_init__(self) -> None:
+        parts = (self.images, self.labels, self.clean_labels)
+        if not all(isinstance(x, Tensor) for x in parts) or len({x.device for x in parts}) > 1:
+            raise DataError("images and labels must be tensors, all on the same device.")
+        if self.images.ndim != 4 or len(self.images) != len(self.labels):
+            raise DataError(
+                f"images of shape {tuple(self.images.shape)} and labels of shape "
+                f"{tuple(self.labels.shape)} do not fit: give [N, C, H, W] and [N]."
+            )
+        for x in (self.labels, self.clean_labels):
+            if x.dtype != torch.int64 or x.shape != self.images.shape[:1]:
+                raise DataError(f"labels are {x.dtype} {tuple(x.shape)}; give int64 [N].")
+        object.__setattr__(self, "ids", as_ids(self.ids, len(self)))
+        known = len(self) > 0 and not (isinstance(self.labels, FakeTensor) or self.labels.is_meta)
+        if known and int(self.labels.min()) < 0:
+            raise DataError(f"labels begin at {int(self.labels.min())}, but must not be below 0.")
+        if self.images.dtype == torch.uint8:
+            return
+        if not self.images.is_floating_point():
+            raise DataError(f"images are {self.images.dtype}; give uint8, or floats in 0..1.")
+        bad = ~torch.isfinite(self.images).flatten(1).all(1)
+        if bool(bad.any()):
+            first = int(bad.int().argmax())
+            raise DataError(
+                f"{int(bad.sum())} images hold NaN or infinite pixels, the first is image {first}; "
+                "leave them out or repair them."
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(
+        self, batch_size: int, order: Tensor | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images [b, C, H, W] and labels [b] in storage order, or in `order` (indices [n])."""
+        in_range("batch size", batch_size, 1)
+        if order is None:
+            yield from zip(
+                self.images.split(batch_size), self.labels.split(batch_size), strict=True
+            )
+            return
+        for index in order.to(self.labels.device).split(batch_size):
+            yield self.images[index], self.labels[index]
+
+
+@dataclass(frozen=True, eq=False)
+class DiskSplit:
+    """Images left on disk: same face as `Split`, but decoded anew at each visit.
+
+    Attributes:
+        paths: N image files.
+        labels, clean_labels: [N] int64 on the device.
+        size: pixels of the square that every image is resized to.
+        grey: one channel instead of three.
+        workers: processes that decode ahead.
+        ids: [N] str or int64, as in `Split`; None takes the paths.
+    """
+
+    paths: tuple[Path, ...]
+    labels: Tensor
+    clean_labels: Tensor
+    size: int
+    grey: bool
+    workers: int
+    ids: np.ndarray = field(default=None, kw_only=True)  # type: ignore[arg-type]
+
+    def __post_init__(self) -> None:
+        ids = [str(path) for path in self.paths] if self.ids is None else self.ids
+        object.__setattr__(self, "ids", as_ids(ids, len(self.paths)))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def files(self) -> Files:
+        """The files, decoded one by one on the CPU."""
+        return Files(self.paths, self.size, self.grey)
+
+    def read(self, index: Tensor) -> Tensor:
+        """Images of a few samples [b], decoded now by threads; to start processes takes longer."""
+        return self.files.some(index.tolist(), self.workers).to(self.labels.device)
+
+    def batches(
+        self, batch_size: int, order: Tensor | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images [b, C, size, size] uint8 and labels [b], on the device of the labels."""
+        device = self.labels.device
+        index = list(range(len(self))) if order is None else order.tolist()
+        loader = DataLoader(
+            self.files,
+            batch_size,
+            sampler=index,
+            num_workers=self.workers,
+            pin_memory=device.type == "cuda",
+        )
+        try:
+            for images, chosen in loader:
+                yield images.to(device, non_blocking=True), self.labels[chosen.to(device)]
+        except DataError as error:  # of a worker: its traceback, our line the last
+            raise DataError(str(error).strip().splitlines()[-1].split("DataError: ")[-1]) from error
+
+
+def _placed(split: Split | DiskSplit, device: torch.device | str) -> Split | DiskSplit:
+    names = ["labels", "clean_labels", *(["images"] if isinstance(split, Split) else [])]
+    return replace(split, **{name: getattr(split, name).to(device) for name in names})
+
+
+def images_of(split: Split | DiskSplit, index: np.ndarray) -> np.ndarray:
+    """Some images [n, C, H, W] on the CPU, from memory or from disk; index: [n] int64."""
+    return torch.cat([x for x, _ in split.batches(256, torch.tensor(index))]).cpu().numpy()
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Train, validation and test split, and what one needs to know of them.
+
+    Attributes:
+        name: of the source.
+        classes: K class names.
+        fingerprint: SHA-256 over the contents (on disk: over names, sizes in bytes and labels).
+        note: where it is from and what was done to it, a sentence or two.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split | DiskSplit
+    val: Split | DiskSplit
+    test: Split | DiskSplit
+    fingerprint: str
+    note: str
+
+    def to(self, device: torch.device | str) -> "Dataset":
+        """The same data set with its tensors on that device; itself where they are there already.
+
+        Images on disk stay there; they come to the device of their labels as they are decoded.
+        """
+        if self.train.labels.device == torch.device(device):
+            return self
+        train, val, test = (_placed(split, device) for split in (self.train, self.val, self.test))
+        return replace(self, train=train, val=val, test=test)
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.classes)
+
+    @property
+    def channels(self) -> int:
+        """C, 1 or 3."""
+        if isinstance(self.train, Split):
+            return int(self.train.images.shape[1])
+        return 1 if self.train.grey else 3
+
+    @property
+    def image_size(self) -> int:
+        """H in pixels."""
+        return int(self.train.images.shape[2]) if isinstance(self.train, Split) else self.train.size
+
+
+def load(config: DataConfig, device: torch.device | str = "cpu") -> Dataset:
+    """Reads a data set and puts it on the device.
+
+    Raises:
+        DataError: files missing, truncated or altered; a class without a training image; images of
+            several sizes and no `size`; too much for memory and not `stream`.
+    """
+    if config.stream and not sources.SOURCES[config.name].files:
+        raise DataError(
+            f"{config.name!r} cannot be streamed, only folders of images can; set stream=False."
+        )
+    raw = sources.read(config.name, config.path)
+    raw = three_splits(raw, config.val_share, config.split_seed)
+    if config.per_class:
+        train = raw.splits["train"]
+        rows = per_class(train.labels, config.per_class, len(raw.classes), config.split_seed)
+        raw.splits["train"] = train.take(rows)
+    note, splits = [raw.note], {}
+    grey = config.channels == "grey" or (config.channels == "keep" and _all_grey(raw))
+    for name, part in raw.splits.items():
+        labels = torch.from_numpy(part.labels.astype(np.int64))
+        noisy = labels
+        if name == "train" and config.noise_rate:
+            noisy = flip_labels(
+                labels, len(raw.classes), config.noise, config.noise_rate, config.noise_seed
+            )
+        splits[name] = _split(part, noisy.to(device), labels.to(device), config, grey)
+    first = raw.splits["train"]
+    if config.size:
+        note.append(f"Resized to {config.size} x {config.size} pixels.")
+    if first.paths is not None or config.channels != "keep":
+        note.append(f"Images are {'grey' if grey else 'RGB'}.")
+    if config.noise_rate:
+        flipped = int((splits["train"].labels != splits["train"].clean_labels).sum())
+        note.append(f"{flipped} of {len(first)} training labels flipped ({config.noise}).")
+    return _finish(config.name, raw.classes, splits, " ".join(note))
+
+
+def from_tensors(
+    images: Tensor | np.ndarray,
+    labels: Tensor | np.ndarray,
+    classes: tuple[str, ...] | None = None,
+    *,
+    val_share: float = 0.15,
+    test_share: float = 0.15,
+    seed: int = 0,
+    name: str = "own",
+) -> Dataset:
+    """A data set from a user's own arrays, split at random, stratified.
+
+    The `ids` of each split are its row numbers in these arrays: `images[data.train.ids]` are the
+    images of `data.train`.
+
+    Args:
+        images: [N, C, H, W] or [N, H, W], uint8 0..255 or floats 0..1.
+        labels: [N] whole numbers in 0..K-1.
+        classes: K names; None numbers them.
+
+    Raises:
+        DataError: labels out of range, pixels not finite, a class without a training image.
+    """
+    pixels, truth = as_tensor("images", images), as_labels(labels)
+    in_range("seed", seed, 0, 2**32 - 1)
+    if pixels.ndim == 3:
+        pixels = pixels[:, None]
+    if classes is None:
+        classes = tuple(str(c) for c in range(int(truth.max()) + 1))
+    whole = Split(pixels, truth, truth)
+    in_range("val share plus test share", val_share + test_share, 0, 1, open_high=True)
+    rest, test = hold_out(truth.cpu().numpy(), test_share, seed)
+    train, val = hold_out(truth.cpu().numpy()[rest], val_share / (1 - test_share), seed)
+    parts = {"train": rest[train], "val": rest[val], "test": test}
+    splits: dict[str, Split | DiskSplit] = {}
+    for part, rows in parts.items():
+        index = torch.from_numpy(rows).to(truth.device)
+        splits[part] = Split(whole.images[index], truth[index], truth[index], ids=rows)
+    return _finish(name, classes, splits, f"{len(truth)} images of your own, split {seed}.")
+
+
+def _all_grey(raw: Raw) -> bool:
+    parts = raw.splits.values()
+    return all(p.grey if p.pixels is None else p.pixels.shape[1] == 1 for p in parts)
+
+
+def _split(
+    part: RawSplit, labels: Tensor, clean: Tensor, config: DataConfig, grey: bool
+) -> Split | DiskSplit:
+    if part.paths is None:
+        assert part.pixels is not None
+        channels = config.channels
+        images = resized(torch.from_numpy(part.pixels), config.size, channels)
+        return Split(images.to(labels.device), labels, clean, ids=part.ids)
+    size = config.size or part.common_size()
+    if config.stream:
+        paths, workers = tuple(part.paths), config.workers
+        return DiskSplit(paths, labels, clean, size, grey, workers, ids=part.ids)
+    need = len(part) * size * size * (1 if grey else 3)
+    if need > RESIDENT_LIMIT:
+        raise DataError(
+            f"{len(part)} images of {size} x {size} need {need / 2**30:.1f} GiB; leave them on "
+            "disk with stream=True (--data.stream), or choose a smaller size."
+        )
+    images = Files(tuple(part.paths), size, grey).some(range(len(part.paths)))
+    return Split(images.to(labels.device), labels, clean, ids=part.ids)
+
+
+def _finish(
+    name: str, classes: tuple[str, ...], splits: dict[str, Split | DiskSplit], note: str
+) -> Dataset:
+    """Checks that labels and classes agree, and takes the fingerprint."""
+    for part, split in splits.items():
+        low, high = (int(v) for v in split.labels.aminmax()) if len(split) else (0, 0)
+        if low < 0 or high >= len(classes):
+            raise DataError(
+                f"labels of the {part} split run from {low} to {high}, but there are "
+                f"{len(classes)} classes; labels must lie in 0..{len(classes) - 1}."
+            )
+        if not len(split):
+            raise DataError(f"the {part} split of {name!r} is empty.")
+    counts = torch.bincount(splits["train"].labels, minlength=len(classes)).tolist()
+    missing = [classes[c] for c, n in enumerate(counts) if not n]
+    if missing:
+        raise DataError(
+            f"no training image of class {missing[0]!r}"
+            + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
+            + ": add images of it, or leave the class out everywhere."
+        )
+    digest = hashlib.sha256()
+    for part, split in splits.items():
+        digest.update(f"{part} {len(split)}".encode())
+        if isinstance(split, Split):
+            digest.update(f"{split.images.dtype}{tuple(split.images.shape)}".encode())
+            digest.update(split.images.cpu().contiguous().numpy().tobytes())
+        else:
+            sizes = (f"{p.parent.name}/{p.name} {p.stat().st_size}" for p in split.paths)
+            digest.update(
+                "\n".join([f"{split.size} {split.grey}", *sizes]).encode("utf-8", "surrogatepass")
+            )
+        digest.update(split.labels.cpu().numpy().tobytes())
+        digest.update(split.clean_labels.cpu().numpy().tobytes())
+    return Dataset(name, classes, **splits, fingerprint=digest.hexdigest(), note=note)

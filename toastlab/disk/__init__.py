@@ -1,0 +1,1 @@
+"""Files that stay whole: durable writing, locks over processes, tables."""

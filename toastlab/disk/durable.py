@@ -1,0 +1,138 @@
+"""Bytes that are on the disk when the call returns, and checkpoints that know when they are not.
+
+A checkpoint is one file: 64 hex digits, the SHA-256 of what follows, a line break, and what
+`torch.save` writes. It is written aside and renamed; the one before is kept beside it. So whatever
+moment a process or a disk gives up, one whole checkpoint is there, and a torn one is known as such.
+"""
+
+import errno
+import hashlib
+import io
+import logging
+import os
+import tempfile
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from toastlab.core.errors import StoreError
+from toastlab.disk.files import regular
+
+log = logging.getLogger(__name__)
+HEADER = 65  # bytes: the digest and a line break
+
+
+def write(path: Path, *parts: Any) -> None:
+    """Writes bytes-like `parts` to a file and waits until the disk has them."""
+    with open(path, "wb") as file:
+        for part in parts:
+            file.write(part)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Waits until the disk has a folder's list of names: without it a rename may be forgotten."""
+    if os.name == "nt":  # there a folder cannot be opened, and renames are written through
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # not every file system knows how
+            raise
+    finally:
+        os.close(handle)
+
+
+def previous(path: Path) -> Path:
+    """Where the checkpoint before that of `path` is kept."""
+    return path.with_name(path.name + ".previous")
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Puts `state` in place of the checkpoint at `path`, which becomes the previous one.
+
+    Raises:
+        StoreError: it cannot be written; the checkpoints that were there are untouched.
+    """
+    content = io.BytesIO()
+    torch.save(state, content)
+    body = content.getbuffer()
+    digest = hashlib.sha256(body).hexdigest().encode()
+    try:
+        try:
+            _put(path, digest, b"\n", body)
+        except FileNotFoundError:
+            # Without locks another process may finish the same run, and clear the folder away.
+            _put(path, digest, b"\n", body)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write the checkpoint {path}: {error.strerror}. Make room or choose another "
+            "folder; the same command goes on from the last checkpoint that was written."
+        ) from error
+
+
+def _put(path: Path, *parts: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name of its own: without locks (see `lease`) two processes may be here at a time.
+    handle, name = tempfile.mkstemp(prefix=path.name, suffix=".new", dir=path.parent)
+    os.close(handle)
+    aside = Path(name)
+    try:
+        write(aside, *parts)
+        with suppress(FileNotFoundError):  # the first one
+            path.replace(previous(path))
+        aside.replace(path)
+        sync_folder(path.parent)
+    except OSError:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise
+
+
+def load_checkpoint(path: Path, keys: Collection[str]) -> dict[str, Any] | None:
+    """The state at `path`, on the CPU; where it is damaged, the previous one; None without either.
+
+    A damaged file is set aside, so that it does not take the place of the previous one.
+
+    Args:
+        keys: what a state must have to be one.
+    """
+    missing = not path.exists()
+    for file in (path, previous(path)):
+        try:
+            state = _read(file, keys)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            log.warning("the checkpoint %s is damaged (%s) and not used", file, error)
+            with suppress(OSError):
+                file.replace(file.with_name(file.name + ".damaged"))
+            missing = False
+            continue
+        if file != path and not missing:
+            log.warning("going on from the checkpoint before, %s", file)
+        return state
+    if not missing:
+        log.warning("no sound checkpoint at %s; starting afresh", path)
+    return None
+
+
+def _read(file: Path, keys: Collection[str]) -> dict[str, Any]:
+    content = memoryview(regular(file).read_bytes())
+    header, body = bytes(content[:HEADER]), content[HEADER:]
+    if header != hashlib.sha256(body).hexdigest().encode() + b"\n":
+        raise ValueError("its checksum does not hold")
+    try:
+        # weights_only: a checkpoint is data, and what else it asks to be run is not run
+        state = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+    except Exception as error:  # what a reader says of bytes that make no sense is not in its docs
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"it holds no plain tensors: {why}") from error
+    if not isinstance(state, dict) or not set(keys) <= set(state):
+        raise ValueError("it is not a checkpoint of toastlab")
+    return state

@@ -1,0 +1,47 @@
+"""Files read with care: what lies there is a file, and what is written of it can be shown."""
+
+import errno
+import hashlib
+import os
+import stat
+import unicodedata
+from pathlib import Path
+
+BLOCK = 2**20  # bytes read at a time
+UNSHOWN = ("Cc", "Cs", "Zl", "Zp")  # control characters, no characters at all, line breaks
+
+
+def regular(path: Path) -> Path:
+    """The path, if a file lies there: reading a pipe or a terminal could wait without end.
+
+    Raises:
+        OSError: nothing lies there, links that lead in a circle, or no file.
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
+        raise OSError(errno.EINVAL, f"{what}, not a file", str(path))
+    return path
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hex; `OSError` as of `regular`."""
+    found = hashlib.sha256()
+    with open(regular(path), "rb") as file:
+        while block := file.read(BLOCK):
+            found.update(block)
+    return found.hexdigest()
+
+
+def showable(text: object) -> str:
+    r"""The text in one line: bytes that are not UTF-8, line breaks and control characters as \x..
+
+    Names of files may hold any of them, and would break a line, a terminal or the encoding.
+    """
+    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in UNSHOWN else c for c in str(text))
+
+
+def embedded(name: str) -> Path:
+    """Data that come with toastlab: beside the code if installed, in data/ of a checkout."""
+    installed = Path(__file__).parents[1] / "_data" / name
+    return installed if installed.exists() else Path(__file__).parents[2] / "data" / name

@@ -1,0 +1,1 @@
+"""Finished runs on disk, found again by their settings."""

@@ -1,0 +1,136 @@
+"""Is everything sound: the machine, the embedded data, a store of runs? What can be cleared?"""
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from toastlab.core.errors import StoreError
+from toastlab.data import sources
+from toastlab.data.dataset import from_tensors
+from toastlab.disk.lease import clear, held
+from toastlab.store.run_files import json_of, read, sealed
+from toastlab.store.runs import open_run
+from toastlab.training import device as devices
+from toastlab.training.config import TrainConfig
+from toastlab.training.loop import train
+
+DAY = 86_400.0  # seconds after which what is being written is left over
+LOW = 2**30  # bytes of free disk below which runs may not fit
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: what was looked at, whether it is sound, what was found."""
+
+    what: str
+    sound: bool
+    text: str
+
+
+def examine(
+    store: Path | str = "runs", device: str = "auto", repair: bool = False
+) -> list[Finding]:
+    """Looks at everything.
+
+    Args:
+        store: folder of runs; need not be there.
+        repair: removes leftovers that no living process holds; never a finished run.
+    """
+    place, root = devices.choose(device), Path(store)
+    software = ", ".join(f"{k} {v}" for k, v in devices.facts(place).items())
+    return [
+        Finding("machine", True, software),
+        determinism(place),
+        disk(root),
+        embedded_data(),
+        *runs(root),
+        *leftovers(root, repair),
+    ]
+
+
+def determinism(device: torch.device) -> Finding:
+    """Two equal small runs, to the bit."""
+    random = np.random.default_rng(0)
+    labels = np.arange(120) % 3
+    images = random.integers(0, 255, (120, 1, 8, 8), dtype=np.uint8)
+    config = TrainConfig(epochs=2, batch_size=16)
+    data, found = from_tensors(images, labels), []
+    for _ in range(2):
+        result = train(config, dataset=data, device=str(device))
+        assert result is not None
+        found.append(result.weights)
+    equal = all(torch.equal(tensor, found[1][name]) for name, tensor in found[0].items())
+    text = "equal to the bit" if equal else "differ: results of this device do not repeat"
+    return Finding("two equal runs", equal, text)
+
+
+def disk(root: Path) -> Finding:
+    """Free space where the store is or would be."""
+    there = next(p for p in (root.absolute(), *root.absolute().parents) if p.exists())
+    free = shutil.disk_usage(there).free
+    advice = "" if free >= LOW else ": make room, long runs may not fit"
+    return Finding("disk", free >= LOW, f"{free / 2**30:.1f} GiB free{advice}")
+
+
+def embedded_data() -> Finding:
+    """The checksums of the data that come with toastlab."""
+    try:
+        sources.read("fashion-mini")
+    except (ValueError, OSError) as error:
+        return Finding("embedded data", False, str(error))
+    return Finding("embedded data", True, "every checksum holds")
+
+
+def runs(root: Path) -> list[Finding]:
+    """Every finished run, opened, and every file of it read and held against its checksum."""
+    bad, count, unsealed = [], 0, 0
+    folders = sorted(root.iterdir()) if root.is_dir() else []
+    for folder in folders:
+        if folder.name.startswith(".") or not (folder.is_dir() or folder.is_symlink()):
+            continue
+        count += 1
+        try:
+            run = open_run(folder)
+            read(folder / "config.json", json_of)  # the others are read, and so checked, below
+            rows, epochs = len(run.metrics), run.config.epochs
+            if rows != epochs:
+                raise ValueError(f"metrics.csv has {rows} of {epochs} epochs")
+            if not (run.facts and run.arrays and run.weights()):
+                raise ValueError("a file of it is empty")
+            unsealed += not sealed(folder)
+        # whatever a damaged file makes its reader raise is a finding
+        except Exception as error:
+            text = str(error) if isinstance(error, StoreError) else f"{folder}: {error}"
+            bad.append(Finding("run", False, text))
+    text = f"{count - len(bad)} of {count} runs in {root} sound"
+    if unsealed:
+        text += f"; {unsealed} of them without checksums (made by an older version)"
+    return [*bad, Finding("store", not bad, text)]
+
+
+def leftovers(root: Path, repair: bool) -> list[Finding]:
+    """What killed processes left: half-written runs older than a day, checkpoints of nobody."""
+    found = []
+    for folder in sorted(root.glob(".writing-*")):
+        if time.time() - folder.lstat().st_mtime > DAY and not folder.is_symlink():
+            if repair:
+                shutil.rmtree(folder, ignore_errors=True)
+            found.append(_leftover(folder, "was never finished", repair and not folder.exists()))
+    for folder in sorted(root.glob(".partial-*")):
+        if held(folder) is True:
+            found.append(Finding("under way", True, f"{folder}: a process trains this run"))
+        elif held(folder) is False:
+            gone = repair and clear(folder)
+            found.append(_leftover(folder, "is an interrupted run; the same command resumes", gone))
+        else:  # no lock file, or no locks: somebody may be at work there
+            text = f"{folder}: cannot tell whether a process is at work there; left alone"
+            found.append(Finding("unknown", True, text))
+    return found
+
+
+def _leftover(folder: Path, what: str, gone: bool) -> Finding:
+    return Finding("leftover", gone, f"{folder} {what}" + ("; removed" if gone else ""))

@@ -1,0 +1,394 @@
+"""Run folders: written whole or not at all, named by what they are a result of, found again.
+
+    STORE/
+        0f3a...c1/              sha256 of config, data and format, 16 hex digits
+            config.json         settings, the data's fingerprint, the format
+            metrics.csv         one row per epoch
+            arrays.safetensors  predictions, medoids, dynamics (with the samples' ids)
+            weights.safetensors
+            facts.json          software, hardware, threads
+            sha256.json         checksums of these files
+        .partial-0f3a...c1/     a run under way: its lock, its last two checkpoints
+
+Everything in it is data: JSON, CSV, safetensors; nothing that is loaded can run.
+"""
+
+import hashlib
+import json
+import logging
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save as array_bytes
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as tensor_bytes
+from torch import Tensor, nn
+
+from toastlab.analysis.dynamics import Dynamics
+from toastlab.core.errors import StoreError, one_of
+from toastlab.data.augment import AugmentConfig
+from toastlab.data.dataset import DataConfig, Dataset, load
+from toastlab.data.ids import pack, unpack
+from toastlab.disk.durable import sync_folder
+from toastlab.disk.files import regular, showable
+from toastlab.disk.lease import Lease, clear
+from toastlab.methods import CONFIGS
+from toastlab.store.run_files import FILES, SUMS, inside, json_of, metrics_of, read, write_files
+from toastlab.training.config import TrainConfig
+from toastlab.training.loop import Result, teacher_config, train
+from toastlab.training.models import Maker, own
+from toastlab.training.ranks import ALONE, Ranks, here
+
+log = logging.getLogger(__name__)
+WAIT = 0.2  # seconds between two looks whether another process is done with a run
+# Settings that came later, with what they were before: at that value they do not rename a run.
+ADDED = {
+    "budget": "images",
+    "evaluate_every": 1,
+    "spread": False,
+    "method.ramp": "none",
+    "method.fit_from": 0.0,
+    "milestones": (0.5, 0.75),
+    "decay": 0.1,
+    "nesterov": True,
+    "bank": "float32",
+}
+# Raise when the meaning of a stored result changes, so that no older one passes for a new one.
+FORMAT = 1
+
+
+def to_json(config: TrainConfig) -> dict[str, Any]:
+    """The settings as plain data; the method carries its name."""
+    plain = asdict(config)
+    plain["method"] = {"name": config.method.name, **plain["method"]}
+    return plain
+
+
+def from_json(plain: dict[str, Any]) -> TrainConfig:
+    """The config that `to_json` was given.
+
+    Raises:
+        ValueError: an unknown method, or a value that the config refuses.
+        TypeError: a field that the config does not have, or one of another type.
+    """
+    try:
+        if not isinstance(plain, dict) or not isinstance(plain["method"], dict):
+            raise TypeError("a dictionary is missing")
+        plain = dict(plain)
+        method = dict(plain.pop("method"))
+        name = one_of("method", method.pop("name"), CONFIGS)
+        data, augment = DataConfig(**plain.pop("data")), AugmentConfig(**plain.pop("augment"))
+        if "milestones" in plain:  # JSON has no tuples
+            plain["milestones"] = tuple(plain["milestones"])
+        return TrainConfig(data=data, augment=augment, method=CONFIGS[name](**method), **plain)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise TypeError(f"these are no settings of a run: {error}.") from error
+
+
+def run_key(config: TrainConfig, fingerprint: str) -> str:
+    """16 hex digits that name a run: its settings, its data's contents, the format."""
+    settings = to_json(config)
+    # Where the data lie and who decodes them does not change what they are.
+    for unimportant in ("path", "workers"):
+        settings["data"].pop(unimportant)
+    settings["method"].pop("medoid_memory", None)  # nor what a computation may take
+    for name, before in ADDED.items():
+        *group, last = name.split(".")
+        part = settings[group[0]] if group else settings
+        if part.get(last) == before:
+            part.pop(last)
+    content = {"config": settings, "data": fingerprint, "format": FORMAT}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run on disk. Files are read when first asked for, and checked then: `StoreError`
+    if one is missing or altered."""
+
+    folder: Path
+    config: TrainConfig
+    fingerprint: str
+
+    @property
+    def key(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """One row per epoch, see `Result.metrics`."""
+        return read(self.folder / "metrics.csv", metrics_of)
+
+    @cached_property
+    def facts(self) -> dict[str, str]:
+        """Software and hardware that made it."""
+        return read(self.folder / "facts.json", lambda file: dict(json_of(file)))
+
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All arrays, by `group.name`."""
+        return dict(read(self.folder / "arrays.safetensors", load_arrays))
+
+    def weights(self) -> dict[str, Tensor]:
+        """The network's state dict."""
+        # into memory: a file that shrinks while it is mapped would kill the process
+        file = self.folder / "weights.safetensors"
+        return dict(read(file, lambda whole: load_tensors(whole.read_bytes())))
+
+    def group(self, name: str) -> dict[str, np.ndarray]:
+        """Arrays of "predictions", "medoids" or "dynamics", as in `Result`."""
+        return {
+            k.removeprefix(f"{name}."): v
+            for k, v in self.arrays.items()
+            if k.startswith(f"{name}.")
+        }
+
+    @cached_property
+    def dynamics(self) -> Dynamics | None:
+        """Per-sample history, if it was recorded."""
+        found = self.group("dynamics")
+        if "ids" in found:
+            found["ids"] = unpack(found["ids"])
+        return Dynamics(**found) if found else None
+
+    @property
+    def last(self) -> dict[str, float]:
+        """Metrics of the last epoch, which is the one that is reported."""
+        return {str(k): float(v) for k, v in self.metrics.iloc[-1].items()}
+
+
+class RunStore:
+    """A folder of runs.
+
+    Args:
+        root: made if it is not there, at the first write.
+    """
+
+    def __init__(self, root: Path | str = "runs") -> None:
+        self.root = Path(root)
+
+    def open(self, key: str) -> Run:
+        """The run of that name, or of the one name that begins so.
+
+        Raises:
+            StoreError: none or several begin so, or the folder does not hold what its name says.
+        """
+        # Only what can be a key: "../x" or "*" would find what is no run of this store.
+        known = re.fullmatch(r"[0-9a-f]{1,16}", key)
+        found = sorted(p for p in self.root.glob(f"{key}*") if p.is_dir()) if known else []
+        if len(found) != 1:
+            raise StoreError(
+                f"{len(found)} runs in {self.root} begin with {key!r}; "
+                "`toastlab runs list` shows what is there."
+            )
+        return open_run(found[0])
+
+    def list(self) -> list[Run]:
+        """All finished runs, oldest first.
+
+        Raises:
+            StoreError: a folder does not hold what its name says.
+        """
+        folders = [p for p in self.root.glob("*/config.json") if not p.parent.name.startswith(".")]
+        return [open_run(p.parent) for p in sorted(folders, key=lambda p: p.stat().st_mtime)]
+
+    def find(self, config: TrainConfig, fingerprint: str) -> Run | None:
+        """The run with these settings and data, if it is finished."""
+        folder = self.root / run_key(config, fingerprint)
+        return open_run(folder) if folder.exists() else None
+
+    def get(
+        self,
+        config: TrainConfig,
+        *,
+        dataset: Dataset | None = None,
+        model: nn.Module | Maker | None = None,
+        device: str = "auto",
+        on_epoch: Callable[[dict[str, float]], None] | None = None,
+        on_step: Callable[[int, int], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Run | None:
+        """The run, from the store or trained now; arguments and errors as of `train`.
+
+        A run that was interrupted continues after its last finished epoch. While another process
+        trains the same run, this one waits for it (`lease`).
+
+        A user's own `model` is a function that makes it, called under `config.seed`. The store
+        knows it by `config.model` only: give each network, or way to draw its first weights, a name
+        of its own there. Of a network made already a copy is trained, see `models.own`.
+
+        On several ranks, see `TrainConfig.spread`, all call this alike; only rank 0 looks at the
+        store, and the others are told what it found.
+
+        Returns:
+            None only if `should_stop` stopped it, or the waiting.
+        """
+        if model is not None:
+            model = own(model, config.model)
+        if dataset is None:
+            dataset = load(config.data)
+        fingerprint, ranks = dataset.fingerprint, here() if config.spread else ALONE
+        partial = self.root / f".partial-{run_key(config, fingerprint)}"
+        run = ranks.on_rank_zero(lambda: self.find(config, fingerprint))
+        if run is not None:
+            # of a process that was killed when all was done but this
+            ranks.on_rank_zero(lambda: clear(partial))
+            return run
+        teacher = None
+        if config.method.needs_teacher:  # found again where cross-entropy was trained so before
+            earlier = self.get(
+                teacher_config(config),
+                dataset=dataset,
+                model=model,
+                device=device,
+                should_stop=should_stop,
+            )
+            if earlier is None:
+                return None
+            teacher = ranks.on_rank_zero(lambda: (earlier.weights(), earlier.metrics))
+        ranks.on_rank_zero(self.check_writable)
+        lease = self._lease(partial, ranks, should_stop)
+        if lease is None:
+            return None
+        try:
+            # of a process that was before us
+            run = ranks.on_rank_zero(lambda: self.find(config, fingerprint))
+            if run is None:
+                result = train(
+                    config,
+                    dataset=dataset,
+                    model=model,
+                    device=device,
+                    checkpoint=partial / "checkpoint.pt",
+                    teacher=teacher,
+                    on_epoch=on_epoch,
+                    on_step=on_step,
+                    should_stop=should_stop,
+                )
+                if result is None:
+                    return None
+                run = ranks.on_rank_zero(lambda: self._put(result, partial))
+            ranks.on_rank_zero(lambda: shutil.rmtree(partial, ignore_errors=True))
+            return run
+        finally:
+            lease.free()
+
+    def _lease(
+        self, partial: Path, ranks: Ranks, should_stop: Callable[[], bool] | None
+    ) -> Lease | None:
+        """The right to write there, once no other process has it; None if stopped meanwhile."""
+        lease, waited = Lease(inside(partial)), False
+        try:
+            while not ranks.on_rank_zero(lease.take):
+                if should_stop is not None and should_stop():
+                    return None
+                if not waited:
+                    log.info("another process trains this run; waiting for it (%s)", partial)
+                waited = True
+                time.sleep(WAIT)
+            if lease.sole:  # what a killed process was writing
+                for left in [*partial.glob("*.new"), *partial.glob(".writing-*")]:
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+        except OSError as error:
+            lease.free()
+            raise StoreError(
+                f"cannot write to {partial}: {error.strerror}; free it, or choose another --store."
+            ) from error
+        return lease
+
+    def add(self, result: Result) -> Run:
+        """Writes a result aside and moves it into place in one go; a run already there stays.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        self.check_writable()
+        return self._put(result, self.root)
+
+    def _put(self, result: Result, parent: Path) -> Run:
+        """Writes it aside in `parent`, and moves it into place."""
+        folder = self.root / run_key(result.config, result.fingerprint)
+        aside = None
+        try:
+            parent.mkdir(exist_ok=True)
+            aside = Path(tempfile.mkdtemp(prefix=f".writing-{folder.name}-", dir=parent))
+            write_files(aside, _contents(result))
+            aside.rename(folder)
+            sync_folder(self.root)
+        except OSError as error:
+            if aside is not None:
+                shutil.rmtree(aside, ignore_errors=True)
+            if not folder.exists():  # somebody else was quicker, with the same run
+                raise StoreError(
+                    f"cannot write the run to {folder}: {error.strerror or error}. Make room or "
+                    "choose another --store; the same command goes on from there."
+                ) from error
+        return open_run(folder)
+
+    def check_writable(self) -> None:
+        """Makes the folder if need be and tries to write there.
+
+        Raises:
+            StoreError: that is not possible.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.root).close()
+        except OSError as error:
+            raise StoreError(
+                f"cannot write to the run store {str(self.root)!r} ({error.strerror}); choose "
+                "another folder with --store, or free this one."
+            ) from error
+
+
+def _contents(result: Result) -> Iterator[tuple[str, bytes]]:
+    """The files of a run; one after the other, so that they are never in memory together."""
+    config = {"config": to_json(result.config), "data": result.fingerprint, "format": FORMAT}
+    dynamics = {} if result.dynamics is None else vars(result.dynamics)
+    groups = {"predictions": result.predictions, "medoids": result.medoids, "dynamics": dynamics}
+    arrays = {
+        f"{group}.{name}": np.ascontiguousarray(pack(array))
+        for group, named in groups.items()
+        for name, array in named.items()
+        if array is not None
+    }
+    # Bytes, written by us: only so a full disk is an OSError, and known before the rename.
+    yield "config.json", json.dumps(config, indent=1).encode()
+    yield "facts.json", json.dumps(result.facts, indent=1).encode()
+    yield "metrics.csv", result.metrics.to_csv(index=False).encode()
+    yield "arrays.safetensors", array_bytes(arrays)
+    yield "weights.safetensors", tensor_bytes(result.weights)
+
+
+def open_run(folder: Path) -> Run:
+    """The finished run in a folder.
+
+    Raises:
+        StoreError: the folder does not hold what its name says.
+    """
+    try:
+        for file in (folder, *(folder / name for name in (*FILES, SUMS))):
+            inside(file)
+        stored = json_of(regular(folder / "config.json"))
+        config = from_json(stored["config"])
+        if stored["format"] != FORMAT:
+            raise ValueError(f"it has format {stored['format']}, this toastlab has {FORMAT}")
+        if run_key(config, stored["data"]) != folder.name:
+            raise ValueError("its settings are not those that its name stands for")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise StoreError(
+            f"the run folder {showable(folder)} cannot be trusted: {showable(error)}. Remove it "
+            "and train again."
+        ) from error
+    return Run(folder, config, stored["data"])

@@ -32,7 +32,7 @@ LINES = [
     (f"{TRAIN} --threads {HUGE}", f"threads is {HUGE}"),
     (f"{TRAIN} --evaluate-every {HUGE}", f"evaluate every is {HUGE}"),
     (f"{TRAIN} --warmup-epochs 5", "warmup epochs is 5"),
-    (f"{TRAIN} --milestones 0.5 2", "milestone is 2"),
+    (f"{TRAIN} --milestones 0.5 2", "milestones is 2"),
     (f"{TRAIN} --past-temperature 1e-45", "past temperature is 1e-45"),
     (f"{TRAIN} --medoid-temperature 1e300", "medoid temperature is 1e+300"),
     (f"{TRAIN} --past-weight 1e300", "past weight is 1e+300"),

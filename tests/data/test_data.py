@@ -159,7 +159,7 @@ def test_own_arrays() -> None:
     ("options", "message"),
     [
         ({"name": "fashion-mnst"}, "Did you mean 'fashion-mnist'"),
-        ({"noise": "asymmetric"}, "unknown label noise 'asymmetric'"),
+        ({"noise": "asymmetric"}, "unknown noise 'asymmetric'"),
         ({"noise_rate": 1.0}, "noise rate is 1.0"),
         ({"val_share": 0.0}, "val share is 0"),
         ({"per_class": -1}, "per class is -1"),

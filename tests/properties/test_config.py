@@ -3,7 +3,7 @@
 import json
 import math
 from dataclasses import MISSING, fields, replace
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from hypothesis import strategies as st
@@ -14,7 +14,7 @@ from toastlab.data.dataset import DataConfig
 from toastlab.methods import CONFIGS, MethodConfig, Plan, Toast
 from toastlab.store.runs import from_json, run_key, to_json
 from toastlab.studies.space import Axis, drawn, grid, parse, settings, with_point
-from toastlab.studies.sweep import SEARCHES, Sweep, label
+from toastlab.studies.sweep import Search, Sweep, label
 from toastlab.training.config import TrainConfig, make_optimizer, make_schedule
 
 KINDS: dict[str, type] = {
@@ -171,7 +171,7 @@ def test_points(draw: Draw) -> None:
         assert len(points) <= trials
         assert points == drawn(axes, search, trials, seed)
         assert all(0.01 <= p["learning-rate"] <= 0.1 for p in points)
-    how = {"search": some(draw, (*SEARCHES, "other")), "seeds": draw(st.integers(-1, 3))}
+    how = {"search": some(draw, (*get_args(Search), "other")), "seeds": draw(st.integers(-1, 3))}
     how |= {"trials": trials, "search_seed": seed}
     sweep = attempt(Sweep, BASE, tuple(axes if draw(st.booleans()) else axes[1:2]), **how)
     if not isinstance(sweep, Refused):

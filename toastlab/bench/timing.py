@@ -16,6 +16,7 @@ from toastlab.core.stream import Batch, Stream
 from toastlab.data.augment import Augment, AugmentConfig, pixel_statistics
 from toastlab.data.dataset import Split
 from toastlab.methods import MethodConfig, Plan
+from toastlab.methods.base import Budget
 from toastlab.training.config import TrainConfig, make_optimizer
 from toastlab.training.models import build
 
@@ -77,7 +78,7 @@ class Loop:
         num_classes: int,
         model: str = "resnet-small",
         batch_size: int = 128,
-        budget: str = "images",
+        budget: Budget = "images",
     ) -> None:
         device = split.images.device
         _, channels, size, _ = split.images.shape

@@ -6,7 +6,7 @@ from toastlab.bench.text import load_bench
 from toastlab.cli.terminal import console, output_file, progress
 from toastlab.core.errors import in_range, some_of
 from toastlab.course.runs import course_data, course_runs
-from toastlab.methods.base import BUDGETS
+from toastlab.methods.base import BUDGETS, Budget
 from toastlab.store.runs import RunStore
 from toastlab.studies import layouts as embedding
 from toastlab.studies.ablation import condense, grid_fingerprints, points, run_grid
@@ -48,7 +48,7 @@ def ablation(store: str = "runs", out: str = "data/ablation.csv", workers: int =
 def peers(
     models: tuple[str, ...] = ("mlp",),
     parts: tuple[str, ...] = PARTS,
-    budgets: tuple[str, ...] = BUDGETS,
+    budgets: tuple[Budget, ...] = BUDGETS,
     seeds: int = SEEDS,
     more_seeds: int = MORE_SEEDS,
     store: str = "runs",

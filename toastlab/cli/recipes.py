@@ -11,7 +11,7 @@ from toastlab.analysis.statistics import BASELINE
 from toastlab.cli.terminal import comparison_table, console, output_file, progress
 from toastlab.core.errors import DataError, one_of, some_of
 from toastlab.data.dataset import DataConfig
-from toastlab.methods.base import BUDGETS
+from toastlab.methods.base import BUDGETS, Budget
 from toastlab.store.runs import Run, RunStore
 from toastlab.studies.compare import ARM_OF, Job, run_all
 from toastlab.studies.peers import KEPT, rows_of, write_rows
@@ -38,7 +38,7 @@ def recipe_run(
     models: tuple[str, ...] = FAMILIES,
     arms: tuple[str, ...] = tuple(ARM_OF),
     seeds: int = 3,
-    budgets: tuple[str, ...] = ("samples",),
+    budgets: tuple[Budget, ...] = ("samples",),
     epochs: int = 0,
     batch_size: int = 0,
     store: str = "runs",

@@ -14,7 +14,7 @@ from toastlab.methods import MethodConfig
 from toastlab.store.runs import RunStore
 from toastlab.studies.pool import BACKENDS
 from toastlab.studies.space import parse
-from toastlab.studies.sweep import Done, Sweep, ranking, run, tidy, writer
+from toastlab.studies.sweep import Done, Search, Sweep, ranking, run, tidy, writer
 from toastlab.training import device as devices
 from toastlab.training.config import TrainConfig
 
@@ -35,7 +35,7 @@ def sweep(
         arg(metavar="SETTING VALUES", help_behavior_hint="(once per setting)"),
     ] = (),
     seeds: int = 3,
-    search: str = "grid",
+    search: Search = "grid",
     trials: int = 16,
     search_seed: int = 0,
     out: str = "sweep.csv",

@@ -8,6 +8,7 @@ on the device that the host never reads. Letters: B samples of a batch, K classe
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,8 @@ from torch import Tensor
 from toastlab.core.checks import BOOL, FLOAT, INT, check_shapes
 from toastlab.core.errors import in_range, one_of
 
-CRITERIA = ("misclassified", "probability", "quantile", "medoid-distance", "random", "all")
+Criterion = Literal["misclassified", "probability", "quantile", "medoid-distance", "random", "all"]
+CRITERIA = get_args(Criterion)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,7 @@ class Carry:
 def under_trained(
     logits: Tensor,
     labels: Tensor,
-    criterion: str = "misclassified",
+    criterion: Criterion = "misclassified",
     *,
     threshold: float = 0.5,
     share: float = 0.25,

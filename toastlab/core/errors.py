@@ -5,10 +5,7 @@ The only file of ours that every other one may import. Bad values raise `ValueEr
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from difflib import get_close_matches
-from functools import lru_cache
-from typing import Any, get_args, get_origin, get_type_hints
 
 
 class DataError(ValueError):
@@ -91,41 +88,3 @@ def in_range(
         (")" if open_high or high == float("inf") else "]"),
     )
     raise ValueError(f"{what} is {value!r}, but must lie in {left}{low:.10g}, {high:.10g}{right}.")
-
-
-def check_types(settings: Any) -> None:
-    """Checks the numbers, texts, flags and tuples among the fields of a dataclass.
-
-    A whole number may stand for a float; True is no number.
-
-    Raises:
-        TypeError: a field holds something else.
-    """
-    for name, kind in _plain_fields(settings.__class__).items():
-        value = getattr(settings, name)
-        if get_origin(kind) is tuple:
-            inner = get_args(kind)[0]
-            right = isinstance(value, tuple) and all(_is_a(one, inner) for one in value)
-        else:
-            right = _is_a(value, kind)
-        if not right:
-            wanted = getattr(kind, "__name__", kind) if get_origin(kind) is None else kind
-            raise TypeError(f"{name.replace('_', ' ')} is {value!r}, but must be of type {wanted}.")
-
-
-def _is_a(value: object, kind: type) -> bool:
-    if kind is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-
-
-@lru_cache
-def _plain_fields(kind: Any) -> dict[str, Any]:
-    hints = get_type_hints(kind)
-    plain = (int, float, str, bool)
-    return {
-        field.name: hints[field.name]
-        for field in fields(kind)
-        if hints[field.name] in plain
-        or (get_origin(hints[field.name]) is tuple and get_args(hints[field.name])[0] in plain)
-    }

@@ -9,12 +9,15 @@ Raises, everywhere: ValueError for shapes that do not belong together, TypeError
 """
 
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from toastlab.core.checks import BOOL, FLOAT, check_shapes
 from toastlab.core.errors import in_range, one_of
+
+Divisor = Literal["carried", "batch"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,14 +75,14 @@ def probability_kl(logits: Tensor, target: Tensor, temperature: float = 1.0) -> 
     return temperature**2 * (torch.special.xlogy(target, target) - target * log_p).sum(1)
 
 
-def masked_mean(values: Tensor, mask: Tensor, divide_by: str = "carried") -> Tensor:
+def masked_mean(values: Tensor, mask: Tensor, divide_by: Divisor = "carried") -> Tensor:
     """Mean of `values` [B] over `mask` [B] bool; 0 where nothing is masked in. Static shapes.
 
     Args:
         divide_by: "carried" [R]: the number masked in; "batch" [R, option]: B, so that the term
             fades with the carry and one sample cannot dominate.
     """
-    one_of("divisor", divide_by, ("carried", "batch"))
+    one_of("divisor", divide_by, get_args(Divisor))
     check_shapes(values=(values, FLOAT, "B"), mask=(mask, BOOL, "B"))
     total = torch.where(mask, values, torch.zeros((), device=values.device)).sum()
     if divide_by == "batch":

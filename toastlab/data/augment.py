@@ -6,7 +6,7 @@ function. Static shapes, no loop over images, nothing that waits for the device.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,30 +14,26 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from toastlab.core.checks import FLOAT, check_shapes
-from toastlab.core.errors import check_types, in_range, one_of
+from toastlab.core.errors import in_range, one_of
+from toastlab.core.settings import Range, Settings, Share
 
-PIXELS = 512  # a border or a square wider than that is no augmentation, and fills the memory
+Pixels = Annotated[
+    int, Range(0, 512)
+]  # a border or a square wider than that is no augmentation, and fills the memory
 
 
 @dataclass(frozen=True)
-class AugmentConfig:
+class AugmentConfig(Settings):
     """What happens to training images. Everything is off by default."""
 
-    crop: int = 0  # Pixels of black border before a random crop back to size, 0 to 512; 0: off.
+    crop: Pixels = 0  # Pixels of black border before a random crop back to size, 0 to 512; 0: off.
     flip: bool = False  # Mirror each image, left and right, with probability 1/2.
     # Side in pixels of a square set to the mean, cut at the border, 0 to 512; 0: off.
-    cutout: int = 0
-    mix: str = "none"  # Mixing of two images: none, mixup or cutmix.
-    mix_alpha: float = 1.0  # Alpha of the Beta(alpha, alpha) that draws the mix, 0.01 to 1000.
-    mix_prob: float = 0.5  # Probability that a batch is mixed, in [0, 1].
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        in_range("crop", self.crop, 0, PIXELS)
-        in_range("cutout", self.cutout, 0, PIXELS)
-        one_of("mix", self.mix, ("none", "mixup", "cutmix"))
-        in_range("mix alpha", self.mix_alpha, 0.01, 1000)
-        in_range("mix prob", self.mix_prob, 0, 1)
+    cutout: Pixels = 0
+    mix: Literal["none", "mixup", "cutmix"] = "none"  # Mixing of two images: none, mixup or cutmix.
+    # Alpha of the Beta(alpha, alpha) that draws the mix, 0.01 to 1000.
+    mix_alpha: Annotated[float, Range(0.01, 1000)] = 1.0
+    mix_prob: Share = 0.5  # Probability that a batch is mixed, in [0, 1].
 
 
 @dataclass(frozen=True, eq=False)

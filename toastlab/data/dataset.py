@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -15,45 +16,42 @@ from torch import Tensor
 from torch._subclasses import FakeTensor
 from torch.utils.data import DataLoader
 
-from toastlab.core.errors import DataError, check_types, in_range, one_of
+from toastlab.core.errors import DataError, in_range, one_of
+from toastlab.core.settings import InnerShare, Range, Seed, Settings, ShareBelowOne
 from toastlab.data import sources
 from toastlab.data.holdout import hold_out, per_class, three_splits
 from toastlab.data.ids import as_ids
 from toastlab.data.image_files import Files, resized
-from toastlab.data.noise import NOISES, flip_labels
+from toastlab.data.noise import Noise, flip_labels
 from toastlab.data.raw import Raw, RawSplit, as_labels, as_tensor
 
 RESIDENT_LIMIT = 2 * 2**30  # bytes of pixels above which a folder should be streamed
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Settings):
     """Which data set, and what is done to it."""
 
     name: str = "fashion-mini"  # Name of a data set, as `toastlab data list` shows it.
     path: str = ""  # Its folder; empty: the usual place. Needed for idx, folder, tiny-imagenet.
-    per_class: int = 0  # Training images per class, stratified; 0: all of them.
-    noise: str = "symmetric"  # Flips go to any other class (symmetric) or to the next (pairwise).
-    noise_rate: float = 0.0  # Share of the training labels that are flipped, in [0, 1); 0: clean.
-    noise_seed: int = 0  # Seed of the flips, 0 to 2^31.
-    val_share: float = 0.1  # Share held out for validation, in (0, 1), if the source has none.
-    split_seed: int = 0  # Seed of what is held out and of the images per class, 0 to 2^31.
-    size: int = 0  # Resize to size x size pixels, up to 4096; 0: as stored.
-    channels: str = "keep"  # Colours: keep, grey or rgb.
+    # Training images per class, stratified; 0: all of them.
+    per_class: Annotated[int, Range(0, 2**31)] = 0
+    noise: Noise = "symmetric"  # Flips go to any other class (symmetric) or to the next (pairwise).
+    # Share of the training labels that are flipped, in [0, 1); 0: clean.
+    noise_rate: ShareBelowOne = 0.0
+    noise_seed: Seed = 0  # Seed of the flips, 0 to 2^31.
+    val_share: InnerShare = 0.1  # Share held out for validation, in (0, 1), if the source has none.
+    split_seed: Seed = 0  # Seed of what is held out and of the images per class, 0 to 2^31.
+    # Resize to size x size pixels, up to 4096; 0: as stored.
+    size: Annotated[int, Range(0, 4096)] = 0
+    channels: Literal["keep", "grey", "rgb"] = "keep"  # Colours: keep, grey or rgb.
     stream: bool = False  # Leave images on disk and decode them as needed (folder, tiny-imagenet).
-    workers: int = 2  # Processes that decode while streaming, 0 to 256; 0: this one.
+    # Processes that decode while streaming, 0 to 256; 0: this one.
+    workers: Annotated[int, Range(0, 256)] = 2
 
     def __post_init__(self) -> None:
-        check_types(self)
+        super().__post_init__()
         one_of("data set", self.name, sources.SOURCES)
-        one_of("label noise", self.noise, NOISES)
-        one_of("channels", self.channels, ("keep", "grey", "rgb"))
-        in_range("noise rate", self.noise_rate, 0, 1, open_high=True)
-        in_range("val share", self.val_share, 0, 1, open_low=True, open_high=True)
-        in_range("size", self.size, 0, 4096)
-        in_range("workers", self.workers, 0, 256)
-        for name in ("per_class", "noise_seed", "split_seed"):
-            in_range(name.replace("_", " "), getattr(self, name), 0, 2**31)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,7 @@
 """Label noise on purpose: the clean labels stay known, so that analysis can look them up."""
 
+from typing import Literal, get_args
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -7,10 +9,11 @@ from torch import Tensor
 from toastlab.core.checks import check_labels
 from toastlab.core.errors import in_range, one_of
 
-NOISES = ("symmetric", "pairwise")
+Noise = Literal["symmetric", "pairwise"]
+NOISES = get_args(Noise)
 
 
-def flip_labels(labels: Tensor, num_classes: int, kind: str, rate: float, seed: int) -> Tensor:
+def flip_labels(labels: Tensor, num_classes: int, kind: Noise, rate: float, seed: int) -> Tensor:
     """Flips round(rate * n_c) labels of each class c, chosen at random.
 
     Args:

@@ -6,6 +6,7 @@ Letters: C classes, n rows x_i in one of them, K columns.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,8 @@ from torch import Tensor
 from toastlab.medoids.blocks import MEMORY, Rows, alike_in_size, padded
 from toastlab.medoids.bounds import by_moments, by_products
 
-DISTANCES = ("euclidean", "squared-euclidean", "cosine", "manhattan")
+Distance = Literal["euclidean", "squared-euclidean", "cosine", "manhattan"]
+DISTANCES = get_args(Distance)
 
 # Bytes of one block of distances that are summed directly: what stays in a CPU's cache.
 BLOCK_BYTES = 2**19
@@ -29,7 +31,7 @@ SMALL_CLASS = 2048
 
 
 def medoid_rows(
-    z: Tensor, members: Sequence[Tensor], distance: str, memory: int = MEMORY
+    z: Tensor, members: Sequence[Tensor], distance: Distance, memory: int = MEMORY
 ) -> Tensor:
     """The member of each class whose sum of distances to all members is smallest.
 

@@ -7,6 +7,7 @@ Letters: N samples, K classes, n members of one class.
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -14,10 +15,10 @@ from torch import Tensor
 from toastlab.core.checks import BOOL, FLOAT, INT, check_labels, check_shapes
 from toastlab.core.errors import TrainingDiverged, in_range, one_of
 from toastlab.medoids.blocks import MEMORY
-from toastlab.medoids.exact import DISTANCES, medoid_rows
+from toastlab.medoids.exact import DISTANCES, Distance, medoid_rows
 
-SCOPES = ("correct", "all")
-PROTOTYPES = ("medoid", "mean", "mean-softmax", "uniform")
+Scope = Literal["correct", "all"]
+SCOPES = get_args(Scope)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,7 @@ class Medoids:
         return self.index >= 0
 
 
-def candidates(logits: Tensor, labels: Tensor, scope: str = "correct") -> Tensor:
+def candidates(logits: Tensor, labels: Tensor, scope: Scope = "correct") -> Tensor:
     """Who may become a medoid: S_c = { i : y_i = c and argmax z_i = c }, or the whole class.
 
     Args:
@@ -60,8 +61,8 @@ def class_medoids(
     logits: Tensor,
     labels: Tensor,
     *,
-    distance: str = "euclidean",
-    scope: str = "correct",
+    distance: Distance = "euclidean",
+    scope: Scope = "correct",
     seen: Tensor | None = None,
     memory: int = MEMORY,
 ) -> Medoids:

@@ -16,18 +16,18 @@ Memory: [B, B] within a step.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from toastlab.core.class_index import Classmates
-from toastlab.core.errors import check_types, in_range
 from toastlab.core.hooks import last_linear, watched
 from toastlab.core.losses import Loss, probability_kl, soft_cross_entropy
+from toastlab.core.settings import Range, ShareBelowOne, Temperature, Weight
 from toastlab.core.stream import Batch, Stream
-from toastlab.methods.base import RUN_MODEL, TEMPERATURES, WEIGHTS, Method, MethodConfig, Plan
+from toastlab.methods.base import RUN_MODEL, Method, MethodConfig, Plan
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,11 @@ class BakeConfig(MethodConfig):
 
     name: ClassVar[str] = "bake"
 
-    weight: float = 1.0  # Weight lambda of the distillation, 0 to 1000.
-    temperature: float = 4.0  # Temperature T, 0.01 to 1000.
-    ensemble: float = 0.5  # Weight w of the other images, in [0, 1).
+    weight: Weight = 1.0  # Weight lambda of the distillation, 0 to 1000.
+    temperature: Temperature = 4.0  # Temperature T, 0.01 to 1000.
+    ensemble: ShareBelowOne = 0.5  # Weight w of the other images, in [0, 1).
     # Images M of the same class beside each anchor, 0 to 1000; M + 1 divides B.
-    companions: int = 3
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        in_range("weight", self.weight, *WEIGHTS)
-        in_range("temperature", self.temperature, *TEMPERATURES)
-        in_range("ensemble", self.ensemble, 0, 1, open_high=True)
-        in_range("companions", self.companions, 0, 1000)
+    companions: Annotated[int, Range(0, 1000)] = 3
 
     def build(
         self,

@@ -21,23 +21,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
 
 from toastlab.core.bank import Bank
 from toastlab.core.checks import check_labels
-from toastlab.core.errors import check_types, in_range, one_of
 from toastlab.core.losses import Loss, soft_cross_entropy
+from toastlab.core.settings import Count, Settings
 from toastlab.core.stream import Batch, Stream
 from toastlab.training.ranks import Ranks
 
-BUDGETS = ("images", "samples")
-# What numbers may be; outside, float32 or memory ends, and the reason would be hard to find.
-TEMPERATURES = (0.01, 1000.0)
-WEIGHTS = (0.0, 1000.0)  # of a term of the loss
-COUNTS = (1, 100_000)  # epochs, and visits in a row
+Budget = Literal["images", "samples"]
+BUDGETS = get_args(Budget)
+BankType = Literal["float32", "float16"]
+# What becomes of carried samples under Mixup and CutMix, see `Mixing`.
+MixedCarry = Literal["unmixed", "repeat", "stored"]
 BANKS = {"float32": torch.float32, "float16": torch.float16}
 # What a user may have left out, as it is written in a loop.
 SETUP = "call method.setup(model, images, Plan(epochs=...)) before the first batch"
@@ -47,7 +47,7 @@ Given = TypeVar("Given")
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Settings):
     """What a method may have to know of the run.
 
     Attributes:
@@ -59,21 +59,15 @@ class Plan:
         ranks: over how many processes each batch is spread, see `toastlab.training.ranks`.
     """
 
-    epochs: int = 1
-    budget: str = "images"
+    epochs: Count = 1
+    budget: Budget = "images"
     mixes: bool = False
-    bank: str = "float32"
+    bank: BankType = "float32"
     ranks: int = 1
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        one_of("budget", self.budget, BUDGETS)
-        one_of("bank", self.bank, BANKS)
-        in_range("epochs", self.epochs, *COUNTS)
 
 
 @dataclass(frozen=True)
-class MethodConfig:
+class MethodConfig(Settings):
     """Settings of a method. `name` is what the command line and the stored runs call it."""
 
     name: ClassVar[str]
@@ -116,7 +110,7 @@ class Method:
         table: [K, K] float32, the target of each class; the identity means hard targets.
     """
 
-    mixed_carry: str = "unmixed"
+    mixed_carry: MixedCarry = "unmixed"
     admits_mix: bool = True
     needs_plan: bool = False
     memory: str = "nothing"

@@ -26,15 +26,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from toastlab.core.errors import check_types, in_range
 from toastlab.core.hooks import exits, last_linear, watched
 from toastlab.core.losses import Loss, past_kl, soft_cross_entropy
+from toastlab.core.settings import Share, Temperature, Weight
 from toastlab.core.stream import Batch
 from toastlab.methods.base import (
     RUN_MODEL,
     SETUP,
-    TEMPERATURES,
-    WEIGHTS,
     Method,
     MethodConfig,
     Plan,
@@ -47,16 +45,10 @@ class ByotConfig(MethodConfig):
 
     name: ClassVar[str] = "byot"
 
-    weight: float = 0.1  # Share a of the distillation, in [0, 1].
-    temperature: float = 3.0  # Temperature T, 0.01 to 1000.
-    feature_weight: float = 1e-6  # Weight b of the features' distance, 0 to 1000.
+    weight: Share = 0.1  # Share a of the distillation, in [0, 1].
+    temperature: Temperature = 3.0  # Temperature T, 0.01 to 1000.
+    feature_weight: Weight = 1e-6  # Weight b of the features' distance, 0 to 1000.
     exits: str = ""  # Modules to put exits behind, with commas; empty: those of our networks.
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        in_range("weight", self.weight, 0, 1)
-        in_range("temperature", self.temperature, *TEMPERATURES)
-        in_range("feature weight", self.feature_weight, *WEIGHTS)
 
     def build(
         self,

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from toastlab.core.class_index import Classmates
-from toastlab.core.errors import check_types, in_range
 from toastlab.core.losses import Loss, past_kl, soft_cross_entropy
+from toastlab.core.settings import Temperature, Weight
 from toastlab.core.stream import Batch, Stream
-from toastlab.methods.base import TEMPERATURES, WEIGHTS, Method, MethodConfig
+from toastlab.methods.base import Method, MethodConfig
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,8 @@ class CsKdConfig(MethodConfig):
 
     name: ClassVar[str] = "cs-kd"
 
-    weight: float = 1.0  # Weight lambda of the distillation, 0 to 1000.
-    temperature: float = 4.0  # Temperature T, 0.01 to 1000.
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        in_range("weight", self.weight, *WEIGHTS)
-        in_range("temperature", self.temperature, *TEMPERATURES)
+    weight: Weight = 1.0  # Weight lambda of the distillation, 0 to 1000.
+    temperature: Temperature = 4.0  # Temperature T, 0.01 to 1000.
 
     def build(
         self,

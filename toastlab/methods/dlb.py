@@ -20,10 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from toastlab.core.errors import check_types, in_range
 from toastlab.core.losses import Loss, combine, masked_mean, past_kl, soft_cross_entropy
+from toastlab.core.settings import Temperature, Weight
 from toastlab.core.stream import Batch, Stream
-from toastlab.methods.base import TEMPERATURES, WEIGHTS, Method, MethodConfig
+from toastlab.methods.base import Method, MethodConfig
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,9 @@ class DlbConfig(MethodConfig):
 
     name: ClassVar[str] = "dlb"
 
-    weight: float = 1.0  # Weight a of the distillation, 0 to 1000.
-    temperature: float = 3.0  # Temperature T, 0.01 to 1000.
+    weight: Weight = 1.0  # Weight a of the distillation, 0 to 1000.
+    temperature: Temperature = 3.0  # Temperature T, 0.01 to 1000.
     joint: bool = False  # Both halves in one pass; the public code makes two.
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        in_range("weight", self.weight, *WEIGHTS)
-        in_range("temperature", self.temperature, *TEMPERATURES)
 
     def build(
         self,

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from toastlab.core.errors import check_types, in_range
+from toastlab.core.settings import Share
 from toastlab.methods.base import Method, MethodConfig
 
 
@@ -16,11 +16,7 @@ class LabelSmoothingConfig(MethodConfig):
 
     name: ClassVar[str] = "label-smoothing"
 
-    smoothing: float = 0.1  # Share s of the target spread evenly over all classes, in [0, 1].
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        in_range("smoothing", self.smoothing, 0, 1)
+    smoothing: Share = 0.1  # Share s of the target spread evenly over all classes, in [0, 1].
 
     def build(
         self,

@@ -13,12 +13,12 @@ with no correct sample gets a uniform row. Passes: 1. Memory: [K, K].
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from toastlab.core.errors import check_types, in_range, one_of
+from toastlab.core.settings import Share
 from toastlab.core.stream import Batch
 from toastlab.methods.base import Method, MethodConfig
 from toastlab.training.ranks import Ranks
@@ -30,13 +30,9 @@ class OlsConfig(MethodConfig):
 
     name: ClassVar[str] = "ols"
 
-    weight: float = 0.5  # Share w of the hard label, in [0, 1].
-    first: str = "hard"  # Soft targets of the first epoch: hard, uniform or zero.
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        in_range("weight", self.weight, 0, 1)
-        one_of("first", self.first, ("hard", "uniform", "zero"))
+    weight: Share = 0.5  # Share w of the hard label, in [0, 1].
+    # Soft targets of the first epoch: hard, uniform or zero.
+    first: Literal["hard", "uniform", "zero"] = "hard"
 
     def build(
         self,

@@ -17,12 +17,12 @@ hard. Passes: 1, or 2 with "network". Memory: [N, K], or a second network.
 
 import copy
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from toastlab.core.errors import check_types, in_range, one_of
+from toastlab.core.settings import Share
 from toastlab.core.stream import Batch
 from toastlab.methods.base import RUN_MODEL, Method, MethodConfig, Plan
 
@@ -33,14 +33,9 @@ class PsKdConfig(MethodConfig):
 
     name: ClassVar[str] = "ps-kd"
 
-    final_weight: float = 0.8  # Share a_T of the past prediction in the last epoch, in [0, 1].
+    final_weight: Share = 0.8  # Share a_T of the past prediction in the last epoch, in [0, 1].
     # Past: the last visit's logits (stored), or a copy of the last epoch's network (network).
-    source: str = "stored"
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        in_range("final weight", self.final_weight, 0, 1)
-        one_of("source", self.source, ("stored", "network"))
+    source: Literal["stored", "network"] = "stored"
 
     def build(
         self,

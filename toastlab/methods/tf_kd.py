@@ -15,15 +15,15 @@ Passes: 1. Memory: one target per class.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from toastlab.core.errors import check_types, in_range, one_of
 from toastlab.core.losses import Loss, probability_kl, soft_cross_entropy
+from toastlab.core.settings import InnerShare, Multiplier, Share, Temperature
 from toastlab.core.stream import Batch
-from toastlab.methods.base import TEMPERATURES, Method, MethodConfig, mixed_rows
+from toastlab.methods.base import Method, MethodConfig, mixed_rows
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,12 @@ class TfKdConfig(MethodConfig):
 
     name: ClassVar[str] = "tf-kd"
 
-    weight: float = 0.1  # Share a of the hand-made teacher, in [0, 1].
-    temperature: float = 20.0  # Temperature T, 0.01 to 1000.
-    multiplier: float = 1.0  # Factor m on the KL, 0 to 100000.
-    correct: float = 0.99  # The teacher's probability of the true class, in (0, 1).
-    form: str = "code"  # Form: code (softmax of u / T) or paper (softmax of log u / T, times T^2).
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        in_range("weight", self.weight, 0, 1)
-        in_range("temperature", self.temperature, *TEMPERATURES)
-        in_range("multiplier", self.multiplier, 0, 1e5)
-        in_range("correct", self.correct, 0, 1, open_low=True, open_high=True)
-        one_of("form", self.form, ("code", "paper"))
+    weight: Share = 0.1  # Share a of the hand-made teacher, in [0, 1].
+    temperature: Temperature = 20.0  # Temperature T, 0.01 to 1000.
+    multiplier: Multiplier = 1.0  # Factor m on the KL, 0 to 100000.
+    correct: InnerShare = 0.99  # The teacher's probability of the true class, in (0, 1).
+    # Form: code (softmax of u / T) or paper (softmax of log u / T, times T^2).
+    form: Literal["code", "paper"] = "code"
 
     def build(
         self,

@@ -24,10 +24,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from toastlab.core.errors import check_types, in_range
 from toastlab.core.losses import Loss, past_kl, soft_cross_entropy
+from toastlab.core.settings import Multiplier, Share, Temperature
 from toastlab.core.stream import Batch
-from toastlab.methods.base import RUN_MODEL, SET_TEACHER, TEMPERATURES, Method, MethodConfig
+from toastlab.methods.base import RUN_MODEL, SET_TEACHER, Method, MethodConfig
 
 CLASSES = 100  # CIFAR-100's, over which the public code's mean goes and for which its m was chosen
 
@@ -39,16 +39,10 @@ class TfKdSelfConfig(MethodConfig):
     name: ClassVar[str] = "tf-kd-self"
     needs_teacher: ClassVar[bool] = True
 
-    weight: float = 0.95  # Share a of the teacher, in [0, 1].
-    temperature: float = 6.0  # Temperature T, 0.01 to 1000.
+    weight: Share = 0.95  # Share a of the teacher, in [0, 1].
+    temperature: Temperature = 6.0  # Temperature T, 0.01 to 1000.
     # Factor m of the public code on the KL, for its 100 classes, 0 to 100000; 100 is the paper's.
-    multiplier: float = 50.0
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        in_range("weight", self.weight, 0, 1)
-        in_range("temperature", self.temperature, *TEMPERATURES)
-        in_range("multiplier", self.multiplier, 0, 1e5)
+    multiplier: Multiplier = 50.0
 
     def build(
         self,

@@ -35,15 +35,15 @@ What the abstract leaves open and the defaults settle, so that it can be compute
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from toastlab.core.carry import CRITERIA, Carry, select, under_trained
-from toastlab.core.errors import check_types, in_range, one_of
+from toastlab.core.carry import Carry, Criterion, select, under_trained
 from toastlab.core.losses import (
+    Divisor,
     Loss,
     combine,
     masked_mean,
@@ -51,12 +51,20 @@ from toastlab.core.losses import (
     probability_kl,
     soft_cross_entropy,
 )
+from toastlab.core.settings import (
+    Count,
+    PositiveShare,
+    Range,
+    Share,
+    ShareBelowOne,
+    Temperature,
+    Weight,
+)
 from toastlab.core.stream import Batch, Stream
-from toastlab.medoids.exact import DISTANCES
+from toastlab.medoids.exact import Distance
 from toastlab.medoids.targets import (
-    PROTOTYPES,
-    SCOPES,
     Medoids,
+    Scope,
     candidates,
     class_means,
     class_medoids,
@@ -65,15 +73,11 @@ from toastlab.medoids.targets import (
     soft_targets,
 )
 from toastlab.methods.base import (
-    COUNTS,
-    TEMPERATURES,
-    WEIGHTS,
     Method,
     MethodConfig,
+    MixedCarry,
     mixed_rows,
 )
-
-RAMPS = ("none", "linear", "fit")
 
 
 @dataclass(frozen=True)
@@ -83,68 +87,52 @@ class ToastConfig(MethodConfig):
     name: ClassVar[str] = "toast"
 
     # Combination
-    medoid_weight: float = 0.3  # Share a of the medoid's soft target, in [0, 1].
+    medoid_weight: Share = 0.3  # Share a of the medoid's soft target, in [0, 1].
     # Weight b of the past predictions, 0 to 1000; in the target form a + b <= 1.
-    past_weight: float = 1.0
+    past_weight: Weight = 1.0
     # Form: L1 + b L2 (loss), or one cross-entropy to a mixed target (target).
-    combination: str = "loss"
+    combination: Literal["loss", "target"] = "loss"
     # Ours: how both weights grow: none (constant), linear (over the planned epochs) or fit
     # (by the share got right).
-    ramp: str = "none"
-    fit_from: float = 0.0  # Share got right, in [0, 1), at which ramp fit begins; it is full at 1.
+    ramp: Literal["none", "linear", "fit"] = "none"
+    # Share got right, in [0, 1), at which ramp fit begins; it is full at 1.
+    fit_from: ShareBelowOne = 0.0
 
     # Stage 1
-    medoid_temperature: float = 2.0  # Temperature T_m of the medoid's soft target, 0.01 to 1000.
-    distance: str = "euclidean"  # Distance: euclidean, squared-euclidean, cosine or manhattan.
+    # Temperature T_m of the medoid's soft target, 0.01 to 1000.
+    medoid_temperature: Temperature = 2.0
+    distance: Distance = "euclidean"  # Distance: euclidean, squared-euclidean, cosine or manhattan.
     # Candidates: the rightly classified of the class (correct), or all of it (all).
-    scope: str = "correct"
-    refresh_every: int = 1  # Epochs between two medoid computations, 1 to 100000.
+    scope: Scope = "correct"
+    refresh_every: Count = 1  # Epochs between two medoid computations, 1 to 100000.
     # MiB for blocks of rows and distances, 4 to 2^20; it changes no result.
-    medoid_memory: int = 256
+    medoid_memory: Annotated[int, Range(4, 2**20)] = 256
     # Prototype: medoid; its controls are mean, mean-softmax (as OLS) and uniform (as LS).
-    prototype: str = "medoid"
+    prototype: Literal["medoid", "mean", "mean-softmax", "uniform"] = "medoid"
 
     # Stage 2
-    past_temperature: float = 3.0  # Temperature T_p of the past predictions, 0.01 to 1000.
+    past_temperature: Temperature = 3.0  # Temperature T_p of the past predictions, 0.01 to 1000.
     # Who is under-trained: misclassified, probability, quantile, medoid-distance; the controls are
     # random and all.
-    criterion: str = "misclassified"
-    threshold: float = 0.5  # For probability: carried below this true-class probability, in (0, 1].
-    share: float = 0.25  # For quantile and medoid-distance: share of a batch, in (0, 1].
+    criterion: Criterion = "misclassified"
+    # For probability: carried below this true-class probability, in (0, 1].
+    threshold: PositiveShare = 0.5
+    share: PositiveShare = 0.25  # For quantile and medoid-distance: share of a batch, in (0, 1].
     # Past: carried into the next batch (carry), or the KL to each sample's last visit (memory).
-    source: str = "carry"
-    layout: str = "replace"  # Carried samples replace new ones (replace), or come on top (extra).
+    source: Literal["carry", "memory"] = "carry"
+    # Carried samples replace new ones (replace), or come on top (extra).
+    layout: Literal["replace", "extra"] = "replace"
     # Times in a row a sample is carried, 1 to 100000; more than 1: until it is trained.
-    max_visits: int = 1
+    max_visits: Count = 1
     # The KL's mean is over the carried samples (carried) or over the batch (batch).
-    divide_by: str = "carried"
+    divide_by: Divisor = "carried"
     keep_carry: bool = False  # Keep the carry at the end of an epoch.
     replay: bool = False  # Control: carry even at past weight 0, so that only the sampling acts.
     # Carried samples under Mixup and CutMix: unmixed, repeat (the same mix) or stored.
-    mixed_carry: str = "unmixed"
+    mixed_carry: MixedCarry = "unmixed"
 
     def __post_init__(self) -> None:
-        check_types(self)
-        in_range("medoid weight", self.medoid_weight, 0, 1)
-        in_range("past weight", self.past_weight, *WEIGHTS)
-        in_range("medoid temperature", self.medoid_temperature, *TEMPERATURES)
-        in_range("past temperature", self.past_temperature, *TEMPERATURES)
-        in_range("refresh every", self.refresh_every, *COUNTS)
-        in_range("medoid memory", self.medoid_memory, 4, 2**20)
-        in_range("max visits", self.max_visits, *COUNTS)
-        in_range("threshold", self.threshold, 0, 1, open_low=True)
-        in_range("share", self.share, 0, 1, open_low=True)
-        one_of("ramp", self.ramp, RAMPS)
-        in_range("fit from", self.fit_from, 0, 1, open_high=True)
-        one_of("combination", self.combination, ("loss", "target"))
-        one_of("distance", self.distance, DISTANCES)
-        one_of("scope", self.scope, SCOPES)
-        one_of("prototype", self.prototype, PROTOTYPES)
-        one_of("criterion", self.criterion, CRITERIA)
-        one_of("source", self.source, ("carry", "memory"))
-        one_of("layout", self.layout, ("replace", "extra"))
-        one_of("divisor", self.divide_by, ("carried", "batch"))
-        one_of("mixed carry", self.mixed_carry, ("unmixed", "repeat", "stored"))
+        super().__post_init__()
         if self.combination == "target" and self.medoid_weight + self.past_weight > 1:
             raise ValueError(
                 f"in the target form the weights add to "

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated
 from uuid import uuid4
 
 import numpy as np
@@ -19,6 +20,7 @@ import torch
 from toastlab.analysis.metrics import evaluate, fit_temperature
 from toastlab.analysis.statistics import BASELINE
 from toastlab.core.errors import StoreError, TrainingDiverged, in_range
+from toastlab.core.settings import Range
 from toastlab.data.dataset import DataConfig, Dataset, load
 from toastlab.methods import (
     BakeConfig,
@@ -46,6 +48,7 @@ log = logging.getLogger(__name__)
 # up anyway, so that what is drawn stays as in plain training; medoids as confident as they are.
 CAREFUL = "TOAST careful"
 SEED_COUNTS = (1, 1000)  # each is a run of its own
+Seeds = Annotated[int, Range(*SEED_COUNTS)]
 COSTS = ("passes", "gradients", "steps")
 ARMS: dict[str, MethodConfig] = {
     BASELINE: CrossEntropyConfig(),

@@ -19,7 +19,7 @@ from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig
 from toastlab.disk.files import embedded
 from toastlab.disk.tables import read_table
-from toastlab.methods.base import BUDGETS
+from toastlab.methods.base import BUDGETS, Budget
 from toastlab.store.runs import Run
 from toastlab.studies.compare import ARMS, Job, plan, run_all, tidy, warn_diverged
 from toastlab.studies.tuning import SPACES, chosen, settings_of, trials
@@ -81,7 +81,7 @@ def data_of(model: str, setting: str) -> DataConfig:
 
 
 def entries(
-    model: str, seeds: int = SEEDS, more: int = MORE_SEEDS, budgets: Sequence[str] = BUDGETS
+    model: str, seeds: int = SEEDS, more: int = MORE_SEEDS, budgets: Sequence[Budget] = BUDGETS
 ) -> list[Entry]:
     """Every row but the tuned ones; a run that serves both budgets stands under both."""
     base, found = NETWORKS[model], []
@@ -130,7 +130,7 @@ def run_peers(
     parts: Sequence[str] = PARTS,
     seeds: int = SEEDS,
     more: int = MORE_SEEDS,
-    budgets: Sequence[str] = BUDGETS,
+    budgets: Sequence[Budget] = BUDGETS,
     workers: int = 0,
 ) -> Iterator[tuple[str, int, int, dict[str, pd.DataFrame]]]:
     """Trains what is missing; yields the part, how many of how many runs are there, and at the end

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from toastlab.methods.base import Budget
 from toastlab.studies.compare import plan
 from toastlab.studies.peers import Entry
 from toastlab.studies.recipes import HELD_OUT, RECIPES, Recipe
@@ -28,7 +29,7 @@ CAVEAT = (
 
 
 def entries(
-    recipe: Recipe, base: TrainConfig, arms: Sequence[str], seeds: int, budgets: Sequence[str]
+    recipe: Recipe, base: TrainConfig, arms: Sequence[str], seeds: int, budgets: Sequence[Budget]
 ) -> list[Entry]:
     """Every row of one network, as `peers.rows_of` takes them; the part is the recipe.
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from toastlab.core.errors import in_range
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig
+from toastlab.methods.base import Budget
 from toastlab.training.config import TrainConfig
 
 DATA = ("cifar100", "tiny-imagenet")
@@ -80,7 +81,7 @@ class Recipe:
         *,
         epochs: int = 0,
         batch_size: int = 0,
-        budget: str = "samples",
+        budget: Budget = "samples",
     ) -> TrainConfig:
         """The run of a network with this recipe, all but method and seed.
 

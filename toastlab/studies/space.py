@@ -8,12 +8,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import product
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_origin, get_type_hints
 
 import numpy as np
 from scipy.stats import qmc
 
-from toastlab.core.errors import check_types, in_range, one_of
+from toastlab.core.errors import in_range, one_of
+from toastlab.core.settings import Settings
 from toastlab.methods import CONFIGS
 from toastlab.training.config import TrainConfig
 
@@ -35,7 +36,7 @@ DIGITS = 6  # significant, of drawn values: readable, and the same run name on e
 
 
 @dataclass(frozen=True)
-class Axis:
+class Axis(Settings):
     """One setting and what it may be: `values`, or a range from `low` to `high`.
 
     Attributes:
@@ -54,7 +55,7 @@ class Axis:
     whole: bool = False
 
     def __post_init__(self) -> None:
-        check_types(self)
+        super().__post_init__()
         if self.values:
             if len(set(self.values)) < len(self.values):
                 raise ValueError(f"axis {self.name} has a value twice: {self.values}.")
@@ -98,8 +99,9 @@ def settings(config: TrainConfig) -> dict[str, type]:
     for prefix, part in parts:
         kinds = get_type_hints(type(part))
         for field in fields(part):
-            if kinds[field.name] in (int, float, str, bool):  # no tuples, no parts
-                found[prefix + field.name.replace("_", "-")] = kinds[field.name]
+            kind = str if get_origin(kinds[field.name]) is Literal else kinds[field.name]
+            if kind in (int, float, str, bool):  # no tuples, no parts
+                found[prefix + field.name.replace("_", "-")] = kind
     return {name: kind for name, kind in found.items() if name not in NOT_SWEPT}
 
 

@@ -9,26 +9,27 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from toastlab.analysis.statistics import interval
-from toastlab.core.errors import check_types, in_range, one_of
+from toastlab.core.errors import one_of
+from toastlab.core.settings import Count, Seed, Settings
 from toastlab.data.dataset import DataConfig, load
 from toastlab.store.runs import Run, RunStore
-from toastlab.studies.compare import SEED_COUNTS, Job, run_all
+from toastlab.studies.compare import Job, Seeds, run_all
 from toastlab.studies.space import Axis, Point, drawn, grid, with_point
 from toastlab.training.config import TrainConfig
 from toastlab.training.models import MODELS
 
-SEARCHES = ("grid", "random", "sobol", "optuna")
+Search = Literal["grid", "random", "sobol", "optuna"]
 AIM = "val_top1"
 PROBES = 64  # points looked at before a guided search, so that a wrong range fails at once
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Sweep(Settings):
     """What is tried. Built, it is valid: every point makes a config.
 
     Attributes:
@@ -42,17 +43,13 @@ class Sweep:
 
     base: TrainConfig
     axes: tuple[Axis, ...]
-    seeds: int = 3
-    search: str = "grid"
-    trials: int = 16
-    search_seed: int = 0
+    seeds: Seeds = 3
+    search: Search = "grid"
+    trials: Count = 16
+    search_seed: Seed = 0
 
     def __post_init__(self) -> None:
-        check_types(self)
-        one_of("search", self.search, SEARCHES)
-        in_range("seeds", self.seeds, *SEED_COUNTS)
-        in_range("trials", self.trials, 1, 100_000)
-        in_range("search seed", self.search_seed, 0, 2**31)
+        super().__post_init__()
         names = [axis.name for axis in self.axes]
         if not names:
             raise ValueError("a sweep needs an axis, e.g. --axis medoid-weight 0,0.3,0.6.")

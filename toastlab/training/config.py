@@ -2,23 +2,24 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from tyro.conf import Suppress
 
-from toastlab.core.errors import check_types, in_range, one_of
+from toastlab.core.errors import in_range
+from toastlab.core.settings import Count, PositiveShare, Range, Seed, Settings, Share, ShareBelowOne
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig
 from toastlab.methods import MethodConfig, ToastConfig
-from toastlab.methods.base import BANKS, BUDGETS, COUNTS
-from toastlab.training.recorder import RECORDS
+from toastlab.methods.base import BankType, Budget
+from toastlab.training.recorder import Record
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Settings):
     """One run. Together with the data's contents these settings name it."""
 
     data: DataConfig = field(default_factory=DataConfig)
@@ -27,62 +28,48 @@ class TrainConfig:
     # What happens to training images; everything is off by default.
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: str = "mlp"  # Name of a network (`toastlab train` lists them), or of your own.
-    epochs: int = 30  # Epochs, 1 to 100000; --budget says what an epoch is.
+    epochs: Count = 30  # Epochs, 1 to 100000; --budget says what an epoch is.
     batch_size: int = 128  # Images in a batch, even, from 2 to the number of training samples.
-    optimizer: str = "sgd"  # Optimizer: sgd or adamw.
-    learning_rate: float = 0.05  # Learning rate at the start, above 0, at most 1000.
-    momentum: float = 0.9  # Momentum of sgd, in [0, 1).
+    optimizer: Literal["sgd", "adamw"] = "sgd"  # Optimizer: sgd or adamw.
+    # Learning rate at the start, above 0, at most 1000.
+    learning_rate: Annotated[float, Range(0, 1000, open_low=True)] = 0.05
+    momentum: ShareBelowOne = 0.9  # Momentum of sgd, in [0, 1).
     nesterov: bool = True  # Nesterov's form of the momentum, for sgd.
-    weight_decay: float = 5e-4  # Weight decay, 0 to 1.
+    weight_decay: Share = 5e-4  # Weight decay, 0 to 1.
     # Learning rate: cosine (to 0), step (down at each milestone) or constant.
-    schedule: str = "cosine"
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
     # For step: shares, in [0, 1], of what follows the warm-up.
-    milestones: tuple[float, ...] = (0.5, 0.75)
-    decay: float = 0.1  # Factor on the rate at each milestone, in (0, 1].
+    milestones: tuple[Share, ...] = (0.5, 0.75)
+    decay: PositiveShare = 0.1  # Factor on the rate at each milestone, in (0, 1].
     warmup_epochs: float = 0.0  # Epochs of linear rise to the learning rate, 0 to all epochs.
     # Precision: float32, bf16 (autocast), or auto: bf16 on a GPU that has it.
-    precision: str = "auto"
+    precision: Literal["auto", "float32", "bf16"] = "auto"
     channels_last: bool = True  # Convolutions with the channels innermost: faster on CPU and GPU.
     compile: bool = False  # Compile the network by torch.compile, which pays for long runs only.
     # Share each batch among the processes of torchrun, which sets this itself; the batch size is of
     # all of them together.
     spread: bool = False
     # What an epoch is: N images through the network (images), or N new samples (samples).
-    budget: str = "images"
+    budget: Budget = "images"
     # Epochs between two looks at validation and test, 1 to 100000; the last is always looked at.
-    evaluate_every: int = 1
-    seed: int = 0  # Seed of weights, order, augmentation, dropout and all that is drawn, 0 to 2^31.
+    evaluate_every: Count = 1
+    # Seed of weights, order, augmentation, dropout and all that is drawn, 0 to 2^31.
+    seed: Seed = 0
     # Dynamics kept: logits, summary (probability, correctness), none, or auto: by size.
-    record: str = "auto"
+    record: Record = "auto"
     # Type of the stored logits: float32, or float16, which halves the bank's memory.
-    bank: str = "float32"
+    bank: BankType = "float32"
     # CPU threads, 1 to 1024; part of the run, since sums round differently with another number.
-    threads: int = 1
+    threads: Annotated[int, Range(1, 1024)] = 1
 
     def __post_init__(self) -> None:
-        check_types(self)
-        in_range("epochs", self.epochs, *COUNTS)
+        super().__post_init__()
         if self.batch_size < 2 or self.batch_size % 2:
             raise ValueError(
                 f"batch size is {self.batch_size}, but must be even and at least 2: "
                 "half of it can be carried."
             )
-        one_of("optimizer", self.optimizer, ("sgd", "adamw"))
-        one_of("schedule", self.schedule, ("cosine", "step", "constant"))
-        one_of("record", self.record, RECORDS)
-        one_of("budget", self.budget, BUDGETS)
-        one_of("bank", self.bank, BANKS)
-        one_of("precision", self.precision, ("auto", "float32", "bf16"))
-        in_range("evaluate every", self.evaluate_every, *COUNTS)
         in_range("warmup epochs", self.warmup_epochs, 0, self.epochs)
-        in_range("learning rate", self.learning_rate, 0, 1000, open_low=True)
-        in_range("momentum", self.momentum, 0, 1, open_high=True)
-        in_range("weight decay", self.weight_decay, 0, 1)
-        for share in self.milestones:
-            in_range("milestone", share, 0, 1)
-        in_range("decay", self.decay, 0, 1, open_low=True)
-        in_range("threads", self.threads, 1, 1024)  # far more would end the process
-        in_range("seed", self.seed, 0, 2**31)
 
 
 def make_optimizer(

@@ -7,6 +7,7 @@ and the method mixes the stored past predictions too.
 """
 
 from collections.abc import Callable
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from toastlab.core.errors import one_of
 from toastlab.core.stream import Batch, Stream
 from toastlab.data.augment import Mix, Mixer
 from toastlab.data.dataset import Split
+from toastlab.methods.base import MixedCarry
 
 
 class Mixing:
@@ -28,9 +30,9 @@ class Mixing:
     """
 
     def __init__(
-        self, mixer: Mixer, carried: str, prepare: Callable[[Tensor], Tensor], seed: int
+        self, mixer: Mixer, carried: MixedCarry, prepare: Callable[[Tensor], Tensor], seed: int
     ) -> None:
-        one_of("mixed carry", carried, ("unmixed", "repeat", "stored"))
+        one_of("mixed carry", carried, get_args(MixedCarry))
         self.mixer, self.carried, self.prepare = mixer, carried, prepare
         self.generator = torch.Generator().manual_seed(seed)
         self._last: tuple[Mix, Tensor, Tensor] | None = None  # mix, index [B], partner [B]

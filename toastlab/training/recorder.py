@@ -4,6 +4,8 @@ The bank holds what training itself last said, so recording costs no forward pas
 was not visited within an epoch keeps its older record, and `visits` says so.
 """
 
+from typing import Literal
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,7 +15,7 @@ from toastlab.data.dataset import DiskSplit, Split
 from toastlab.methods import Toast
 from toastlab.methods.base import Method
 
-RECORDS = ("auto", "logits", "summary", "none")
+Record = Literal["auto", "logits", "summary", "none"]
 LOGITS_LIMIT = 256 * 2**20  # bytes of float16 logits [E, N, K] above which "auto" keeps a summary
 
 

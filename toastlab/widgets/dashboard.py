@@ -12,9 +12,10 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from toastlab.core.errors import in_range
+from toastlab.core.settings import Range, Settings
 from toastlab.course.runs import course_runs, course_store
 from toastlab.widgets.servers import EVERYWHERE, LOOPBACK, PORTS, spare_threads, token, warning
 
@@ -31,7 +32,7 @@ CULL_EVERY = 5  # seconds between two looks for visitors who have gone
 
 
 @dataclass(frozen=True)
-class Limits:
+class Limits(Settings):
     """What visitors may use together.
 
     Attributes:
@@ -41,14 +42,9 @@ class Limits:
             0.5, since a page must have the time to come up, to a week.
     """
 
-    visitors: int = 32
-    trainings: int = 2
-    gone_after: float = 10.0
-
-    def __post_init__(self) -> None:
-        in_range("visitors", self.visitors, 1, 1000)
-        in_range("trainings", self.trainings, 1, 1000)
-        in_range("gone after", self.gone_after, 0.5, WEEK)
+    visitors: Annotated[int, Range(1, 1000)] = 32
+    trainings: Annotated[int, Range(1, 1000)] = 2
+    gone_after: Annotated[float, Range(0.5, WEEK)] = 10.0
 
 
 def page(live: Path, stored: Path, trainings: int) -> dict[str, object]:

@@ -45,8 +45,8 @@ class MedoidPanel(Panel):
         found = class_medoids(
             z,
             self.labels,
-            distance=str(self.controls["distance"].value),
-            scope=str(self.controls["scope"].value),
+            distance=self.controls["distance"].value,
+            scope=self.controls["scope"].value,
         )
         soft = soft_targets(found.logits, found.exists, float(self.controls["temperature"].value))
         exists = found.exists.numpy()

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from toastlab.data.dataset import Dataset, Split
+from toastlab.data.dataset import Dataset
+from toastlab.data.splits import Split
 from toastlab.methods import TfKdSelfConfig
 from toastlab.studies.compare import ARMS
 from toastlab.studies.space import Axis

@@ -5,7 +5,8 @@ In a loop of your own: `Stream`, a method's config and its `build`, see the READ
 """
 
 from toastlab.core.stream import Batch, Stream
-from toastlab.data.dataset import DataConfig, Dataset, Split, from_tensors, load
+from toastlab.data.dataset import DataConfig, Dataset, from_tensors, load
+from toastlab.data.splits import Split
 from toastlab.medoids.targets import class_medoids, soft_targets
 from toastlab.methods import (
     CrossEntropyConfig,

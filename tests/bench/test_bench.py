@@ -16,7 +16,7 @@ from toastlab.bench.memory import memory, peak_rss
 from toastlab.bench.timing import Clock, Loop, epochs_in_turns, in_turns
 from toastlab.cli import main as cli
 from toastlab.data.augment import AugmentConfig
-from toastlab.data.dataset import Split
+from toastlab.data.splits import Split
 from toastlab.methods import CrossEntropyConfig, ToastConfig
 
 CPU = torch.device("cpu")

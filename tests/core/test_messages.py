@@ -11,8 +11,9 @@ import torch
 from tests.helpers import tiny, write_tiny_imagenet
 from toastlab.core.errors import DataError, DeviceError, StoreError
 from toastlab.data import sources
-from toastlab.data.dataset import Split, _finish
+from toastlab.data.dataset import _finish
 from toastlab.data.idx import write_idx
+from toastlab.data.splits import Split
 from toastlab.disk.durable import load_checkpoint
 from toastlab.medoids.targets import class_medoids
 from toastlab.store import doctor

@@ -17,8 +17,9 @@ from toastlab.core.bank import Bank
 from toastlab.core.carry import select, under_trained
 from toastlab.core.stream import Stream
 from toastlab.data.augment import Augment, AugmentConfig, Mixer, pixel_statistics
-from toastlab.data.dataset import DataConfig, Split, from_tensors
+from toastlab.data.dataset import DataConfig, from_tensors
 from toastlab.data.noise import flip_labels
+from toastlab.data.splits import Split
 from toastlab.medoids.targets import class_means, class_medoids
 from toastlab.methods import Plan, ToastConfig
 from toastlab.store.runs import from_json

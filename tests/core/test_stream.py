@@ -40,7 +40,7 @@ def test_carried_come_first_and_replace_new_ones(count: int) -> None:
     carried = first[:8]
     index, images = s.draw(carried, torch.tensor(count), 16)
     assert index[:count].tolist() == carried[:count].tolist()
-    assert torch.equal(images, s.split.images[index])  # type: ignore[union-attr]
+    assert torch.equal(images, s.source.images_at(index))
     fresh = index[count:].tolist()
     assert not set(fresh) & set(first.tolist())
     assert int(s.pointer) == 32 - count
@@ -53,12 +53,12 @@ def test_seeds_and_state() -> None:
     draw = [x.draw(NONE[None], NONE, 16)[0] for x in (a, b, c)]
     assert torch.equal(draw[0], draw[1])
     assert not torch.equal(draw[0], draw[2])
-    kept = {k: v.clone() for k, v in a.state().items()}
+    kept = {k: v.clone() for k, v in a.state_dict().items()}
     ahead = []
     for _ in range(3):
         a.start_epoch()
         ahead += [a.draw(NONE[None], NONE, 16)[0].tolist() for _ in range(4)]
-    c.load(kept)
+    c.load_state_dict(kept)
     behind = []
     for _ in range(3):
         c.start_epoch()

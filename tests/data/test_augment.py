@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 from tests.helpers import tiny
 from toastlab.core.stream import Batch, Stream
 from toastlab.data.augment import Augment, AugmentConfig, Mixer, pixel_statistics
-from toastlab.data.dataset import Split
+from toastlab.data.splits import Split
 from toastlab.training.mixing import Mixing
 
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from toastlab.core.errors import DataError
-from toastlab.data.dataset import DataConfig, DiskSplit, Split, from_tensors, load
+from toastlab.data.dataset import DataConfig, from_tensors, load
 from toastlab.data.noise import flip_labels
+from toastlab.data.splits import DiskSplit, Split
 
 
 @pytest.fixture(scope="module")

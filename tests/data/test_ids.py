@@ -18,18 +18,11 @@ from tests.helpers import write_cifar, write_tiny_imagenet
 from toastlab import plots
 from toastlab.analysis.dynamics import Dynamics, data_map
 from toastlab.core.errors import DataError
-from toastlab.data.dataset import (
-    DataConfig,
-    Dataset,
-    DiskSplit,
-    Split,
-    from_tensors,
-    images_of,
-    load,
-)
+from toastlab.data.dataset import DataConfig, Dataset, from_tensors, images_of, load
 from toastlab.data.ids import as_ids, caption, pack, unpack
 from toastlab.data.idx import write_idx
 from toastlab.data.image_files import decode, resized
+from toastlab.data.splits import DiskSplit, Split
 from toastlab.methods import CrossEntropyConfig
 from toastlab.store.runs import RunStore, run_key
 from toastlab.studies.report import _inside

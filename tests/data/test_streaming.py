@@ -17,8 +17,9 @@ from toastlab.core.stream import Stream
 from toastlab.data import dataset as data_module
 from toastlab.data import image_files
 from toastlab.data.augment import AugmentConfig
-from toastlab.data.dataset import DataConfig, DiskSplit, load
+from toastlab.data.dataset import DataConfig, load
 from toastlab.data.image_files import decode, resized
+from toastlab.data.splits import DiskSplit
 from toastlab.methods import MethodConfig, Toast, ToastConfig
 from toastlab.methods.cs_kd import CsKdConfig
 from toastlab.training.config import TrainConfig
@@ -122,7 +123,7 @@ def test_a_few_images_are_read_by_threads(
     assert list(warnings.filters) == before
     split.paths[7].write_bytes(b"no image")
     with pytest.raises(DataError, match="is not a readable image"):
-        split.read(chosen)
+        split.images_at(chosen)
 
 
 def test_tiny_imagenet_streams(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from scipy.stats import chisquare
 from torch import Tensor, nn
 
 from toastlab.core.stream import Batch, Stream
-from toastlab.data.dataset import Split
+from toastlab.data.splits import Split
 from toastlab.methods import (
     CONFIGS,
     BakeConfig,

@@ -18,7 +18,7 @@ from tests.helpers import TORCH, Watch, needs_fake_cuda, tiny
 from tests.training.test_device import AUGMENT, METHODS
 from toastlab.core.stream import Stream
 from toastlab.data.augment import Augment, AugmentConfig, Mixer
-from toastlab.data.dataset import Split
+from toastlab.data.splits import Split
 from toastlab.methods import (
     CONFIGS,
     CrossEntropyConfig,
@@ -141,7 +141,7 @@ def test_medoids_and_records_stay_on_their_device(distance: str, prototype: str)
         method.end_epoch()
         report = method.report()
         recorder.add(0, method)
-    assert {t.device.type for t in method.state().values()} == {"cpu"}
+    assert {t.device.type for t in method.state_dict().values()} == {"cpu"}
     assert report["target_entropy"] > 0
 
 

@@ -10,7 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from toastlab.bench.step_cost import Work, step_work
 from toastlab.core.stream import Stream
-from toastlab.data.dataset import Split
+from toastlab.data.splits import Split
 from toastlab.medoids.targets import class_medoids
 from toastlab.methods import CONFIGS, CrossEntropyConfig, MethodConfig, Plan, ToastConfig
 from toastlab.training.models import build, count_parameters

@@ -26,7 +26,8 @@ from tests.properties.fuzz import (
 from toastlab.core.stream import Batch, Stream
 from toastlab.data.augment import Augment, AugmentConfig, Mix, Mixer, pixel_statistics
 from toastlab.data.augment import Draw as Drawn
-from toastlab.data.dataset import DataConfig, Dataset, Split, from_tensors, images_of, load
+from toastlab.data.dataset import DataConfig, Dataset, from_tensors, images_of, load
+from toastlab.data.splits import Split
 from toastlab.training.mixing import Mixing
 
 PIXELS = (torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -151,7 +152,8 @@ def test_load(draw: Draw) -> None:
 
 
 @fuzz(
-    Stream, Stream.draw, Stream.fetch, Stream.steps, Stream.start_epoch, Stream.state, Stream.load
+    *(Stream, Stream.draw, Stream.fetch, Stream.steps, Stream.start_epoch),
+    *(Stream.state_dict, Stream.load_state_dict),
 )
 def test_stream(draw: Draw) -> None:
     n, b = draw(st.integers(2, 20)), draw(st.one_of(st.integers(-2, 22), st.just(2.0)))

@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 PURE = (
     *("core.bank", "core.carry", "core.class_index", "core.losses", "core.stream"),
     *("medoids.exact", "medoids.targets"),
-    *("data.augment", "data.dataset", "data.noise"),
+    *("data.augment", "data.dataset", "data.noise", "data.splits"),
     *("analysis.dynamics", "analysis.metrics", "analysis.statistics"),
     *("training.mixing", "training.models", "studies.layouts", "studies.space"),
 )
@@ -23,7 +23,7 @@ PARTS = {
     "studies.sweep": ("Sweep", "label"),
 }
 WITHOUT = {
-    "toastlab.data.dataset.DiskSplit": "reads files: tests/data",
+    "toastlab.data.splits.DiskSplit": "reads files: tests/data",
     "toastlab.studies.layouts.Layouts": "holds what was read: tests/studies/test_layouts.py",
     "toastlab.studies.layouts.layout": "t-SNE, a second a case: tests/studies/test_layouts.py",
     "toastlab.studies.layouts.count": "a product of constants",

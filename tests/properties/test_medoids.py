@@ -23,7 +23,7 @@ from tests.properties.fuzz import (
 )
 from toastlab.core.bank import Bank
 from toastlab.core.checks import check_labels
-from toastlab.core.class_index import Classmates
+from toastlab.core.class_index import ClassIndex
 from toastlab.data.noise import NOISES, flip_labels
 from toastlab.medoids.exact import DISTANCES, medoid_rows
 from toastlab.medoids.targets import (
@@ -178,7 +178,7 @@ def test_targets(draw: Draw) -> None:
     assert isinstance(attempt(class_targets, q[:, :1], weight), Refused) == (k > 1)
 
 
-@fuzz(Bank, Bank.write, Bank.start_epoch, Bank.state)
+@fuzz(Bank, Bank.write, Bank.start_epoch)
 def test_bank(draw: Draw) -> None:
     n, k = draw(st.integers(-1, 8)), draw(st.integers(0, 4))
     bank = attempt(Bank, n, k, "cpu")
@@ -233,11 +233,11 @@ def test_flip_labels(draw: Draw) -> None:
     assert isinstance(attempt(flip_labels, y.float(), k, kind, rate, seed), Refused)
 
 
-@fuzz(Classmates, Classmates.draw, Classmates.draw_others)
+@fuzz(ClassIndex, ClassIndex.draw, ClassIndex.draw_others)
 def test_classmates(draw: Draw) -> None:
     n, k = draw(st.integers(1, 12)), draw(st.integers(1, 4))
     y = labels_of(draw, n, k)
-    mates = attempt(Classmates, y, k, generator(draw))
+    mates = attempt(ClassIndex, y, k, generator(draw))
     found = attempt(mates.draw, y)
     assert torch.equal(y[found], y)
     index, many = torch.arange(n), draw(st.integers(-1, 6))
@@ -250,5 +250,5 @@ def test_classmates(draw: Draw) -> None:
             assert set(mine) <= (rest or {i})
             assert len(set(mine)) == many or len(rest) < many
     assert isinstance(attempt(mates.draw_others, index, y[:-1], 1), Refused)
-    assert isinstance(attempt(Classmates, y + k, k), Refused)
-    assert isinstance(attempt(Classmates, y.float(), k), Refused)
+    assert isinstance(attempt(ClassIndex, y + k, k), Refused)
+    assert isinstance(attempt(ClassIndex, y.float(), k), Refused)

@@ -8,7 +8,7 @@ from torch import nn
 from tests.properties.fuzz import Draw, Refused, attempt, fuzz, generator, labels_of, numbers, some
 from toastlab.core.hooks import exits
 from toastlab.core.stream import Stream
-from toastlab.data.dataset import Split
+from toastlab.data.splits import Split
 from toastlab.methods import CONFIGS, Plan
 from toastlab.methods.bake import ensemble
 from toastlab.studies import layouts as embedding

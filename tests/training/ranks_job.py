@@ -16,7 +16,8 @@ from toastlab.core.errors import StoreError
 from toastlab.core.losses import Loss
 from toastlab.core.stream import Stream
 from toastlab.data.augment import AugmentConfig
-from toastlab.data.dataset import DataConfig, Dataset, Split, load
+from toastlab.data.dataset import DataConfig, Dataset, load
+from toastlab.data.splits import Split
 from toastlab.methods import (
     CONFIGS,
     ByotConfig,
@@ -27,6 +28,7 @@ from toastlab.methods import (
     PsKdConfig,
     ToastConfig,
 )
+from toastlab.methods.base import Method
 from toastlab.methods.ols import Ols
 from toastlab.store.runs import RunStore
 from toastlab.training import loop as training
@@ -78,8 +80,8 @@ def watched(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
     found = training.train(config, dataset=dataset, device="cpu")
     training._Run.result = result  # type: ignore[method-assign]
     assert found is not None
-    run, local = kept[0], kept[0].method.local
-    state = {k: v for k, v in run.method.state().items() if not k.startswith(local)}
+    run, own = kept[0], ("generator", "carry.", "again.")
+    state = {k: v for k, v in run.method.state_dict().items() if not k.startswith(own)}
     return {
         "state": state,
         "weights": found.weights,
@@ -134,14 +136,15 @@ def killed(store: str) -> None:
 def together(group: ranks.Ranks, out: Path, folder: str) -> None:
     """Everything else that needs two ranks; each leaves what it has in a file."""
     sums: list[Tensor] = []
-    gather = Ols.gather
+    merge = ranks.Ranks.merge
 
-    def noted(self: Ols, *args: Any) -> None:
-        sums.append(self.counts.clone())
-        gather(self, *args)
-        sums.append(self.counts.clone())
+    def noted(self: ranks.Ranks, method: Method, *args: Any) -> None:
+        before = [method.counts.clone()] if isinstance(method, Ols) else []
+        merge(self, method, *args)
+        if isinstance(method, Ols):
+            sums.extend([*before, method.counts.clone()])
 
-    Ols.gather = noted  # type: ignore[method-assign, assignment]
+    ranks.Ranks.merge = noted  # type: ignore[method-assign, assignment]
     found: dict[str, Any] = {name: watched(config, tiny()) for name, config in RUNS.items()}
     found["odd"] = watched(SMALL, odd())
     found["ols sums"] = sums[:2]

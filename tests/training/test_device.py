@@ -15,7 +15,8 @@ from tests.helpers import Crossings, Watch, needs_fake_cuda, tiny
 from toastlab.core.errors import DeviceError
 from toastlab.core.stream import Stream
 from toastlab.data.augment import Augment, AugmentConfig
-from toastlab.data.dataset import Dataset, Split
+from toastlab.data.dataset import Dataset
+from toastlab.data.splits import Split
 from toastlab.methods import CONFIGS, MethodConfig, Plan, PsKdConfig, ToastConfig
 from toastlab.methods.base import Method
 from toastlab.methods.ps_kd import PsKd

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from tests.helpers import tiny
 from toastlab.core.errors import DeviceError, TrainingDiverged
 from toastlab.data.augment import AugmentConfig
-from toastlab.data.dataset import Dataset, Split, from_tensors
+from toastlab.data.dataset import Dataset, from_tensors
+from toastlab.data.splits import Split
 from toastlab.disk.durable import load_checkpoint, save_checkpoint
 from toastlab.methods import CONFIGS, CrossEntropyConfig, MethodConfig, ToastConfig
 from toastlab.training.checkpoint import CHECKPOINT

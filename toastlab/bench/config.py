@@ -9,7 +9,8 @@ import torch
 
 from toastlab.bench.timing import in_turns
 from toastlab.core.errors import DataError, in_range, one_of, some_of
-from toastlab.data.dataset import DataConfig, Split, load
+from toastlab.data.dataset import DataConfig, load
+from toastlab.data.splits import Split
 from toastlab.methods import CONFIGS
 from toastlab.training.models import MODELS
 

@@ -16,7 +16,7 @@ from toastlab.bench.medoids import imagenet, medoids
 from toastlab.bench.memory import memory
 from toastlab.bench.timing import Loop, epochs_in_turns, one_thread
 from toastlab.data.augment import Augment, AugmentConfig, pixel_statistics
-from toastlab.data.dataset import Split
+from toastlab.data.splits import Split
 from toastlab.methods import CONFIGS
 from toastlab.training import device as devices
 

@@ -63,25 +63,6 @@ def peak_rss() -> float:
 def extra_bytes(config: MethodConfig, num_samples: int, num_classes: int, batch_size: int) -> int:
     """Bytes that a method keeps on the device from step to step, beyond cross-entropy's: banks,
     carries, tables. Networks of its own (teacher, copy, exits) come on top."""
-
     labels = torch.arange(num_samples) % num_classes
-
-    def size(config: MethodConfig) -> int:
-        method = config.build(labels, num_classes, batch_size)
-        kept = {id(t): t for t in _tensors(method) if t is not labels}
-        if "[N, K]" not in method.memory:  # all have a bank, but for analysis only
-            kept = {k: t for k, t in kept.items() if k not in map(id, _tensors(method.bank))}
-        return sum(t.numel() * t.element_size() for t in kept.values())
-
-    return size(config) - size(CrossEntropyConfig())
-
-
-def _tensors(thing: object) -> list[torch.Tensor]:
-    """The tensors among an object's attributes, and among those of its own parts."""
-    found = []
-    for value in vars(thing).values():
-        if isinstance(value, torch.Tensor):
-            found.append(value)
-        elif type(value).__module__.startswith("toastlab.") and hasattr(value, "__dict__"):
-            found += _tensors(value)
-    return found
+    own, plain = (c.build(labels, num_classes, batch_size) for c in (config, CrossEntropyConfig()))
+    return own.state_bytes - plain.state_bytes

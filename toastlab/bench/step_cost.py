@@ -30,7 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from toastlab.core.stream import Stream
 from toastlab.data.augment import Augment, AugmentConfig
-from toastlab.data.dataset import Split
+from toastlab.data.splits import Split
 from toastlab.methods import MethodConfig, Plan
 from toastlab.training.config import TrainConfig, make_optimizer
 from toastlab.training.models import build
@@ -105,7 +105,7 @@ def step_work(
                 loss.total.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 learner.update(logits, batch)
-        held = [t for n, t in learner.state().items() if not n.startswith("extra.")]
+        held = [t for n, t in learner.state_dict().items() if not n.startswith("extra.")]
         state = [v for s in optimizer.state.values() for v in s.values()]
         weights = [t for m in (network, *extra) for t in m.state_dict().values()]
         return Work(

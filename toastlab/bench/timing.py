@@ -14,9 +14,9 @@ from torch import Tensor
 
 from toastlab.core.stream import Batch, Stream
 from toastlab.data.augment import Augment, AugmentConfig, pixel_statistics
-from toastlab.data.dataset import Split
+from toastlab.data.splits import Split
 from toastlab.methods import MethodConfig, Plan
-from toastlab.methods.base import Budget
+from toastlab.methods.plan import Budget
 from toastlab.training.config import TrainConfig, make_optimizer
 from toastlab.training.models import build
 

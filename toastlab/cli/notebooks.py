@@ -6,7 +6,7 @@ from toastlab.bench.text import load_bench
 from toastlab.cli.terminal import console, output_file, progress
 from toastlab.core.errors import in_range, some_of
 from toastlab.course.runs import course_data, course_runs
-from toastlab.methods.base import BUDGETS, Budget
+from toastlab.methods.plan import BUDGETS, Budget
 from toastlab.store.runs import RunStore
 from toastlab.studies import layouts as embedding
 from toastlab.studies.ablation import condense, grid_fingerprints, points, run_grid

@@ -11,7 +11,7 @@ from toastlab.analysis.statistics import BASELINE
 from toastlab.cli.terminal import comparison_table, console, output_file, progress
 from toastlab.core.errors import DataError, one_of, some_of
 from toastlab.data.dataset import DataConfig
-from toastlab.methods.base import BUDGETS, Budget
+from toastlab.methods.plan import BUDGETS, Budget
 from toastlab.store.runs import Run, RunStore
 from toastlab.studies.compare import ARM_OF, Job, run_all
 from toastlab.studies.peers import KEPT, rows_of, write_rows

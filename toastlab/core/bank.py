@@ -5,9 +5,10 @@ from torch import Tensor
 
 from toastlab.core.checks import BOOL, FLAG, FLOAT, INT, check_shapes
 from toastlab.core.errors import in_range
+from toastlab.core.state import Stateful
 
 
-class Bank:
+class Bank(Stateful):
     """The last logits of every training sample, and how often an epoch visited it.
 
     Attributes:
@@ -17,19 +18,28 @@ class Bank:
         carried: [N] int64, carried visits since the last `start_epoch`.
     """
 
+    logits: Tensor
+    seen: Tensor
+    visits: Tensor
+    carried: Tensor
+
     def __init__(self, num_samples: int, num_classes: int, device: torch.device | str) -> None:
         in_range("number of samples", num_samples, 0)
         in_range("number of classes", num_classes, 1)
-        self.logits = torch.zeros(num_samples, num_classes, device=device)
-        self.seen = torch.zeros(num_samples, dtype=torch.bool, device=device)
-        self.visits = torch.zeros(num_samples, dtype=torch.int64, device=device)
-        self.carried = torch.zeros(num_samples, dtype=torch.int64, device=device)
+        super().__init__()
+        self.add_state("logits", torch.zeros(num_samples, num_classes, device=device), "rows")
+        for name, dtype in (
+            ("seen", torch.bool),
+            ("visits", torch.int64),
+            ("carried", torch.int64),
+        ):
+            self.add_state(name, torch.zeros(num_samples, dtype=dtype, device=device), "rows")
 
     def store_as(self, dtype: torch.dtype) -> None:
         """Keeps logits in this dtype from now on: float16 halves the memory, rounds to 11 bits
         and overflows above 65,504 (to infinity, which the medoids refuse). Empties the bank."""
         shape, device = self.logits.shape, self.logits.device
-        del self.logits  # before the new one is made
+        self.logits = torch.empty(0, device=device)  # the old one goes before the new one is made
         self.logits = torch.zeros(shape, dtype=dtype, device=device)
         self.seen.zero_()
 
@@ -49,19 +59,16 @@ class Bank:
         Raises:
             ValueError, TypeError: arguments that do not belong together, or not to this bank.
         """
+        bank = self.logits
         check_shapes(
             index=(index, INT, "B"),
             logits=(logits, FLOAT, "BK"),
             pure=(pure, BOOL, "B"),
             carried=(carried, FLAG, "B"),
-            bank=(self.logits, FLOAT, "NK"),
+            bank=(bank, FLOAT, "NK"),
         )
-        kept = torch.where(pure[:, None], logits.detach().to(self.logits.dtype), self.logits[index])
-        self.logits.index_copy_(0, index, kept)
+        rows = torch.where(pure[:, None], logits.detach().to(bank.dtype), bank[index])
+        bank.index_copy_(0, index, rows)
         self.seen.index_copy_(0, index, self.seen[index] | pure)
         self.visits.index_add_(0, index, torch.ones_like(index))
         self.carried.index_add_(0, index, carried.long())
-
-    def state(self) -> dict[str, Tensor]:
-        """The tensors themselves, for a checkpoint."""
-        return {k: getattr(self, k) for k in ("logits", "seen", "visits", "carried")}

@@ -4,7 +4,8 @@
 [R] The criteria, the order and the "once per visit" rule are this project's reading.
 
 Everything here has static shapes and runs on the device: how many samples are carried is a number
-on the device that the host never reads. Letters: B samples of a batch, K classes, H = B/2 places.
+on the device that the host never reads. Letters: B samples of a batch, K classes, H = B/2 slots of
+the carry.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from toastlab.core.checks import BOOL, FLOAT, INT, check_shapes
 from toastlab.core.errors import in_range, one_of
+from toastlab.core.state import Stateful
 
 Criterion = Literal["misclassified", "probability", "quantile", "medoid-distance", "random", "all"]
 CRITERIA = get_args(Criterion)
@@ -23,13 +25,13 @@ CRITERIA = get_args(Criterion)
 
 @dataclass(frozen=True, eq=False)
 class Carry:
-    """Up to H samples on their way into the next batch; places from `count` on are empty.
+    """Up to H samples on their way into the next batch; slots from `count` on are empty.
 
     Attributes:
         index: [H] int64, sample indices, the most urgent first.
         logits: [H, K] float32, what the network just said of them.
         visits: [H] int64, how many times in a row each has been carried, this time included.
-        count: [] int64, how many places are taken.
+        count: [] int64, how many slots are taken.
     """
 
     index: Tensor
@@ -38,16 +40,40 @@ class Carry:
     count: Tensor
 
     @classmethod
-    def empty(cls, places: int, num_classes: int, device: torch.device | str = "cpu") -> "Carry":
-        """A carry with no sample in it."""
-        in_range("places", places, 0)
+    def empty(cls, size: int, num_classes: int, device: torch.device | str = "cpu") -> "Carry":
+        """A carry of H = `size` slots with no sample in it."""
+        in_range("size", size, 0)
         in_range("classes", num_classes, 1)
         return cls(
-            torch.zeros(places, dtype=torch.int64, device=device),
-            torch.zeros(places, num_classes, device=device),
-            torch.zeros(places, dtype=torch.int64, device=device),
+            torch.zeros(size, dtype=torch.int64, device=device),
+            torch.zeros(size, num_classes, device=device),
+            torch.zeros(size, dtype=torch.int64, device=device),
             torch.zeros((), dtype=torch.int64, device=device),
         )
+
+
+class CarryState(Stateful):
+    """The carry that waits for the next batch, as buffers by the names of `Carry`."""
+
+    index: Tensor
+    logits: Tensor
+    visits: Tensor
+    count: Tensor
+
+    def __init__(self, size: int, num_classes: int, device: torch.device | str = "cpu") -> None:
+        super().__init__()
+        for name, value in vars(Carry.empty(size, num_classes, device)).items():
+            self.add_state(name, value, "own")
+
+    def take(self, carry: Carry) -> None:
+        """Another carry waits from now on."""
+        self.index, self.logits = carry.index, carry.logits
+        self.visits, self.count = carry.visits, carry.count
+
+    def clear(self) -> None:
+        """Nobody waits any more."""
+        size, num_classes = self.logits.shape
+        self.take(Carry.empty(size, num_classes, self.logits.device))
 
 
 def under_trained(
@@ -100,8 +126,8 @@ def under_trained(
         "medoid_exists": (medoid_exists, BOOL, "K"),
         "eligible": (eligible, BOOL, "B"),
     }
-    there = {name: (x, kind, axes) for name, (x, kind, axes) in optional.items() if x is not None}
-    check_shapes(logits=(logits, FLOAT, "BK"), labels=(labels, INT, "B"), **there)
+    given = {name: (x, kind, axes) for name, (x, kind, axes) in optional.items() if x is not None}
+    check_shapes(logits=(logits, FLOAT, "BK"), labels=(labels, INT, "B"), **given)
     z = logits.detach().float()
     wrong = z.argmax(1) != labels
     urgency = F.cross_entropy(z, labels, reduction="none")
@@ -119,10 +145,10 @@ def under_trained(
         distance = torch.linalg.vector_norm(z - medoid_logits[labels], dim=1)
         distance = distance * medoid_exists[labels]
         return _largest(distance, share) & medoid_exists[labels], distance
-    lot = torch.rand(len(z), device=z.device, generator=generator)
+    drawn = torch.rand(len(z), device=z.device, generator=generator)
     if eligible is not None:
-        lot, wrong = torch.where(eligible, lot, 2.0), wrong & eligible
-    return lot.argsort().argsort() < wrong.sum(), -lot
+        drawn, wrong = torch.where(eligible, drawn, 2.0), wrong & eligible
+    return drawn.argsort().argsort() < wrong.sum(), -drawn
 
 
 def _largest(values: Tensor, share: float) -> Tensor:
@@ -138,7 +164,7 @@ def select(
     index: Tensor,
     logits: Tensor,
     visits: Tensor,
-    places: int,
+    size: int,
     max_visits: int = 1,
 ) -> Carry:
     """Packs the most urgent marked samples into the next carry.
@@ -146,12 +172,12 @@ def select(
     Args:
         marked: [B] bool; urgency: [B] float32; index: [B] int64; logits: [B, K].
         visits: [B] int64, how many times in a row each sample of this batch was carried already.
-        places: H, the most samples to carry; H <= B.
+        size: H, the most samples to carry; H <= B.
         max_visits: a sample goes on while `visits` < `max_visits`: 1 is "once per visit" [R], more
             is "until trained" [R, option] with that cap.
 
     Raises:
-        ValueError, TypeError: arguments that do not belong together, or more places than samples.
+        ValueError, TypeError: arguments that do not belong together, or more slots than samples.
     """
     check_shapes(
         marked=(marked, BOOL, "B"),
@@ -160,11 +186,11 @@ def select(
         logits=(logits, FLOAT, "BK"),
         visits=(visits, INT, "B"),
     )
-    in_range("places", places, 0, len(index))
+    in_range("size", size, 0, len(index))
     in_range("max visits", max_visits, 1)
     # marked and visits < max_visits, in as few kernels as can be: this runs at every step
     eligible = (marked if max_visits == 1 else marked * max_visits) > visits
-    slots = torch.where(eligible, urgency, -torch.inf).topk(places).indices
-    count = eligible.sum().clamp(max=places)
+    slots = torch.where(eligible, urgency, -torch.inf).topk(size).indices
+    count = eligible.sum().clamp(max=size)
     again = torch.ones_like(slots) if max_visits == 1 else visits[slots] + 1
     return Carry(index[slots], logits.detach().float()[slots], again, count)

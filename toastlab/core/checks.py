@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch._subclasses import FakeTensor
+from torch._subclasses import FakeTensor  # private, and asked for here only, see `is_fake`
 
 from toastlab.core.errors import in_range
 
@@ -40,10 +40,10 @@ def check_shapes(**given: tuple[Tensor, str, str]) -> None:
         ValueError: the shapes do not go together, or the devices differ.
     """
     _fit(given, Tensor, OF_TENSORS)
-    places = {name: tensor.device for name, (tensor, _, _) in given.items()}
-    if len(set(places.values())) > 1:
-        found = ", ".join(f"{name} on {place}" for name, place in places.items())
-        raise ValueError(f"tensors lie on several devices: {found}; move them to one.")
+    devices = {name: tensor.device for name, (tensor, _, _) in given.items()}
+    if len(set(devices.values())) > 1:
+        where = ", ".join(f"{name} on {device}" for name, device in devices.items())
+        raise ValueError(f"tensors lie on several devices: {where}; move them to one.")
 
 
 def check_arrays(**given: tuple[np.ndarray, str, str]) -> None:
@@ -75,6 +75,12 @@ def _misfit(given: dict[str, tuple[Any, str, str]]) -> ValueError:
     return ValueError(f"shapes do not belong together: {found}; give {wanted}.")
 
 
+def is_fake(tensor: Tensor) -> bool:
+    """Whether it has a device and a shape but no values (`FakeTensorMode`), so that the host can
+    look at nothing in it."""
+    return isinstance(tensor, FakeTensor)
+
+
 def check_labels(labels: Tensor, num_classes: int) -> None:
     """Checks that labels [N] lie in 0..K-1.
 
@@ -83,7 +89,7 @@ def check_labels(labels: Tensor, num_classes: int) -> None:
     """
     in_range("number of classes", num_classes, 1)
     check_shapes(labels=(labels, INT, "N"))
-    if len(labels) and not isinstance(labels, FakeTensor):
+    if len(labels) and not is_fake(labels):
         low, high = torch.stack(labels.aminmax()).tolist()  # one wait for the device
         if low < 0 or high >= num_classes:
             raise ValueError(

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from toastlab.core.checks import INT, check_labels, check_shapes
 from toastlab.core.errors import in_range
+from toastlab.core.state import Stateful
 
 
-class Classmates:
+class ClassIndex(Stateful):
     """The samples by class.
 
     Args:
@@ -21,15 +22,22 @@ class Classmates:
         ValueError: labels out of range. TypeError: labels that are no int64.
     """
 
+    order: Tensor  # [N], class by class
+    count: Tensor  # [K]
+    start: Tensor  # [K]
+
     def __init__(
         self, labels: Tensor, num_classes: int, generator: torch.Generator | None = None
     ) -> None:
+        super().__init__()
         check_labels(labels, num_classes)
         self.generator = generator
-        self.order = torch.argsort(labels, stable=True)  # [N], class by class
-        counts = torch.zeros(num_classes, dtype=torch.int64, device=labels.device)
-        self.count = counts.index_add(0, labels, torch.ones_like(labels))  # [K]
-        self.start = self.count.cumsum(0) - self.count  # [K]
+        zeros = torch.zeros(num_classes, dtype=torch.int64, device=labels.device)
+        count = zeros.index_add(0, labels, torch.ones_like(labels))
+        # all follow from the labels: no state
+        self.register_buffer("order", torch.argsort(labels, stable=True), persistent=False)
+        self.register_buffer("count", count, persistent=False)
+        self.register_buffer("start", count.cumsum(0) - count, persistent=False)
 
     def draw(self, labels: Tensor) -> Tensor:
         """One sample of each of these classes [b], with replacement; it may be any of the class."""
@@ -53,22 +61,22 @@ class Classmates:
         others = self.count[labels] - 1
         enough = others >= many
         turn = torch.arange(many, device=labels.device)[:, None]
-        # As cards are dealt from a deck of the others: the t-th card comes from one of the places
-        # t, t + 1, ...; into the place that it leaves goes the card that lay in place t.
+        # As cards are dealt from a deck of the others: the t-th card comes from one of the slots
+        # t, t + 1, ...; into the slot that it leaves goes the card that lay in slot t.
         early = turn * enough
-        place = self._below(others - early).clamp(min=0) + early
-        left = torch.where(enough, place, -1)  # with replacement nobody leaves a place
-        dealt = list(place)
+        slot = self._below(others - early).clamp(min=0) + early
+        left = torch.where(enough, slot, -1)  # with replacement no slot becomes empty
+        dealt = list(slot)
         for t in range(1, many):
             for before in reversed(range(t)):
                 dealt[t] = torch.where(dealt[t] == left[before], before, dealt[t])
         start = self.start[labels]
-        found = self.order[start + torch.stack(dealt)] if many else index[None][:0]
-        # the deck lacks the last of the class; it lies in the place of the sample itself
-        return torch.where(found == index, self.order[start + others], found)
+        drawn = self.order[start + torch.stack(dealt)] if many else index[None][:0]
+        # the deck lacks the last of the class; it lies in the slot of the sample itself
+        return torch.where(drawn == index, self.order[start + others], drawn)
 
     def _below(self, count: Tensor) -> Tensor:
         """Whole numbers, evenly from 0 up to but not including `count`; below 0 where that is 0."""
-        lot = torch.rand(count.shape, generator=self.generator, device=count.device)
+        drawn = torch.rand(count.shape, generator=self.generator, device=count.device)
         # the product can round up to the count itself
-        return (lot * count).long().minimum(count - 1)
+        return (drawn * count).long().minimum(count - 1)

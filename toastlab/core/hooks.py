@@ -25,14 +25,14 @@ def watched(head: nn.Module, others: Sequence[nn.Module] = ()) -> Iterator[list[
     The list is filled in the order of the modules as given, `head` last. A module that runs several
     times counts with its last output.
     """
-    found: dict[int, Tensor] = {}
+    outputs: dict[int, Tensor] = {}
     seen: list[Tensor] = []
 
-    def note(place: int) -> object:
-        return lambda module, inputs, output: found.__setitem__(place, output)
+    def note(i: int) -> object:
+        return lambda module, inputs, output: outputs.__setitem__(i, output)
 
     def finish(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen[:] = [found[i] for i in range(len(others))] + [inputs[0]]
+        seen[:] = [outputs[i] for i in range(len(others))] + [inputs[0]]
 
     hooks = [m.register_forward_hook(note(i)) for i, m in enumerate(others)]  # type: ignore[arg-type]
     hooks.append(head.register_forward_pre_hook(finish))
@@ -49,9 +49,9 @@ def exits(model: nn.Module) -> list[str]:
     Raises:
         ValueError: the network is not one of `build`.
     """
-    found = getattr(model, "exits", None)
-    if found is None:
+    names = getattr(model, "exits", None)
+    if names is None:
         raise ValueError(
             "it is not known where the stages of this network end: name the modules (--exits a,b)."
         )
-    return list(found)
+    return list(names)

@@ -1,23 +1,21 @@
 """Batches by index: an endless row of permutations, of which a batch takes what it has room for.
 
-How many places of a batch go to carried samples is known on the device only, so the place in the
+How many slots of a batch go to carried samples is known on the device only, so the position in the
 row is a number on the device too, and the host never asks. An epoch is therefore a number of
 images, N // B batches of B, not a pass: the row simply continues in the next epoch.
 
-Letters: N samples, B places of a batch, H places of a carry.
+Letters: N samples, B images of a batch, H slots of a carry.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch._subclasses import FakeTensor
 
-from toastlab.core.checks import INT, check_shapes
+from toastlab.core.checks import INT, check_shapes, is_fake
 from toastlab.core.errors import in_range
-from toastlab.data.dataset import DiskSplit, Split
 
 
 @dataclass(eq=False)
@@ -47,11 +45,44 @@ class Batch:
     weight: Tensor
 
 
+class Reader(Protocol):
+    """Reads the images of one batch after the other."""
+
+    def read(self, index: Tensor, count: Tensor, row: Tensor, position: Tensor) -> Tensor:
+        """Images [B, C, H, W] of the next batch, on the device.
+
+        Args:
+            index: [B] int64, whose; the first `count` [] were in the last batch already, the others
+                are the next ones of `row`.
+            row: [2N] int64, the order in which samples come, from `position` [] on.
+        """
+
+    def restart(self) -> None:
+        """The row that lies ahead is another one from now on."""
+
+
+class ImageSource(Protocol):
+    """Where a stream's images come from: memory, files, whatever has these."""
+
+    @property
+    def labels(self) -> Tensor:
+        """[N] int64; their device is where images go."""
+
+    def __len__(self) -> int:
+        """N."""
+
+    def images_at(self, index: Tensor) -> Tensor:
+        """Images [b, C, H, W] of any samples [b], now."""
+
+    def reader(self, batch_size: int) -> Reader:
+        """For batches in a row, which may read ahead."""
+
+
 class Stream:
     """Draws batches from a training split, on the split's device.
 
     Args:
-        split: resident (`Split`) or on disk (`DiskSplit`).
+        source: a split, in memory or on disk, or your own, see `ImageSource`.
         batch_size: B, even, 2 to N.
         seed: of the order of the samples.
         shard: [n] int64, of which samples of the split to draw, where `ranks` share it; None: all.
@@ -63,13 +94,13 @@ class Stream:
 
     def __init__(
         self,
-        split: Split | DiskSplit,
+        source: ImageSource,
         batch_size: int,
         seed: int = 0,
         shard: Tensor | None = None,
         ranks: int = 1,
     ) -> None:
-        n = len(split) // ranks
+        n = len(source) // ranks
         self.shard, self.ranks = shard, ranks
         if not isinstance(batch_size, int) or batch_size < 2 or batch_size % 2 or batch_size > n:
             raise ValueError(
@@ -77,14 +108,11 @@ class Stream:
                 f"least 2 and at most the {n} training samples."
                 + (f" (Of one of {ranks} ranks.)" if ranks > 1 else "")
             )
-        self.split, self.labels, self.batch_size = split, split.labels, batch_size
+        self.source, self.labels, self.batch_size = source, source.labels, batch_size
         self.generator: torch.Generator | None = None
-        if not isinstance(
-            self.labels, FakeTensor
-        ):  # a fake device has no random numbers of its own
+        if not is_fake(self.labels):  # a fake device has no random numbers of its own
             self.generator = torch.Generator(self.labels.device)
-        self._loader: _InOrder | None = None
-        self._last: tuple[Tensor, Tensor] | None = None
+        self._reader = source.reader(batch_size)
         self.restart(seed)
 
     def restart(self, seed: int) -> None:
@@ -95,23 +123,21 @@ class Stream:
         self.pointer = torch.zeros((), dtype=torch.int64, device=self.labels.device)
 
     def _permutation(self) -> Tensor:
-        device, n = self.labels.device, len(self.split if self.shard is None else self.shard)
-        places = torch.randperm(n, generator=self.generator, device=device)
-        return places if self.shard is None else self.shard[places]
+        device, n = self.labels.device, len(self.source if self.shard is None else self.shard)
+        order = torch.randperm(n, generator=self.generator, device=device)
+        return order if self.shard is None else self.shard[order]
 
-    def steps(self, places: int, share: float = 1.0) -> int:
-        """Batches of `places` images in an epoch: as many as make up `share` x N, rounded down,
-        on all ranks together."""
-        in_range("places", places, 1)
+    def steps(self, images: int, share: float = 1.0) -> int:
+        """Batches of `images` in an epoch: as many as make up `share` x N, rounded down, on all
+        ranks together."""
+        in_range("images", images, 1)
         in_range("share", share, 0, 1)
-        return max(1, int(share * len(self.split)) // (places * self.ranks))
+        return max(1, int(share * len(self.source)) // (images * self.ranks))
 
     def fetch(self, index: Tensor) -> Tensor:
         """Images [b, C, H, W] uint8 of any samples [b]; of a split on disk they are decoded now."""
         check_shapes(index=(index, INT, "b"))
-        if isinstance(self.split, Split):
-            return self.split.images[index]
-        return self.split.read(index)
+        return self.source.images_at(index)
 
     def start_epoch(self) -> None:
         """Drops a permutation that is used up and appends a new one, without asking whether."""
@@ -119,81 +145,42 @@ class Stream:
         used = self.pointer >= n
         self.order = torch.where(used, torch.cat([self.order[n:], self._permutation()]), self.order)
         self.pointer = self.pointer - n * used
-        self._loader = None  # another row lies ahead
+        self._reader.restart()
 
-    def draw(self, carried_index: Tensor, count: Tensor, places: int) -> tuple[Tensor, Tensor]:
+    def draw(self, carried_index: Tensor, count: Tensor, images: int) -> tuple[Tensor, Tensor]:
         """The next batch: the carried samples first, then new ones from the row.
 
         Args:
             carried_index: [H] int64; count: [] int64, how many of them are meant.
-            places: how many images the batch has.
+            images: B, how many the batch has.
 
         Returns:
-            index [places] int64 and images [places, C, H, W] uint8.
+            index [B] int64 and images [B, C, H, W] uint8.
 
         Raises:
             ValueError, TypeError: arguments that do not belong together.
             IndexError: more than N new samples since `start_epoch`, on a CPU.
         """
         check_shapes(carried_index=(carried_index, INT, "H"), count=(count, INT, ""))
-        in_range("places", places, max(1, len(carried_index)))
-        slot = torch.arange(places, device=count.device)
-        fresh = self.order[self.pointer + (slot - count).clamp(min=0)]
-        padded = F.pad(carried_index, (0, places - len(carried_index)))
-        index = torch.where(slot < count, padded, fresh)
-        if isinstance(self.split, Split):
-            images = self.split.images[index]
-        else:
-            images = self._decode(index, count)
-        self.pointer = self.pointer + places - count
-        return index, images
+        in_range("images", images, max(1, len(carried_index)))
+        slot = torch.arange(images, device=count.device)
+        new = self.order[self.pointer + (slot - count).clamp(min=0)]
+        padded = F.pad(carried_index, (0, images - len(carried_index)))
+        index = torch.where(slot < count, padded, new)
+        pixels = self._reader.read(index, count, self.order, self.pointer)
+        self.pointer = self.pointer + images - count
+        return index, pixels
 
-    def _decode(self, index: Tensor, count: Tensor) -> Tensor:
-        """Images of a split on disk. Reads `count` on the host: decoding files waits longer."""
-        assert isinstance(self.split, DiskSplit)
-        if self._loader is None:
-            rest = self.order[int(self.pointer) :]
-            self._loader = _InOrder(self.split, rest, self.batch_size)
-        carried, fresh = index.split([int(count), len(index) - int(count)])
-        images = torch.cat([self._again(carried), self._loader.take(len(fresh))])
-        self._last = (index, images)
-        return images
-
-    def _again(self, index: Tensor) -> Tensor:
-        """Images of carried samples, kept on the device since the last batch, not decoded again."""
-        assert isinstance(self.split, DiskSplit)
-        if self._last is None:  # just resumed, with a carry from before
-            if len(index):
-                return self.fetch(index)
-            assert self._loader is not None
-            return self._loader.buffer[:0]
-        last_index, last_images = self._last
-        return last_images[(index[:, None] == last_index).int().argmax(1)]
-
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Everything the next batch depends on, for a checkpoint at the end of an epoch."""
         assert self.generator is not None
         state = {"order": self.order, "pointer": self.pointer}
         return {**state, "generator": self.generator.get_state()}
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Continues from `state`."""
         assert self.generator is not None
         self.order.copy_(state["order"])
         self.pointer.copy_(state["pointer"])
         self.generator.set_state(state["generator"].cpu())
-        self._loader = None
-
-
-class _InOrder:
-    """Decodes a known row of samples ahead of time and hands it out in pieces of any size."""
-
-    def __init__(self, split: DiskSplit, order: Tensor, batch_size: int) -> None:
-        self.chunks: Iterator[tuple[Tensor, Tensor]] = split.batches(batch_size, order)
-        self.buffer = next(self.chunks)[0]
-
-    def take(self, count: int) -> Tensor:
-        while len(self.buffer) < count:
-            self.buffer = torch.cat([self.buffer, next(self.chunks)[0]])
-        images, self.buffer = self.buffer[:count], self.buffer[count:]
-        return images
+        self._reader = self.source.reader(self.batch_size)

@@ -1,13 +1,14 @@
 """The methods by name. To add one: a file with its config and class, and a line here."""
 
 from toastlab.methods.bake import BakeConfig
-from toastlab.methods.base import Method, MethodConfig, Plan
+from toastlab.methods.base import Method, MethodConfig
 from toastlab.methods.byot import ByotConfig
 from toastlab.methods.cross_entropy import CrossEntropyConfig
 from toastlab.methods.cs_kd import CsKdConfig
 from toastlab.methods.dlb import DlbConfig
 from toastlab.methods.label_smoothing import LabelSmoothingConfig
 from toastlab.methods.ols import OlsConfig
+from toastlab.methods.plan import Plan
 from toastlab.methods.ps_kd import PsKdConfig
 from toastlab.methods.tf_kd import TfKdConfig
 from toastlab.methods.tf_kd_self import TfKdSelfConfig

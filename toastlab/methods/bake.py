@@ -22,12 +22,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from toastlab.core.class_index import Classmates
+from toastlab.core.class_index import ClassIndex
 from toastlab.core.hooks import last_linear, watched
 from toastlab.core.losses import Loss, probability_kl, soft_cross_entropy
 from toastlab.core.settings import Range, ShareBelowOne, Temperature, Weight
 from toastlab.core.stream import Batch, Stream
-from toastlab.methods.base import RUN_MODEL, Method, MethodConfig, Plan
+from toastlab.methods.base import RUN_MODEL, Method, MethodConfig
+from toastlab.methods.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -42,43 +43,24 @@ class BakeConfig(MethodConfig):
     # Images M of the same class beside each anchor, 0 to 1000; M + 1 divides B.
     companions: Annotated[int, Range(0, 1000)] = 3
 
-    def build(
-        self,
-        labels: Tensor,
-        num_classes: int,
-        batch_size: int,
-        generator: torch.Generator | None = None,
-    ) -> "Bake":
-        """BAKE with its state on the labels' device.
 
-        Raises:
-            ValueError: the batch does not divide into anchors with their companions.
-        """
-        return Bake(self, labels, num_classes, batch_size, generator)
-
-
-class Bake(Method):
+class Bake(Method, config=BakeConfig):
     """BAKE: a batch is its anchors, then all first companions, all second ones, ..."""
 
-    memory = "[B, B] within a step"
+    joins = False
+    config: BakeConfig
+    head: nn.Linear | None
 
-    def __init__(
-        self,
-        config: BakeConfig,
-        labels: Tensor,
-        num_classes: int,
-        batch_size: int,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(labels, num_classes, batch_size, generator)
-        if batch_size % (config.companions + 1):
+    def make_state(self) -> None:
+        """The samples by class; a batch must divide into anchors with their companions."""
+        many = self.config.companions
+        if self.batch_size % (many + 1):
             raise ValueError(
-                f"batch size {batch_size} is not a multiple of {config.companions + 1}, an anchor "
-                f"and its {config.companions} companions: change --batch-size or --companions."
+                f"batch size {self.batch_size} is not a multiple of {many + 1}, an anchor and its "
+                f"{many} companions: change --batch-size or --companions."
             )
-        self.config = config
-        self.classmates = Classmates(labels, num_classes, generator)
-        self.head: nn.Linear | None = None
+        self.class_index = ClassIndex(self.labels, self.num_classes, self.generator)
+        self._refer("head", None)  # the network's last linear layer
         self.features: Tensor | None = None  # [B, F] of this batch
 
     @property
@@ -89,16 +71,15 @@ class Bake(Method):
     def setup(self, model: nn.Module, images: Tensor, plan: Plan) -> None:
         """Finds the layer in front of which the features lie."""
         super().setup(model, images, plan)
-        self.head = last_linear(model)
+        self._refer("head", last_linear(model))
 
     def next_batch(self, stream: Stream) -> Batch:
         """New anchors with M images of their class each."""
-        nobody = torch.zeros((), dtype=torch.int64, device=self.labels.device)
-        index, images = stream.draw(nobody[None], nobody, self.new_per_batch)
+        index, images = self._draw_new(stream, self.new_per_batch)
         many = self.config.companions
-        others = self.classmates.draw_others(index, self.labels[index], many).flatten()
+        others = self.class_index.draw_others(index, self.labels[index], many).flatten()
         images = torch.cat([images, stream.fetch(others)])
-        return self._batch(stream, torch.cat([index, others]), images)
+        return self._batch(torch.cat([index, others]), images)
 
     def run_model(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
         """The logits [B, K]; the features are kept for the loss."""
@@ -118,8 +99,7 @@ class Bake(Method):
         total = hard + cfg.weight * kl
         return Loss(total, {"stage1": hard.detach(), "distillation": kl.detach()})
 
-    @torch.no_grad()
-    def update(self, logits: Tensor, batch: Batch) -> None:
+    def _note(self, logits: Tensor, batch: Batch) -> None:
         """Only the anchors count as visited; a companion may be another anchor's too."""
         n = self.new_per_batch
         self.bank.write(batch.index[:n], logits[:n], batch.weight[:n] == 1, batch.carried[:n])

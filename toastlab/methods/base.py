@@ -1,10 +1,21 @@
-"""The face that every method shows to a training loop, ours or a user's own.
+"""The face that every method shows to a training loop.
 
-    method = config.build(labels, num_classes, batch_size)
+In a loop of your own, with a `DataLoader` whose data set also yields the index of each sample:
+
+    toast = ToastConfig().build(labels, num_classes, batch_size)
+    for images, labels, index in loader:              # one epoch
+        batch = toast.join(images, labels, index)     # the carried samples come along
+        logits = model(batch.images)
+        loss = toast(logits, batch)                   # a scalar; takes note of the logits
+        ... loss.backward(), step ...
+    toast.end_epoch()
+
+Ours, which every method can be trained in, knows where the images are and draws them itself:
+
     method.setup(model, some_images, Plan(epochs=30))
-    for batch in method.batches(stream):        # one epoch
+    for batch in method.batches(stream):              # one epoch, its end included
         logits = method.run_model(model, prepare(batch.images), batch)
-        loss = method.loss(logits, batch)
+        loss = method.loss(logits, batch)             # a total and its parts
         ... loss.total.backward(), step ...
         method.update(logits, batch)
 
@@ -13,32 +24,30 @@ among them, does without `setup`; one that passes each image through the network
 nothing of the pass does without `run_model`, which is then `model(images)`. A method that needs one
 of them, or a teacher, says so at its first batch or loss.
 
-A method is a `MethodConfig` (data: names the run, makes the command line) and a `Method` (state on
-the device). A new one is one file with both, and one line in `methods/__init__.py`.
+A method is a `MethodConfig` (data: names the run, makes the command line) and a `Method` (an
+`nn.Module`: its state lies in buffers). A new one is one file with both, and one line in
+`methods/__init__.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from toastlab.core.bank import Bank
-from toastlab.core.checks import check_labels
+from toastlab.core.checks import INT, check_labels, check_shapes
 from toastlab.core.losses import Loss, soft_cross_entropy
-from toastlab.core.settings import Count, Settings
+from toastlab.core.settings import Settings
+from toastlab.core.state import Stateful
 from toastlab.core.stream import Batch, Stream
-from toastlab.training.ranks import Ranks
+from toastlab.methods.guard import LoopGuard
+from toastlab.methods.merge import merge_by_visits
+from toastlab.methods.plan import BANKS, MixedCarry, Plan
 
-Budget = Literal["images", "samples"]
-BUDGETS = get_args(Budget)
-BankType = Literal["float32", "float16"]
-# What becomes of carried samples under Mixup and CutMix, see `Mixing`.
-MixedCarry = Literal["unmixed", "repeat", "stored"]
-BANKS = {"float32": torch.float32, "float16": torch.float16}
 # What a user may have left out, as it is written in a loop.
 SETUP = "call method.setup(model, images, Plan(epochs=...)) before the first batch"
 SET_TEACHER = "call method.set_teacher(network) before the first batch"
@@ -47,31 +56,12 @@ Given = TypeVar("Given")
 
 
 @dataclass(frozen=True)
-class Plan(Settings):
-    """What a method may have to know of the run.
-
-    Attributes:
-        epochs: how many there will be.
-        budget: what an epoch is: N "images" through the network (of any pass, with a gradient or
-            without), or N "samples" drawn newly, however often the method then looks at them.
-        mixes: Mixup or CutMix is on.
-        bank: dtype of the stored logits, one of `BANKS`.
-        ranks: over how many processes each batch is spread, see `toastlab.training.ranks`.
-    """
-
-    epochs: Count = 1
-    budget: Budget = "images"
-    mixes: bool = False
-    bank: BankType = "float32"
-    ranks: int = 1
-
-
-@dataclass(frozen=True)
 class MethodConfig(Settings):
     """Settings of a method. `name` is what the command line and the stored runs call it."""
 
     name: ClassVar[str]
     needs_teacher: ClassVar[bool] = False  # a network trained before, see `Method.set_teacher`
+    method: ClassVar[Any]  # its class, which says so itself: class Dlb(Method, config=DlbConfig)
 
     def build(
         self,
@@ -80,18 +70,25 @@ class MethodConfig(Settings):
         batch_size: int,
         generator: torch.Generator | None = None,
     ) -> Method:
-        """The method itself, with its state on the device of `labels` [N]."""
-        raise TypeError(f"{type(self).__name__} does not say which method it configures.")
+        """The method itself, with its state on the device of `labels` [N]; see `Method`."""
+        if not hasattr(self, "method"):
+            raise TypeError(f"{type(self).__name__} does not say which method it configures.")
+        method: Method = self.method(labels, num_classes, batch_size, self, generator)
+        return method
 
 
-class Method:
+class Method(Stateful):
     """Cross-entropy to one target per class, with a bank; other methods change what they must.
+
+    Called with the logits of a batch it gives the loss [] and, in training mode, takes note of
+    them; `parts` then holds the loss's terms, detached.
 
     Args:
         labels: [N] int64, the labels trained on; their device is the method's.
         num_classes: K.
         batch_size: B, even, 2 to N; on several ranks, what one of them takes of it.
-        generator: on that device, for methods that draw lots.
+        config: the settings; None takes the defaults.
+        generator: on that device, for methods that draw at random.
 
     Raises:
         ValueError: labels out of range, an odd batch size. TypeError: labels that are no int64.
@@ -99,12 +96,15 @@ class Method:
     Attributes:
         mixed_carry: what becomes of carried samples under Mixup and CutMix, see `Mixing`.
         admits_mix: whether it can be trained on mixed images.
+        joins: whether it can be trained by `join`, so whether a batch is what a loader brings and
+            what was carried.
         needs_plan: whether it cannot be trained before `setup`.
-        memory: what the method keeps for itself, in words and letters.
+        reads_bank: whether its targets or its carry depend on the bank; else that is for analysis.
         spent_before: share of an "images" budget that goes to a teacher.
-        local: how the names in `state` begin of what each rank has for itself.
+        added_states: names in its `state_dict` that checkpoints of before lack; they begin anew.
         plan: the run, see `Plan`.
         is_set_up: whether `setup` has told it that plan.
+        guard: sees to it that a loop of your own leaves nothing out, see `LoopGuard`.
         extra: modules of its own that are trained along, or None.
         bank: the last logits of every sample, see `Bank`.
         table: [K, K] float32, the target of each class; the identity means hard targets.
@@ -112,27 +112,46 @@ class Method:
 
     mixed_carry: MixedCarry = "unmixed"
     admits_mix: bool = True
+    joins: bool = True
     needs_plan: bool = False
-    memory: str = "nothing"
+    reads_bank: bool = False
     spent_before: float = 0.0
-    local: tuple[str, ...] = ("generator",)
+    added_states: tuple[str, ...] = ()
+    settings: ClassVar[type[MethodConfig]] = MethodConfig
+    labels: Tensor
+    table: Tensor
+    extra: nn.Module | None
+
+    def __init_subclass__(cls, config: type[MethodConfig] | None = None) -> None:
+        if config is not None:
+            cls.settings, config.method = config, cls
 
     def __init__(
         self,
         labels: Tensor,
         num_classes: int,
         batch_size: int,
+        config: MethodConfig | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
+        super().__init__()
         check_labels(labels, num_classes)
         if not isinstance(batch_size, int) or batch_size < 2 or batch_size % 2:
             raise ValueError(f"batch size is {batch_size!r}, but must be even and at least 2.")
-        self.labels, self.num_classes, self.batch_size = labels, num_classes, batch_size
+        self.config: Any = self.settings() if config is None else config
+        self.register_buffer("labels", labels, persistent=False)  # they are the data's, not state
+        self.num_classes, self.batch_size = num_classes, batch_size
         self.generator = generator
         self.plan, self.is_set_up = Plan(), False
-        self.extra: nn.Module | None = None
+        self.extra = None
         self.bank = Bank(len(labels), num_classes, labels.device)
-        self.table = torch.eye(num_classes, device=labels.device)
+        self.add_state("table", torch.eye(num_classes, device=labels.device), "same")
+        self.parts: dict[str, Tensor] = {}
+        self.guard = LoopGuard(type(self).__name__, labels)
+        self.make_state()
+
+    def make_state(self) -> None:
+        """What a method keeps beside bank and table is made here."""
 
     @property
     def images_per_batch(self) -> int:
@@ -141,7 +160,7 @@ class Method:
 
     @property
     def new_per_batch(self) -> int:
-        """Places of a batch meant for samples drawn newly, carried ones not counted off."""
+        """Images of a batch meant for samples drawn newly, carried ones not counted off."""
         return self.images_per_batch
 
     @property
@@ -153,6 +172,16 @@ class Method:
     def gradients(self) -> int:
         """Images that go through the network with a gradient in a step."""
         return self.images_per_batch
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of all that is kept from step to step, but labels, networks, and a bank that is for
+        analysis only."""
+        tensors = [t for n, t in self.named_buffers() if n != "labels" and t is not self.labels]
+        skipped = [] if self.reads_bank else list(self.bank.buffers())
+        skipped += [] if self.extra is None else list(self.extra.buffers())
+        rest = [t for t in tensors if not any(t is s for s in skipped)]
+        return sum(t.numel() * t.element_size() for t in rest)
 
     def steps(self, stream: Stream) -> int:
         """Steps of an epoch, as the budget has it."""
@@ -190,6 +219,10 @@ class Method:
         if missing := self.lacks():
             raise ValueError(f"{type(self).__name__} cannot be trained yet: {missing}.")
 
+    def _refer(self, name: str, thing: nn.Module | None) -> None:
+        """Keeps a part of the network at hand without making it a part of this module."""
+        object.__setattr__(self, name, thing)
+
     def _given(self, thing: Given | None, call: str) -> Given:
         """A thing that a call of the user's leaves behind.
 
@@ -200,7 +233,7 @@ class Method:
             raise ValueError(f"{type(self).__name__} cannot go on: {call}.")
         return thing
 
-    def compile(self) -> None:
+    def compile_loss(self) -> None:
         """Has the loss compiled by `torch.compile`, as `TrainConfig.compile` has the network."""
         self.loss = torch.compile(self.loss)  # type: ignore[method-assign]
 
@@ -223,13 +256,50 @@ class Method:
 
     def next_batch(self, stream: Stream) -> Batch:
         """`images_per_batch` samples; here all new, none carried."""
-        nobody = torch.zeros((), dtype=torch.int64, device=self.labels.device)
-        index, images = stream.draw(nobody[None], nobody, self.images_per_batch)
-        return self._batch(stream, index, images)
+        return self._batch(*self._draw_new(stream, self.images_per_batch))
+
+    def _draw_new(self, stream: Stream, images: int) -> tuple[Tensor, Tensor]:
+        """Index and images of new samples only."""
+        no_carry = torch.zeros((), dtype=torch.int64, device=self.labels.device)
+        return stream.draw(no_carry[None], no_carry, images)
+
+    def join(self, images: Tensor, labels: Tensor, index: Tensor) -> Batch:
+        """A loader's batch, and in it the samples that are carried: for a loop of your own.
+
+        The batch keeps its size: new samples for which there is no room are passed over, and come
+        up again when the loader brings them. Carried images are those that the loader gave; augment
+        on the device, after `join`, for a fresh view.
+
+        Args:
+            images: [b, ...], of any kind; labels: [b] int64; index: [b] int64, which samples of the
+                N they are. All on the method's device.
+
+        Returns:
+            The batch of b samples; its `images` are for the network.
+
+        Raises:
+            ValueError: a batch before was not given to the loss, the epoch was not ended, labels
+                are not those that the method was built with, or it lacks `setup` or a teacher.
+            TypeError: a method that draws partners or repeats itself.
+        """
+        if not self.joins:
+            raise TypeError(
+                f"{type(self).__name__} draws its batches itself: use method.batches(stream)."
+            )
+        check_shapes(index=(index, INT, "b"), labels=(labels, INT, "b"))
+        if len(images) != len(index):
+            raise ValueError(f"{len(images)} images and {len(index)} indices; give as many.")
+        if not self.guard.joined:
+            self.bank.start_epoch()
+        self.guard.before_join(labels, index, self.labels)
+        return self._join(images, index)
+
+    def _join(self, images: Tensor, index: Tensor) -> Batch:
+        """The batch; here all new, none carried."""
+        return self._batch(index, images)
 
     def _batch(
         self,
-        stream: Stream,
         index: Tensor,
         images: Tensor,
         carried: Tensor | None = None,
@@ -237,7 +307,7 @@ class Method:
         visits: Tensor | None = None,
     ) -> Batch:
         self._check_ready()
-        labels, b = stream.labels[index], len(index)
+        labels, b = self.labels[index], len(index)
         if carried is None:
             carried = torch.zeros_like(index, dtype=torch.bool)
         if past is None:
@@ -268,47 +338,57 @@ class Method:
         total = soft_cross_entropy(logits, self.targets(batch)).mean()
         return Loss(total, {"stage1": total.detach()})
 
+    def forward(self, logits: Tensor, batch: Batch) -> Tensor:
+        """The loss [] of the logits [B, K], of which note is taken in training mode."""
+        loss = self.loss(logits, batch)
+        self.parts = loss.parts
+        if self.training:
+            self.update(logits, batch)
+        return loss.total
+
     @torch.no_grad()
     def update(self, logits: Tensor, batch: Batch) -> None:
-        """Takes note of the logits [B, K] of the step that just ended."""
+        """Takes note of the logits [B, K] of a step."""
+        self.guard.came_back()
+        self._note(logits, batch)
+
+    def _note(self, logits: Tensor, batch: Batch) -> None:
         self.bank.write(batch.index, logits, batch.weight == 1, batch.carried)
 
-    def gather(self, ranks: Ranks, shards: Sequence[Tensor]) -> None:
-        """Puts together what the ranks noted in an epoch: after its last step, before `end_epoch`.
-
-        Args:
-            shards: R x [n] int64, the samples that each rank drew.
-        """
-        for rows in self.bank.state().values():
-            ranks.all_gather_shards(rows, shards)
-
     def end_epoch(self) -> None:
-        """Called once after the last batch of an epoch."""
+        """Ends an epoch: once after its last batch; `batches` does it by itself.
+
+        Where `torch.distributed` runs, all ranks call it, and what each noted is put together.
+        """
+        self.guard.epoch_ended()
+        if self.plan.ranks == 1:  # else our own loop has done it, which knows who drew what
+            merge_by_visits(self, self.bank.visits > 0)
+        self._finish_epoch()
+
+    def _finish_epoch(self) -> None:
+        """What the method does then."""
 
     def report(self) -> dict[str, float]:
         """Numbers about the epoch that just ended, for its row of metrics."""
         return {}
 
-    def state(self) -> dict[str, Tensor]:
-        """Tensors that the next epoch depends on, for a checkpoint."""
-        state = {f"bank.{k}": v for k, v in self.bank.state().items()}
-        state["table"] = self.table
-        if self.extra is not None:
-            state |= {f"extra.{k}": v for k, v in self.extra.state_dict().items()}
-        if self.generator is not None:
-            state["generator"] = self.generator.get_state()
-        return state
+    def medoid_record(self) -> dict[str, Tensor]:
+        """The epoch's medoids, for whoever writes history down: `index` [K] int64, `logits` [K, K],
+        and `soft` [K, K], the targets made of them. Empty where there are none."""
+        return {}
 
-    def load(self, state: dict[str, Tensor]) -> None:
-        """Continues from `state`; what it lacks stays as it is."""
-        for name, tensor in self.state().items():
-            if name not in state:
-                continue
-            if name == "generator":
-                assert self.generator is not None
-                self.generator.set_state(state[name].cpu())
-            else:
-                tensor.copy_(state[name])
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[no-untyped-call]
+        if self.generator is not None:
+            destination[f"{prefix}generator"] = self.generator.get_state()
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, *lists: Any
+    ) -> None:
+        """Buffers are copied as they are, those of another dtype too (a float16 bank)."""
+        if self.generator is not None and f"{prefix}generator" in state_dict:
+            self.generator.set_state(state_dict.pop(f"{prefix}generator").cpu())
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, *lists)  # type: ignore[no-untyped-call]
 
 
 def mixed_rows(table: Tensor, batch: Batch) -> Tensor:

@@ -30,13 +30,8 @@ from toastlab.core.hooks import exits, last_linear, watched
 from toastlab.core.losses import Loss, past_kl, soft_cross_entropy
 from toastlab.core.settings import Share, Temperature, Weight
 from toastlab.core.stream import Batch
-from toastlab.methods.base import (
-    RUN_MODEL,
-    SETUP,
-    Method,
-    MethodConfig,
-    Plan,
-)
+from toastlab.methods.base import RUN_MODEL, SETUP, Method, MethodConfig
+from toastlab.methods.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -50,34 +45,18 @@ class ByotConfig(MethodConfig):
     feature_weight: Weight = 1e-6  # Weight b of the features' distance, 0 to 1000.
     exits: str = ""  # Modules to put exits behind, with commas; empty: those of our networks.
 
-    def build(
-        self,
-        labels: Tensor,
-        num_classes: int,
-        batch_size: int,
-        generator: torch.Generator | None = None,
-    ) -> "Byot":
-        """BYOT; `setup` gives it its exits."""
-        return Byot(self, labels, num_classes, batch_size, generator)
 
-
-class Byot(Method):
+class Byot(Method, config=ByotConfig):
     """BYOT; `extra` holds the exits."""
 
-    memory = "the exits' weights"
     needs_plan = True
 
-    def __init__(
-        self,
-        config: ByotConfig,
-        labels: Tensor,
-        num_classes: int,
-        batch_size: int,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(labels, num_classes, batch_size, generator)
-        self.config = config
-        self.head: nn.Linear | None = None
+    config: ByotConfig
+    head: nn.Linear | None
+
+    def make_state(self) -> None:
+        """Nothing yet: the exits are built by `setup`."""
+        self._refer("head", None)  # the network's last linear layer
         self.stages: list[nn.Module] = []
         self.end: Tensor | None = None  # [B, F], this batch's last features
         self.answers: list[tuple[Tensor, Tensor]] = []  # of each exit: features [B, F], logits
@@ -94,14 +73,15 @@ class Byot(Method):
         missing = [n for n in wanted if n not in named]
         if missing:
             raise ValueError(f"the network has no module {missing[0]!r} to put an exit behind.")
-        self.stages, self.head = [named[n] for n in wanted], last_linear(model)
+        head, self.stages = last_linear(model), [named[n] for n in wanted]
+        self._refer("head", head)
         training = model.training
-        with torch.no_grad(), watched(self.head, self.stages) as seen:
+        with torch.no_grad(), watched(head, self.stages) as seen:
             model.eval().forward(images)  # not a compiled call, which may not see the hooks
         model.train(training)
         with images.device:
             self.extra = nn.ModuleList(
-                _exit(out, self.head.in_features, self.num_classes) for out in seen[:-1]
+                _exit(out, head.in_features, self.num_classes) for out in seen[:-1]
             )
 
     def run_model(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:

@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from torch import Tensor
-
 from toastlab.methods.base import Method, MethodConfig
 
 
@@ -15,12 +12,6 @@ class CrossEntropyConfig(MethodConfig):
 
     name: ClassVar[str] = "cross-entropy"
 
-    def build(
-        self,
-        labels: Tensor,
-        num_classes: int,
-        batch_size: int,
-        generator: torch.Generator | None = None,
-    ) -> Method:
-        """Hard targets are what `Method` starts with."""
-        return Method(labels, num_classes, batch_size, generator)
+
+class CrossEntropy(Method, config=CrossEntropyConfig):
+    """Hard targets are what `Method` starts with."""

@@ -15,7 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from toastlab.core.class_index import Classmates
+from toastlab.core.class_index import ClassIndex
 from toastlab.core.losses import Loss, past_kl, soft_cross_entropy
 from toastlab.core.settings import Temperature, Weight
 from toastlab.core.stream import Batch, Stream
@@ -31,33 +31,18 @@ class CsKdConfig(MethodConfig):
     weight: Weight = 1.0  # Weight lambda of the distillation, 0 to 1000.
     temperature: Temperature = 4.0  # Temperature T, 0.01 to 1000.
 
-    def build(
-        self,
-        labels: Tensor,
-        num_classes: int,
-        batch_size: int,
-        generator: torch.Generator | None = None,
-    ) -> "CsKd":
-        """CS-KD with its state on the labels' device."""
-        return CsKd(self, labels, num_classes, batch_size, generator)
 
-
-class CsKd(Method):
+class CsKd(Method, config=CsKdConfig):
     """CS-KD: a batch is B anchors, then their B partners."""
 
     admits_mix = False  # which of two mixed classes would the partner be of?
 
-    def __init__(
-        self,
-        config: CsKdConfig,
-        labels: Tensor,
-        num_classes: int,
-        batch_size: int,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(labels, num_classes, batch_size, generator)
-        self.config = config
-        self.classmates = Classmates(labels, num_classes, generator)
+    joins = False
+    config: CsKdConfig
+
+    def make_state(self) -> None:
+        """The samples by class, for partners."""
+        self.class_index = ClassIndex(self.labels, self.num_classes, self.generator)
 
     @property
     def images_per_batch(self) -> int:
@@ -76,11 +61,10 @@ class CsKd(Method):
 
     def next_batch(self, stream: Stream) -> Batch:
         """New anchors, and an image of the same class for each."""
-        nobody = torch.zeros((), dtype=torch.int64, device=self.labels.device)
-        index, images = stream.draw(nobody[None], nobody, self.batch_size)
-        partner = self.classmates.draw(self.labels[index])
+        index, images = self._draw_new(stream, self.batch_size)
+        partner = self.class_index.draw(self.labels[index])
         images = torch.cat([images, stream.fetch(partner)])
-        return self._batch(stream, torch.cat([index, partner]), images)
+        return self._batch(torch.cat([index, partner]), images)
 
     def run_model(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
         """[2B, K]: the anchors' logits with a gradient, the partners' without."""
@@ -99,8 +83,7 @@ class CsKd(Method):
         total = hard + cfg.weight * kl
         return Loss(total, {"stage1": hard.detach(), "distillation": kl.detach()})
 
-    @torch.no_grad()
-    def update(self, logits: Tensor, batch: Batch) -> None:
+    def _note(self, logits: Tensor, batch: Batch) -> None:
         """Only the anchors count as visited."""
         half = self.batch_size
         self.bank.write(

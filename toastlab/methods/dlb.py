@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from toastlab.core.losses import Loss, combine, masked_mean, past_kl, soft_cross_entropy
 from toastlab.core.settings import Temperature, Weight
+from toastlab.core.state import Stateful
 from toastlab.core.stream import Batch, Stream
 from toastlab.methods.base import Method, MethodConfig
 
@@ -36,62 +37,59 @@ class DlbConfig(MethodConfig):
     temperature: Temperature = 3.0  # Temperature T, 0.01 to 1000.
     joint: bool = False  # Both halves in one pass; the public code makes two.
 
-    def build(
-        self,
-        labels: Tensor,
-        num_classes: int,
-        batch_size: int,
-        generator: torch.Generator | None = None,
-    ) -> "Dlb":
-        """DLB with its state on the labels' device."""
-        return Dlb(self, labels, num_classes, batch_size, generator)
+
+class Again(Stateful):
+    """What comes again: `index` [H] int64, `logits` [H, K]; `count` [] of them, 0 or H = B/2."""
+
+    index: Tensor
+    logits: Tensor
+    count: Tensor
+
+    def __init__(self, size: int, num_classes: int, device: torch.device) -> None:
+        super().__init__()
+        self.size = size
+        whole = {"dtype": torch.int64, "device": device}
+        self.add_state("index", torch.zeros(size, **whole), "own")  # type: ignore[call-overload]
+        self.add_state("logits", torch.zeros(size, num_classes, device=device), "own")
+        self.add_state("count", torch.zeros((), **whole), "own")  # type: ignore[call-overload]
 
 
-class Dlb(Method):
-    """DLB; `index` [B/2], `logits` [B/2, K] and `count` [] are what comes again."""
+class Dlb(Method, config=DlbConfig):
+    """DLB; `again` is the half that comes again."""
 
     mixed_carry = "repeat"  # the same mix again, since the past prediction was made of it
-    memory = "[B/2] indices, [B/2, K]"
-    local = ("generator", "again.")
+    joins = False
+    config: DlbConfig
 
-    def __init__(
-        self,
-        config: DlbConfig,
-        labels: Tensor,
-        num_classes: int,
-        batch_size: int,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(labels, num_classes, batch_size, generator)
-        self.config, self.half = config, batch_size // 2
-        self.index = torch.zeros(self.half, dtype=torch.int64, device=labels.device)
-        self.logits = torch.zeros(self.half, num_classes, device=labels.device)
-        self.count = torch.zeros((), dtype=torch.int64, device=labels.device)
+    def make_state(self) -> None:
+        """Nothing comes again in the first batch."""
+        self.again = Again(self.batch_size // 2, self.num_classes, self.labels.device)
 
     @property
     def new_per_batch(self) -> int:
         """The new half."""
-        return self.half
+        return self.again.size
 
     def steps(self, stream: Stream) -> int:
         """As of `Method`; of mixed images one less, since the first of an epoch repeats nothing."""
-        found = super().steps(stream)
-        return max(1, found - 1) if self.plan.mixes and self.plan.budget == "samples" else found
+        steps = super().steps(stream)
+        return max(1, steps - 1) if self.plan.mixes and self.plan.budget == "samples" else steps
 
     def next_batch(self, stream: Stream) -> Batch:
         """The last batch's new half again, then new samples."""
-        index, images = stream.draw(self.index, self.count, self.images_per_batch)
-        carried = torch.arange(self.images_per_batch, device=index.device) < self.count
-        past = F.pad(self.logits, (0, 0, 0, self.half))
-        return self._batch(stream, index, images, carried, past)
+        again = self.again
+        index, images = stream.draw(again.index, again.count, self.images_per_batch)
+        carried = torch.arange(self.images_per_batch, device=index.device) < again.count
+        past = F.pad(again.logits, (0, 0, 0, again.size))
+        return self._batch(index, images, carried, past)
 
     def run_model(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
         """[B, K], the new half first through the network, then the repeated one."""
         if self.config.joint:
             return super().run_model(model, images, batch)
-        new: Tensor = model(images[self.half :])
-        again: Tensor = model(images[: self.half])
-        return torch.cat([again, new])
+        new: Tensor = model(images[self.again.size :])
+        repeated: Tensor = model(images[: self.again.size])
+        return torch.cat([repeated, new])
 
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """CE + a T^2 KL over the repeated half; logits are [B, K]."""
@@ -99,20 +97,15 @@ class Dlb(Method):
         hard = soft_cross_entropy(logits, self.targets(batch))
         return combine(hard, masked_mean(kl, batch.carried), self.config.weight)
 
-    @torch.no_grad()
-    def update(self, logits: Tensor, batch: Batch) -> None:
+    def _note(self, logits: Tensor, batch: Batch) -> None:
         """The new half comes again."""
-        super().update(logits, batch)
-        self.index = batch.index[self.half :]
-        self.logits = logits.detach().float()[self.half :]
-        self.count = torch.full_like(self.count, self.half)
+        super()._note(logits, batch)
+        size = self.again.size
+        self.again.index = batch.index[size:]
+        self.again.logits = logits.detach().float()[size:]
+        self.again.count = torch.full_like(self.again.count, size)
 
-    def end_epoch(self) -> None:
+    def _finish_epoch(self) -> None:
         """The new half comes again in the next epoch, unless its mix is forgotten by then."""
         if self.plan.mixes:
-            self.count = torch.zeros_like(self.count)
-
-    def state(self) -> dict[str, Tensor]:
-        """The tensors of `Method`, and what comes again."""
-        mine = {"again.index": self.index, "again.logits": self.logits, "again.count": self.count}
-        return super().state() | mine
+            self.again.count = torch.zeros_like(self.again.count)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
 from toastlab.core.settings import Share
 from toastlab.methods.base import Method, MethodConfig
@@ -18,16 +17,13 @@ class LabelSmoothingConfig(MethodConfig):
 
     smoothing: Share = 0.1  # Share s of the target spread evenly over all classes, in [0, 1].
 
-    def build(
-        self,
-        labels: Tensor,
-        num_classes: int,
-        batch_size: int,
-        generator: torch.Generator | None = None,
-    ) -> Method:
-        """A `Method` whose class targets are smoothed once and for all."""
-        method = Method(labels, num_classes, batch_size, generator)
-        method.table = torch.lerp(
-            method.table, torch.full_like(method.table, 1 / num_classes), self.smoothing
-        )
-        return method
+
+class LabelSmoothing(Method, config=LabelSmoothingConfig):
+    """A `Method` whose class targets are smoothed once and for all."""
+
+    config: LabelSmoothingConfig
+
+    def make_state(self) -> None:
+        """The smoothed targets."""
+        even = torch.full_like(self.table, 1 / self.num_classes)
+        self.table = torch.lerp(self.table, even, self.config.smoothing)

@@ -11,7 +11,6 @@ The default "hard" keeps the scale of the loss; "uniform" is label smoothing for
 with no correct sample gets a uniform row. Passes: 1. Memory: [K, K].
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -21,7 +20,6 @@ from torch import Tensor
 from toastlab.core.settings import Share
 from toastlab.core.stream import Batch
 from toastlab.methods.base import Method, MethodConfig
-from toastlab.training.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -34,43 +32,29 @@ class OlsConfig(MethodConfig):
     # Soft targets of the first epoch: hard, uniform or zero.
     first: Literal["hard", "uniform", "zero"] = "hard"
 
-    def build(
-        self,
-        labels: Tensor,
-        num_classes: int,
-        batch_size: int,
-        generator: torch.Generator | None = None,
-    ) -> "Ols":
-        """OLS with its state on the labels' device."""
-        return Ols(self, labels, num_classes, batch_size, generator)
 
-
-class Ols(Method):
+class Ols(Method, config=OlsConfig):
     """OLS; `sums` [K, K] and `counts` [K] gather the epoch's right predictions."""
 
-    memory = "[K, K]"
+    added_states = ("sums", "counts")  # which are zero where an epoch ends
+    config: OlsConfig
+    sums: Tensor
+    counts: Tensor
+    hard: Tensor
 
-    def __init__(
-        self,
-        config: OlsConfig,
-        labels: Tensor,
-        num_classes: int,
-        batch_size: int,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(labels, num_classes, batch_size, generator)
-        self.config = config
-        self.sums = torch.zeros_like(self.table)
-        self.counts = self.sums.new_zeros(num_classes)
-        self.hard = self.table
+    def make_state(self) -> None:
+        """The sums, and the targets of the first epoch."""
+        self.add_state("sums", torch.zeros_like(self.table), "sum")
+        self.add_state("counts", self.table.new_zeros(self.num_classes), "sum")
+        self.register_buffer("hard", self.table, persistent=False)
         first = {"hard": self.hard, "zero": torch.zeros_like(self.hard)}
-        uniform = torch.full_like(self.hard, 1 / num_classes)
-        self.table = torch.lerp(first.get(config.first, uniform), self.hard, config.weight)
+        uniform = torch.full_like(self.hard, 1 / self.num_classes)
+        soft = first.get(self.config.first, uniform)
+        self.table = torch.lerp(soft, self.hard, self.config.weight)
 
-    @torch.no_grad()
-    def update(self, logits: Tensor, batch: Batch) -> None:
+    def _note(self, logits: Tensor, batch: Batch) -> None:
         """Adds the right predictions of unmixed images to their class."""
-        super().update(logits, batch)
+        super()._note(logits, batch)
         p = logits.detach().float().softmax(1)
         right = (p.argmax(1) == batch.labels) & (batch.weight == 1)
         # a product with one-hot rows: the same sum on every device, in the same order
@@ -78,14 +62,8 @@ class Ols(Method):
         self.sums += rows.T @ p
         self.counts += rows.sum(0)
 
-    def gather(self, ranks: Ranks, shards: Sequence[Tensor]) -> None:
-        """The sums over the ranks too."""
-        super().gather(ranks, shards)
-        self.sums.copy_(ranks.all_reduce(self.sums))
-        self.counts.copy_(ranks.all_reduce(self.counts))
-
     @torch.no_grad()
-    def end_epoch(self) -> None:
+    def _finish_epoch(self) -> None:
         """S of the epoch that just ended; a new sum begins."""
         mean = self.sums / self.counts[:, None].clamp(min=1)
         soft = torch.where(self.counts[:, None] > 0, mean, 1 / self.num_classes)

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 from toastlab.core.settings import Share
 from toastlab.core.stream import Batch
-from toastlab.methods.base import RUN_MODEL, Method, MethodConfig, Plan
+from toastlab.methods.base import RUN_MODEL, Method, MethodConfig
+from toastlab.methods.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -37,35 +38,21 @@ class PsKdConfig(MethodConfig):
     # Past: the last visit's logits (stored), or a copy of the last epoch's network (network).
     source: Literal["stored", "network"] = "stored"
 
-    def build(
-        self,
-        labels: Tensor,
-        num_classes: int,
-        batch_size: int,
-        generator: torch.Generator | None = None,
-    ) -> "PsKd":
-        """PS-KD with its state on the labels' device; `setup` tells it the epochs."""
-        return PsKd(self, labels, num_classes, batch_size, generator)
 
-
-class PsKd(Method):
+class PsKd(Method, config=PsKdConfig):
     """PS-KD. `epoch` counts from 0; `extra` holds the copy of the network, if one is kept."""
 
     needs_plan = True
 
-    def __init__(
-        self,
-        config: PsKdConfig,
-        labels: Tensor,
-        num_classes: int,
-        batch_size: int,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(labels, num_classes, batch_size, generator)
-        self.config = config
-        self.memory = "[N, K]" if config.source == "stored" else "a second network"
-        self.epoch = torch.zeros((), dtype=torch.int64, device=labels.device)
-        self.model: nn.Module | None = None
+    config: PsKdConfig
+    epoch: Tensor
+    model: nn.Module | None
+
+    def make_state(self) -> None:
+        """The epoch, and room for the network that is copied."""
+        self.add_state("epoch", torch.zeros_like(self.labels[0]), "same")
+        self.reads_bank = self.config.source == "stored"
+        self._refer("model", None)  # the network that is trained
         self.past: Tensor | None = None  # [B, K] probabilities of this batch, from the copy
 
     @property
@@ -83,7 +70,7 @@ class PsKd(Method):
         """Notes the epochs and, with source "network", copies the network."""
         super().setup(model, images, plan)
         if self.config.source == "network":
-            self.model = model
+            self._refer("model", model)
             self.extra = copy.deepcopy(model).eval().requires_grad_(False)
 
     def run_model(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
@@ -111,12 +98,8 @@ class PsKd(Method):
         )
 
     @torch.no_grad()
-    def end_epoch(self) -> None:
+    def _finish_epoch(self) -> None:
         """One epoch more; the copy catches up with the network."""
         self.epoch += 1
         if self.extra is not None and self.model is not None:
             self.extra.load_state_dict(self.model.state_dict())
-
-    def state(self) -> dict[str, Tensor]:
-        """The tensors of `Method` and the epoch."""
-        return super().state() | {"epoch": self.epoch}

@@ -39,36 +39,21 @@ class TfKdConfig(MethodConfig):
     # Form: code (softmax of u / T) or paper (softmax of log u / T, times T^2).
     form: Literal["code", "paper"] = "code"
 
-    def build(
-        self,
-        labels: Tensor,
-        num_classes: int,
-        batch_size: int,
-        generator: torch.Generator | None = None,
-    ) -> "TfKd":
-        """Tf-KD with its state on the labels' device."""
-        return TfKd(self, labels, num_classes, batch_size, generator)
 
-
-class TfKd(Method):
+class TfKd(Method, config=TfKdConfig):
     """Tf-KD; `teacher` [K, K] holds the hand-made teacher's answer for each class."""
 
-    memory = "[K, K]"
+    config: TfKdConfig
+    teacher: Tensor
 
-    def __init__(
-        self,
-        config: TfKdConfig,
-        labels: Tensor,
-        num_classes: int,
-        batch_size: int,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(labels, num_classes, batch_size, generator)
-        self.config = config
-        u = torch.full_like(self.table, (1 - config.correct) / max(1, num_classes - 1))
-        u = torch.where(self.table > 0, config.correct, u)
-        heat = u if config.form == "code" else u.log()
-        self.teacher = (heat / config.temperature).softmax(1)
+    def make_state(self) -> None:
+        """The hand-made teacher, which the settings make anew at any time."""
+        cfg = self.config
+        u = torch.full_like(self.table, (1 - cfg.correct) / max(1, self.num_classes - 1))
+        u = torch.where(self.table > 0, cfg.correct, u)
+        logits = u if cfg.form == "code" else u.log()
+        teacher = (logits / cfg.temperature).softmax(1)
+        self.register_buffer("teacher", teacher, persistent=False)
 
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """(1 - a) CE + a m KL; logits are [B, K]."""

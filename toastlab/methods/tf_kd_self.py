@@ -44,34 +44,18 @@ class TfKdSelfConfig(MethodConfig):
     # Factor m of the public code on the KL, for its 100 classes, 0 to 100000; 100 is the paper's.
     multiplier: Multiplier = 50.0
 
-    def build(
-        self,
-        labels: Tensor,
-        num_classes: int,
-        batch_size: int,
-        generator: torch.Generator | None = None,
-    ) -> "TfKdSelf":
-        """Tf-KD self; give it its teacher with `set_teacher`."""
-        return TfKdSelf(self, labels, num_classes, batch_size, generator)
 
-
-class TfKdSelf(Method):
+class TfKdSelf(Method, config=TfKdSelfConfig):
     """Tf-KD with a trained teacher."""
 
-    memory = "a second network"
     spent_before = 0.5
 
-    def __init__(
-        self,
-        config: TfKdSelfConfig,
-        labels: Tensor,
-        num_classes: int,
-        batch_size: int,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(labels, num_classes, batch_size, generator)
-        self.config = config
-        self.teacher: nn.Module | None = None
+    config: TfKdSelfConfig
+    teacher: nn.Module | None
+
+    def make_state(self) -> None:
+        """No teacher yet."""
+        self._refer("teacher", None)  # not this module's own: it comes back with `set_teacher`
         self.taught: Tensor | None = None  # [B, K], the teacher's logits of this batch
 
     @property
@@ -85,7 +69,7 @@ class TfKdSelf(Method):
 
     def set_teacher(self, teacher: nn.Module) -> None:
         """The network to learn from; it is not changed any more."""
-        self.teacher = teacher.eval().requires_grad_(False)
+        self._refer("teacher", teacher.eval().requires_grad_(False))
 
     def run_model(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
         """The student's logits [B, K]; the teacher's are kept for the loss."""

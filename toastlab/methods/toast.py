@@ -35,13 +35,13 @@ What the abstract leaves open and the defaults settle, so that it can be compute
 """
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from toastlab.core.carry import Carry, Criterion, select, under_trained
+from toastlab.core.carry import CarryState, Criterion, select, under_trained
 from toastlab.core.losses import (
     Divisor,
     Loss,
@@ -62,6 +62,7 @@ from toastlab.core.settings import (
 )
 from toastlab.core.stream import Batch, Stream
 from toastlab.medoids.exact import Distance
+from toastlab.medoids.state import MedoidState
 from toastlab.medoids.targets import (
     Medoids,
     Scope,
@@ -72,12 +73,8 @@ from toastlab.medoids.targets import (
     describe_medoids,
     soft_targets,
 )
-from toastlab.methods.base import (
-    Method,
-    MethodConfig,
-    MixedCarry,
-    mixed_rows,
-)
+from toastlab.methods.base import Method, MethodConfig, mixed_rows
+from toastlab.methods.plan import MixedCarry
 
 
 @dataclass(frozen=True)
@@ -153,60 +150,70 @@ class ToastConfig(MethodConfig):
         return Toast(labels, num_classes, batch_size, self, generator)
 
 
-class Toast(Method):
+class Toast(Method, config=ToastConfig):
     """TOAST on a device; see `Method` for the face and `ToastConfig` for the options.
 
+    Example:
+        >>> import torch
+        >>> labels = torch.tensor([0, 1, 0, 1])
+        >>> toast = Toast(labels, num_classes=2, batch_size=4)
+        >>> batch = toast.join(torch.zeros(4, 1, 8, 8), labels, torch.arange(4))
+        >>> logits = torch.tensor([[2.0, 0.0], [0.0, 2.0], [1.0, 0.0], [3.0, 0.0]])
+        >>> round(float(toast(logits, batch)), 3)  # hard targets in the first epoch
+        0.904
+        >>> int(toast.carry.count), int(toast.carry.index[0])  # the last sample was got wrong
+        (1, 3)
+        >>> toast.end_epoch()
+        >>> toast.medoids.index.tolist()  # samples 0 and 2 are as near: the lower index
+        [0, 1]
+
     Attributes:
-        medoids: the current `Medoids` (index -1 everywhere until the first refresh).
+        medoids: `index` [K] int64 and `logits` [K, K] of the current medoids; index -1 where a
+            class has none, as all until the first refresh.
         soft: [K, K] float32, the current soft target q_c of each class.
-        carry: who goes into the next batch.
+        carry: who goes into the next batch, see `Carry`.
     """
 
-    memory = "[N, K], [B/2] indices, [B/2, K], [K, K]"
-    local = ("generator", "carry.")
+    reads_bank = True
+    config: ToastConfig
+    epoch: Tensor
+    growth: Tensor
+    soft: Tensor
+    _slots: Tensor
+    _blank: Tensor
 
-    def __init__(
-        self,
-        labels: Tensor,
-        num_classes: int,
-        batch_size: int,
-        config: ToastConfig | None = None,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(labels, num_classes, batch_size, generator)
-        self.config = config if config is not None else ToastConfig()
-        self.mixed_carry = self.config.mixed_carry
-        self.needs_plan = self.config.ramp == "linear"  # its slope is one over the epochs
-        self.epoch = torch.zeros((), dtype=torch.int64)  # on the CPU: a count, not data
-        # [] on the CPU too, as a number of the host: what the ramp makes of both weights
-        self.growth = torch.tensor(1.0 if self.config.ramp == "none" else 0.0)
+    def make_state(self) -> None:
+        """Medoids, soft targets, the carry, and the counts of the epochs."""
+        cfg, device, k = self.config, self.labels.device, self.num_classes
+        self.mixed_carry = cfg.mixed_carry
+        self.needs_plan = cfg.ramp == "linear"  # its slope is one over the epochs
+        # both on the CPU: a count, and what the ramp makes of the weights, are the host's numbers
+        self.add_state("epoch", torch.zeros((), dtype=torch.int64), "same")
+        self.add_state("growth", torch.tensor(1.0 if cfg.ramp == "none" else 0.0), "same")
+        self.medoids = MedoidState(k, device)
+        self.add_state("soft", torch.eye(k, device=device), "same")
+        self.carry = CarryState(self.carry_size, k, device)
+        # of `_carrying`, made once: every kernel that a step need not launch is time saved
+        b = self.images_per_batch
+        self.register_buffer("_slots", torch.arange(b, device=device), persistent=False)
+        blank = torch.zeros(b - self.carry_size, k, device=device)
+        self.register_buffer("_blank", blank, persistent=False)
+        self._last: tuple[Tensor, Tensor] | None = None  # index and images of join's last batch
         # b as the ramp has it, a number of the host that a step need not ask for
-        self._past_weight = float(self.config.past_weight * self.growth)
-        device, k = labels.device, num_classes
-        self.medoids = Medoids(
-            torch.full((k,), -1, dtype=torch.int64, device=device), torch.zeros(k, k, device=device)
-        )
-        self.soft = torch.eye(k, device=device)
-        if self.config.prototype == "uniform":
+        self._past_weight = float(cfg.past_weight * self.growth)
+        if cfg.prototype == "uniform":
             self._set_soft(torch.full((k, k), 1 / k, device=device))
-        self.carry = self._empty()
-        # of next_batch, made once: every kernel that a step need not launch is time saved
-        self._slots = torch.arange(self.images_per_batch, device=device)
-        self._blank = torch.zeros(self.images_per_batch - self.half, k, device=device)
 
     @property
-    def half(self) -> int:
-        """H, the places of the carry: half the batch size [S]."""
+    def carry_size(self) -> int:
+        """H, the slots of the carry: half the batch size [S]."""
         return self.batch_size // 2
 
     @property
     def images_per_batch(self) -> int:
-        """B, or with layout "extra" B + H: places not taken by carried samples go to new ones."""
-        return self.batch_size + (self.half if self._carries and self._extra else 0)
-
-    @property
-    def _extra(self) -> bool:
-        return self.config.layout == "extra"
+        """B, or with layout "extra" B + H: slots not taken by carried samples go to new ones."""
+        extra = self._carries and self.config.layout == "extra"
+        return self.batch_size + (self.carry_size if extra else 0)
 
     @property
     def _second_stage(self) -> bool:
@@ -216,9 +223,6 @@ class Toast(Method):
     def _carries(self) -> bool:
         return self._second_stage and self.config.source == "carry"
 
-    def _empty(self) -> Carry:
-        return Carry.empty(self.half, self.num_classes, self.labels.device)
-
     def next_batch(self, stream: Stream) -> Batch:
         """The carried samples first, with their past logits, then new ones."""
         if not self._carries:
@@ -226,21 +230,48 @@ class Toast(Method):
             return self._remember(batch) if self._second_stage else batch
         carry = self.carry
         index, images = stream.draw(carry.index, carry.count, self.images_per_batch)
-        carried = self._slots < carry.count
-        past = torch.cat([carry.logits, self._blank])
+        return self._carrying(index, images, self._slots < carry.count)
+
+    def _carrying(self, index: Tensor, images: Tensor, carried: Tensor) -> Batch:
+        """A batch whose first samples, `carried` [B] bool, come with their past logits."""
+        past = torch.cat([self.carry.logits, self._blank])[: len(index)]
         visits = carried.long()  # as far as "once" can tell
         if self.config.max_visits > 1:
-            visits *= F.pad(carry.visits, (0, self.images_per_batch - self.half))
-        return self._batch(stream, index, images, carried, past, visits)
+            visits *= F.pad(self.carry.visits, (0, len(self._blank)))[: len(index)]
+        return self._batch(index, images, carried, past, visits)
+
+    def _join(self, images: Tensor, index: Tensor) -> Batch:
+        """The carried samples first, then as many of the loader's as there is room for."""
+        if not self._carries:
+            batch = super()._join(images, index)
+            return self._remember(batch) if self._second_stage else batch
+        b, most = len(index), self.images_per_batch
+        if b > most:
+            raise ValueError(
+                f"a batch of {b} samples, but the method was built for {most}: give build the "
+                "loader's batch size" + (" times 2 / 3." if self.config.layout == "extra" else ".")
+            )
+        slots, last = self._slots[:b], self._last
+        carried = torch.zeros_like(slots, dtype=torch.bool)
+        if last is not None:  # else nobody is carried, or their images are not at hand
+            waiting = F.pad(self.carry.index, (0, len(self._blank)))[:b]
+            carried = slots < self.carry.count
+            new = (slots - self.carry.count).clamp(min=0)
+            position = (waiting[:, None] == last[0]).int().argmax(1)
+            mask = carried.view(-1, *[1] * (images.ndim - 1))
+            images = torch.where(mask, last[1][position], images[new])
+            index = torch.where(carried, waiting, index[new])
+        self._last = (index, images)
+        return self._carrying(index, images, carried)
 
     def _remember(self, batch: Batch) -> Batch:
         """Source "memory" [R]: the half of the batch most in need, judged by its last visit."""
         batch.past = self.bank.logits[batch.index].float()
         seen = self.bank.seen[batch.index]
         marked, urgency = self._under_trained(batch.past, batch.labels, None, seen)
-        places = torch.arange(len(seen), device=seen.device)
-        chosen = select(marked & seen, urgency, places, batch.past, batch.visits, self.half)
-        taken = torch.arange(self.half, device=seen.device) < chosen.count
+        slots, half = torch.arange(len(seen), device=seen.device), min(self.carry_size, len(seen))
+        chosen = select(marked & seen, urgency, slots, batch.past, batch.visits, half)
+        taken = torch.arange(half, device=seen.device) < chosen.count
         batch.carried = batch.carried.scatter(0, chosen.index, taken)
         return batch
 
@@ -269,8 +300,7 @@ class Toast(Method):
         other = (self.bank.logits[batch.partner].float() / temperature).softmax(1)
         return torch.lerp(other, past, batch.weight[:, None])
 
-    @torch.no_grad()
-    def update(self, logits: Tensor, batch: Batch) -> None:
+    def _note(self, logits: Tensor, batch: Batch) -> None:
         """Logits into the bank; the under-trained samples become the next carry."""
         # carried once, `visits` is `carried` as numbers already
         once = self._carries and self.config.max_visits == 1
@@ -278,14 +308,9 @@ class Toast(Method):
         self.bank.write(batch.index, logits, batch.weight == 1, carried)
         if self._carries:
             marked, urgency = self._under_trained(logits, batch.labels, batch.visits)
-            self.carry = select(
-                marked,
-                urgency,
-                batch.index,
-                logits,
-                batch.visits,
-                self.half,
-                self.config.max_visits,
+            most, visits = self.config.max_visits, batch.visits
+            self.carry.take(
+                select(marked, urgency, batch.index, logits, visits, self.carry_size, most)
             )
 
     def _under_trained(
@@ -308,12 +333,13 @@ class Toast(Method):
             generator=self.generator,
         )
 
-    def end_epoch(self) -> None:
+    def _finish_epoch(self) -> None:
         """New medoids from the bank, every `refresh_every` epochs; the carry is dropped."""
         self.epoch += 1
         self._grow()
         if not self.config.keep_carry:
-            self.carry = self._empty()
+            self.carry.clear()
+            self._last = None
         wanted = self.config.medoid_weight > 0 or self.config.criterion == "medoid-distance"
         if wanted and int(self.epoch) % self.config.refresh_every == 0:
             self._refresh()
@@ -332,7 +358,7 @@ class Toast(Method):
     @torch.no_grad()
     def _refresh(self) -> None:
         bank, cfg = self.bank, self.config
-        found = class_medoids(
+        medoids = class_medoids(
             bank.logits,
             self.labels,
             distance=cfg.distance,
@@ -340,8 +366,8 @@ class Toast(Method):
             seen=bank.seen,
             memory=cfg.medoid_memory * 2**20,
         )
-        self.medoids = Medoids(found.index, found.logits.float())
-        exists = self.medoids.exists
+        self.medoids.index, self.medoids.logits = medoids.index, medoids.logits.float()
+        exists = medoids.exists
         if cfg.prototype == "medoid":
             self._set_soft(soft_targets(self.medoids.logits, exists, cfg.medoid_temperature))
         elif cfg.prototype != "uniform":
@@ -358,23 +384,18 @@ class Toast(Method):
         """How far the medoids lie from the class means, and how soft the targets are."""
         bank = self.bank
         chosen = candidates(bank.logits, self.labels, self.config.scope) & bank.seen
-        return describe_medoids(self.medoids, bank.logits, self.labels, chosen, self.soft)
+        medoids = Medoids(self.medoids.index, self.medoids.logits)
+        return describe_medoids(medoids, bank.logits, self.labels, chosen, self.soft)
 
     def _set_soft(self, soft: Tensor) -> None:
         self.soft = soft
         self.table = class_targets(soft, self.config.medoid_weight * float(self.growth))
         self._past_weight = float(self.config.past_weight * self.growth)
 
-    def state(self) -> dict[str, Tensor]:
-        """The tensors of `Method`, the medoids, the carry."""
-        carry = {
-            f"carry.{k}": getattr(self.carry, k) for k in ("index", "logits", "visits", "count")
-        }
-        medoids = {"medoids.index": self.medoids.index, "medoids.logits": self.medoids.logits}
-        counts = {"epoch": self.epoch, "growth": self.growth}
-        return super().state() | carry | medoids | {"soft": self.soft} | counts
+    def medoid_record(self) -> dict[str, Tensor]:
+        """See `Method.medoid_record`."""
+        return {"index": self.medoids.index, "logits": self.medoids.logits, "soft": self.soft}
 
-    def load(self, state: dict[str, Tensor]) -> None:
-        """Continues from `state`."""
-        super().load(state)
+    def _load_from_state_dict(self, *args: Any) -> None:
+        super()._load_from_state_dict(*args)
         self._past_weight = float(self.config.past_weight * self.growth)

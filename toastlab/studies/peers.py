@@ -19,7 +19,7 @@ from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig
 from toastlab.disk.files import embedded
 from toastlab.disk.tables import read_table
-from toastlab.methods.base import BUDGETS, Budget
+from toastlab.methods.plan import BUDGETS, Budget
 from toastlab.store.runs import Run
 from toastlab.studies.compare import ARMS, Job, plan, run_all, tidy, warn_diverged
 from toastlab.studies.tuning import SPACES, chosen, settings_of, trials

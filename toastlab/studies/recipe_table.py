@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from toastlab.methods.base import Budget
+from toastlab.methods.plan import Budget
 from toastlab.studies.compare import plan
 from toastlab.studies.peers import Entry
 from toastlab.studies.recipes import HELD_OUT, RECIPES, Recipe

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from toastlab.core.errors import in_range
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig
-from toastlab.methods.base import Budget
+from toastlab.methods.plan import Budget
 from toastlab.training.config import TrainConfig
 
 DATA = ("cifar100", "tiny-imagenet")

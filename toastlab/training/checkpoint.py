@@ -45,8 +45,9 @@ def save(run: Parts, path: Path, epoch: int, fingerprint: str) -> None:
 
     All ranks call it; rank 0 writes, with what the others have for themselves under "others".
     """
-    mine = {k: v for k, v in run.method.state().items() if k.startswith(run.method.local)}
-    own = {"stream": run.stream.state(), "generators": _generators(run), "method": mine}
+    method, own_names = run.method.state_dict(), _own_names(run.method)
+    mine = {k: v for k, v in method.items() if k in own_names}
+    own = {"stream": run.stream.state_dict(), "generators": _generators(run), "method": mine}
     # from the CPU, since a tensor of another rank's GPU would be unpacked on that GPU
     others = run.ranks.all_gather_object(
         {k: {n: t.cpu() for n, t in v.items()} for k, v in own.items()}
@@ -58,9 +59,9 @@ def save(run: Parts, path: Path, epoch: int, fingerprint: str) -> None:
         "model": run.model.state_dict(),
         "optimizer": run.optimizer.state_dict(),
         "schedule": run.schedule.state_dict(),
-        "method": run.method.state(),
-        "stream": run.stream.state(),
-        "recorder": run.recorder.state(),
+        "method": method,
+        "stream": run.stream.state_dict(),
+        "recorder": run.recorder.state_dict(),
         "generators": _generators(run),
     }
     if others:
@@ -84,17 +85,19 @@ def resume(run: Parts, path: Path | None, fingerprint: str) -> int:
         return 0
     if state["fingerprint"] != fingerprint:
         raise ValueError(f"{path} was made with other data; remove it to start afresh.")
+    added = {n: run.method.get_buffer(n) for n in run.method.added_states}
+    state["method"] = added | state["method"]
     for name, part in (("method", run.method), ("recorder", run.recorder)):
-        if set(state[name]) != set(part.state()):
+        if set(state[name]) != set(part.state_dict()):
             log.warning("%s is of another version of toastlab; starting afresh", path)
             return 0
     run.rows = state["rows"]
     run.model.load_state_dict(state["model"])
     run.optimizer.load_state_dict(state["optimizer"])
     run.schedule.load_state_dict(state["schedule"])
-    run.recorder.load(state["recorder"])
-    local = run.method.local
-    run.method.load({k: v for k, v in state["method"].items() if not k.startswith(local)})
+    run.recorder.load_state_dict(state["recorder"])
+    own_names = _own_names(run.method)
+    _load(run.method, {k: v for k, v in state["method"].items() if k not in own_names})
     parts = [state, *state.get("others", ())]
     if len(parts) == run.ranks.count:
         _load_own(run, parts[run.ranks.rank])
@@ -117,13 +120,24 @@ def reseed(run: Parts, seeds: list[int]) -> None:
 
 def _load_own(run: Parts, part: dict[str, Any]) -> None:
     """Takes back what a rank has for itself."""
-    run.method.load({k: v for k, v in part["method"].items() if k.startswith(run.method.local)})
-    run.stream.load(part["stream"])
+    own_names = _own_names(run.method)
+    _load(run.method, {k: v for k, v in part["method"].items() if k in own_names})
+    run.stream.load_state_dict(part["stream"])
     for name, generator in _generator_list(run).items():
         generator.set_state(part["generators"][name].cpu())
     torch.set_rng_state(part["generators"]["global"].cpu())
     if run.device.type == "cuda":
         torch.cuda.set_rng_state(part["generators"]["cuda"].cpu(), run.device)
+
+
+def _own_names(method: Method) -> set[str]:
+    """Of a method's state, what each rank has for itself."""
+    return {"generator", *method.states("own")}
+
+
+def _load(method: Method, part: dict[str, Tensor]) -> None:
+    """Takes back a part of a method's state, to the bit."""
+    method.load_state_dict(part, strict=False)
 
 
 def _generator_list(run: Parts) -> dict[str, torch.Generator]:

@@ -14,7 +14,7 @@ from toastlab.core.settings import Count, PositiveShare, Range, Seed, Settings, 
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig
 from toastlab.methods import MethodConfig, ToastConfig
-from toastlab.methods.base import BankType, Budget
+from toastlab.methods.plan import BankType, Budget
 from toastlab.training.recorder import Record
 
 

@@ -21,8 +21,9 @@ from toastlab.core.errors import TrainingDiverged
 from toastlab.core.losses import Loss
 from toastlab.core.stream import Batch, Stream
 from toastlab.data.augment import Augment, Mixer, pixel_statistics
-from toastlab.data.dataset import DataConfig, Dataset, DiskSplit, Split, load
-from toastlab.methods import CrossEntropyConfig, Plan, Toast
+from toastlab.data.dataset import DataConfig, Dataset, load
+from toastlab.data.splits import DiskSplit, Split
+from toastlab.methods import CrossEntropyConfig, Plan
 from toastlab.methods.base import Method
 from toastlab.training import checkpoint as checkpoints
 from toastlab.training import device as devices
@@ -122,7 +123,7 @@ def train(
             torch.cuda.reset_peak_memory_stats(place)
         run = _Run(config, dataset, model, place, ranks)
         if teacher is not None:
-            run.teach(*teacher)
+            run.set_teacher(*teacher)
         first = checkpoints.resume(run, checkpoint, dataset.fingerprint)
         for epoch in range(first, config.epochs):
             row = run.epoch(epoch, on_step, should_stop, checkpoint)
@@ -164,19 +165,19 @@ class _Run:
         self.config, self.dataset, self.device = config, dataset, device
         split, classes = dataset.train, dataset.num_classes
         self.seed, self.ranks = config.seed, ranks
-        places = ranks.local_batch_size(config.batch_size)  # this rank's part of B
+        batch_size = ranks.local_batch_size(config.batch_size)
         self.shards = ranks.shards(len(split), config.seed, device)
         shard = self.shards[ranks.rank] if ranks.count > 1 else None
         seeds = ranks.seeds(config.seed)
         self.generator = torch.Generator(device).manual_seed(seeds[0])
-        lots = torch.Generator(device).manual_seed(seeds[1])
-        self.stream = Stream(split, places, seeds[2], shard, ranks.count)
-        self.method: Method = config.method.build(split.labels, classes, places, lots)
+        drawing = torch.Generator(device).manual_seed(seeds[1])
+        self.stream = Stream(split, batch_size, seeds[2], shard, ranks.count)
+        self.method: Method = config.method.build(split.labels, classes, batch_size, drawing)
         self.make = None if isinstance(model, nn.Module) else model
         self.model = self._placed(model) if isinstance(model, nn.Module) else self._network()
         if config.compile:
             self.model.compile()
-            self.method.compile()
+            self.method.compile_loss()
         self.augment = Augment(config.augment, *_statistics(split))
         self.mixing: Mixing | None = None
         if config.augment.mix != "none":
@@ -214,7 +215,7 @@ class _Run:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model
 
-    def teach(self, weights: dict[str, Tensor], metrics: pd.DataFrame) -> None:
+    def set_teacher(self, weights: dict[str, Tensor], metrics: pd.DataFrame) -> None:
         """Gives the method its teacher, and counts what it cost."""
         teacher = self._network()
         teacher.load_state_dict(weights)
@@ -255,10 +256,12 @@ class _Run:
                 carried += batch.carried.sum()
                 if step + 1 == (epoch + 1) * self.steps:  # before the method ends the epoch
                     self.ranks.mean_buffers(self.model, *self.extra)
-                    self.method.gather(self.ranks, self.shards)
+                    self.ranks.merge(self.method, self.shards)
         except TrainingDiverged as error:  # the medoids of this epoch's logits
             raise self._diverged(epoch, checkpoint) from error
-        self._agree()
+        # what every rank made of the same bank: from now on that of rank 0, to the bit, whatever
+        # their processors are
+        self.ranks.broadcast(self.method.states("same", "sum").values())
         count = self.ranks.count
         images_seen = self.steps * self.method.images_per_batch * count
         passes, gradients = self.method.passes * count, self.method.gradients * count
@@ -304,12 +307,6 @@ class _Run:
         self.method.update(logits, batch)
         return loss
 
-    def _agree(self) -> None:
-        """The tables that every rank made of the same bank: from now on those of rank 0, to the
-        bit, whatever their processors are."""
-        own = ("bank.", *self.method.local)
-        self.ranks.broadcast(t for n, t in self.method.state().items() if not n.startswith(own))
-
     def _under_trained(self) -> float:
         """Share of the samples seen so far that the network got wrong at their last visit."""
         bank = self.method.bank
@@ -347,15 +344,12 @@ class _Run:
             logits, labels = self.predict(split)
             predictions[f"{name}_logits"] = logits.cpu().numpy()
             predictions[f"{name}_labels"] = labels.cpu().numpy()
-        medoids: dict[str, np.ndarray] = {}
-        if isinstance(self.method, Toast):
-            medoids = self.recorder.medoids() | {"soft": self.method.soft.cpu().numpy()}
         return Result(
             config=self.config,
             fingerprint=self.dataset.fingerprint,
             metrics=pd.DataFrame(self.rows, dtype=np.float64),
             dynamics=self.recorder.dynamics(self.dataset.train),
-            medoids=medoids,
+            medoids=self.recorder.medoids(self.method),
             predictions=predictions,
             weights={
                 name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)

@@ -15,8 +15,7 @@ from torch import Tensor
 from toastlab.core.errors import one_of
 from toastlab.core.stream import Batch, Stream
 from toastlab.data.augment import Mix, Mixer
-from toastlab.data.dataset import Split
-from toastlab.methods.base import MixedCarry
+from toastlab.methods.plan import MixedCarry
 
 
 class Mixing:
@@ -70,14 +69,12 @@ class Mixing:
         last: tuple[Mix, Tensor, Tensor] | None,
     ) -> Tensor:
         """Carried rows get the partner and the mix they had one batch ago, or none if none."""
-        if not isinstance(stream.split, Split):
-            raise ValueError("mixed_carry 'repeat' needs a data set in memory: set stream=False.")
         carried, again, partner, weight = batch.carried, images, batch.index, 1.0
         if last is not None:
             mix, last_index, last_partner = last
             place = (batch.index[:, None] == last_index).int().argmax(1)
             partner, weight = last_partner[place], mix.weight
-            again = self.mixer.mix_images(mix, images, self.prepare(stream.split.images[partner]))
+            again = self.mixer.mix_images(mix, images, self.prepare(stream.fetch(partner)))
         batch.partner = torch.where(carried, partner, batch.partner)
         batch.weight = torch.where(carried, weight, batch.weight)
         return torch.where(carried[:, None, None, None], again, mixed)

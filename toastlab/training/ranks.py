@@ -35,6 +35,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from toastlab.core.errors import DeviceError, RankLost
+from toastlab.methods.base import Method
 
 T = TypeVar("T")
 LAUNCHED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -127,6 +128,17 @@ class Ranks:
             block = rows[shard]
             dist.broadcast(block, rank)
             rows.index_copy_(0, shard, block)
+
+    def merge(self, method: Method, shards: Sequence[Tensor]) -> None:
+        """Puts together what the ranks noted in an epoch: after its last step, before its end.
+
+        Args:
+            shards: R x [n] int64, the samples that each rank drew.
+        """
+        for rows in method.states("rows").values():
+            self.all_gather_shards(rows, shards)
+        for part in method.states("sum").values():
+            part.copy_(self.all_reduce(part))
 
     def all_reduce(self, part: Tensor) -> Tensor:
         """The sum over the ranks, taken in their order, so that all have the same bits."""

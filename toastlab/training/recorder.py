@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from toastlab.analysis.dynamics import Dynamics
-from toastlab.data.dataset import DiskSplit, Split
-from toastlab.methods import Toast
+from toastlab.data.splits import DiskSplit, Split
 from toastlab.methods.base import Method
 
 Record = Literal["auto", "logits", "summary", "none"]
@@ -48,10 +47,10 @@ class Recorder:
     def add(self, epoch: int, method: Method) -> None:
         """Records the epoch (0 is the first) that just ended."""
         data, bank = self.data, method.bank
-        if isinstance(method, Toast):
-            data["medoid_index"][epoch] = method.medoids.index.cpu()
+        if medoids := method.medoid_record():
+            data["medoid_index"][epoch] = medoids["index"].cpu()
             if len(data["medoid_logits"]):
-                data["medoid_logits"][epoch] = _half(method.medoids.logits)
+                data["medoid_logits"][epoch] = _half(medoids["logits"])
         if self.record == "none":
             return
         right = bank.logits.float().softmax(1).gather(1, method.labels[:, None])[:, 0]
@@ -62,9 +61,13 @@ class Recorder:
         if self.record == "logits":
             data["logits"][epoch] = _half(bank.logits)
 
-    def medoids(self) -> dict[str, np.ndarray]:
-        """`index` [E, K] int64 (-1: none) and `logits` [E, K, K] float16 (E 0 if too large)."""
-        return {name: self.data[f"medoid_{name}"].numpy() for name in ("index", "logits")}
+    def medoids(self, method: Method) -> dict[str, np.ndarray]:
+        """`index` [E, K] int64 (-1: none), `logits` [E, K, K] float16 (E 0 if too large), and the
+        `soft` [K, K] of now; empty for a method without medoids."""
+        if not (now := method.medoid_record()):
+            return {}
+        history = {name: self.data[f"medoid_{name}"].numpy() for name in ("index", "logits")}
+        return history | {"soft": now["soft"].cpu().numpy()}
 
     def dynamics(self, split: Split | DiskSplit) -> Dynamics | None:
         """The history, or None if none was kept."""
@@ -82,11 +85,11 @@ class Recorder:
             ids=split.ids,
         )
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """The tensors themselves, for a checkpoint."""
         return self.data
 
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Continues from `state`."""
         for name, tensor in self.data.items():
             tensor.copy_(state[name])

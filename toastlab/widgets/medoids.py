@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from toastlab.data.dataset import Dataset, Split
+from toastlab.data.dataset import Dataset
+from toastlab.data.splits import Split
 from toastlab.medoids.exact import DISTANCES
 from toastlab.medoids.targets import SCOPES, class_medoids, soft_targets
 from toastlab.plots import describe_medoid_gallery, medoid_gallery

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from toastlab.data.dataset import Dataset, Split
+from toastlab.data.dataset import Dataset
+from toastlab.data.splits import Split
 from toastlab.medoids.targets import class_targets, soft_targets
 from toastlab.plots import soft_target_bars
 from toastlab.store.runs import Run

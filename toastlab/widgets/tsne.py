@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from toastlab.data.dataset import Dataset, Split
+from toastlab.data.dataset import Dataset
+from toastlab.data.splits import Split
 from toastlab.plots import describe_tsne_view, tsne_view
 from toastlab.store.runs import Run
 from toastlab.studies.layouts import EPOCHS, FEATURES, PERPLEXITIES, load_layouts

@@ -39,7 +39,7 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "two devices": (lambda: losses.past_kl(Z, Z.to("meta")), "several devices"),
     "numbers as mask": (lambda: losses.masked_mean(Z[:, 0], Y), "mask: torch.int64"),
     "share": (lambda: under_trained(Z, Y, "quantile", share=2.0), r"share is 2\.0"),
-    "places": (lambda: select(HALF, Z[:, 0], Y, Z, Y, 5), "places is 5"),
+    "places": (lambda: select(HALF, Z[:, 0], Y, Z, Y, 5), "size is 5"),
     "bank": (lambda: Bank(4, 3, "cpu").write(Y, Z[:, :1], HALF, HALF), "not belong"),
     "seen": (lambda: class_medoids(Z, Y, seen=HALF[:1]), "not belong"),
     "labels of means": (lambda: class_means(Z, Y[:2], HALF), "not belong"),
@@ -67,8 +67,8 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "broken labels": (lambda: from_tensors(torch.zeros(4, 2, 2), Y + 0.5), "whole numbers"),
     "no labels": (lambda: from_tensors(torch.zeros(0, 2, 2), Y[:0]), "N at least 1"),
     "batch size": (lambda: Stream(tiny(8).train, 2.0), "batch size is 2.0"),  # type: ignore[arg-type]
-    "drawn places": (lambda: Stream(tiny(8).train, 4).draw(ONE.repeat(5), ONE, 4), "places is 4"),
-    "no steps": (lambda: Stream(tiny(8).train, 4).steps(0), "places is 0"),
+    "drawn places": (lambda: Stream(tiny(8).train, 4).draw(ONE.repeat(5), ONE, 4), "images is 4"),
+    "no steps": (lambda: Stream(tiny(8).train, 4).steps(0), "images is 0"),
     "odd method": (lambda: ToastConfig().build(Y, 3, 5), "must be even"),
     "plan": (lambda: Plan(epochs=0), "epochs is 0"),
     "half an epoch": (lambda: TrainConfig(epochs=1.5), "of type int"),  # type: ignore[arg-type]

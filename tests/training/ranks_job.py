@@ -14,7 +14,6 @@ from tests.helpers import tiny
 from toastlab.cli import main as cli
 from toastlab.core.errors import StoreError
 from toastlab.core.losses import Loss
-from toastlab.core.stream import Stream
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig, Dataset, load
 from toastlab.data.splits import Split
@@ -110,8 +109,7 @@ def gradients(config: MethodConfig, group: ranks.Ranks) -> list[Tensor]:
     method.setup(model, images[:2], Plan(ranks=group.count))
     extra = () if method.extra is None else (method.extra,)
     called = group.wrap(model, *extra)
-    stream = Stream(data.train, size)
-    batch = method._batch(stream, mine, images[mine])
+    batch = method._batch(mine, images[mine])
     loss: Loss = method.loss(method.run_model(called, batch.images, batch), batch)
     loss.total.backward()  # type: ignore[no-untyped-call]
     found = [p.grad for module in (model, *extra) for p in module.parameters()]

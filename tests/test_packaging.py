@@ -158,6 +158,13 @@ def test_the_loop_over_a_stream_is_short_and_runs(capsys: pytest.CaptureFixture[
     assert said[-1] > said[0]
 
 
+def test_the_citation_is_of_this_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {project['version']}\n" in cited
+    assert "doi: 10.1109/JAS.2024.124629" in cited
+
+
 def test_readme_commands_exist() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
@@ -194,6 +201,21 @@ def test_the_changelog_says_where_modules_are_now() -> None:
         for name in names:
             path = ROOT / name.replace(".", "/")
             assert path.is_dir() or path.with_suffix(".py").exists(), name
+
+
+def test_pages_name_commands_that_exist() -> None:
+    overview = pytest.importorskip("toastlab.cli.overview")  # comes with the commands of people
+    commands = {tuple(words.split()) for words in overview.COMMANDS}
+    groups = {words[0] for words in commands if len(words) > 1}
+    for page in PAGES:
+        if page.name == "CHANGELOG.md":  # which has the old ones too
+            continue
+        for line in re.findall(
+            r"(?:`|^ {4,})toastlab ([a-z][a-z ]*)", page.read_text("utf-8"), re.M
+        ):
+            words = tuple(line.split())
+            known = words[:2] in commands if words[0] in groups else words[:1] in commands
+            assert known, (page.name, line)
 
 
 def test_pages_that_are_named_exist() -> None:

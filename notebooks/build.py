@@ -16,7 +16,7 @@ from typing import Any
 STEADY = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 HERE = Path(__file__).parent
 WIDGET = "application/vnd.jupyter.widget-view+json"
-LARGE = {"03": "medoids.png", "10": "map.png"}  # pictures that the README shows large
+LARGE = {"03": "medoids.png", "10": "map.png"}  # pictures that docs/ shows large
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 
 

@@ -18,6 +18,9 @@ else:
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "toastlab"
 FILES = sorted(PACKAGE.rglob("*.py"))
+PAGES = [
+    p for folder in (".", "docs", "data", "notebooks") for p in sorted((ROOT / folder).glob("*.md"))
+]
 # The rooms, each importing only those before it; two in one tuple know nothing of each other.
 ROOMS = (
     ("core",),
@@ -141,18 +144,25 @@ def test_the_front_door_is_complete() -> None:
         assert getattr(toastlab, name).__doc__
 
 
-def test_readme_loop_is_short_and_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_loop_over_a_stream_is_short_and_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "docs" / "own_loop.md").read_text(encoding="utf-8")
     code = next(c for c in re.findall(r"```python\n(.*?)```", text, re.S) if "toast.batches" in c)
     lines = [x for x in code.splitlines() if x.strip() and not x.strip().startswith("#")]
     loop = lines[next(i for i, x in enumerate(lines) if x.startswith("for epoch")) :]
     assert len(lines) - len([x for x in lines if "import" in x]) < 20
     assert len(loop) < 12
-    exec(compile(code, "README.md", "exec"), {})
+    exec(compile(code, "own_loop.md", "exec"), {})
     said = [float(x) for x in re.findall(r"top-1 (\d+\.\d)", capsys.readouterr().out)]
     assert len(said) >= 3
     assert said[-1] > 70
     assert said[-1] > said[0]
+
+
+def test_the_citation_is_of_this_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {project['version']}\n" in cited
+    assert "doi: 10.1109/JAS.2024.124629" in cited
 
 
 def test_readme_commands_exist() -> None:
@@ -160,8 +170,52 @@ def test_readme_commands_exist() -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
     named = set(re.findall(r"(?:`|^    )make (\w+)", text, re.M))
     assert {"demo", "test", "lab"} <= named <= targets
-    for path in re.findall(r"\]\((?!https?:|#)([^)#]+)\)", text):
-        assert (ROOT / path).exists(), path
+    assert len(text.encode()) < 9_000, "a page for newcomers: the rest has a page in docs/"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for path, heading in re.findall(
+        r"\]\((?!https?:)([^)#\s]*)(?:#([^)]*))?\)", page.read_text("utf-8")
+    ):
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        if heading:
+            heads = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.M)
+            anchors = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in heads}
+            assert heading in anchors, (path, heading)
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").glob("*.md"):
+        assert page.name == "README.md" or f"]({page.name})" in index, page.name
+
+
+def test_the_changelog_says_where_modules_are_now() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.+) \| (the same in )?`(toastlab\.[\w.]+)` \|$", text, re.M)
+    assert len(rows) > 20
+    for old, same, new in rows:
+        names = [f"{new}.{name}" for name in re.findall(r"`(\w+)`", old)] if same else [new]
+        for name in names:
+            path = ROOT / name.replace(".", "/")
+            assert path.is_dir() or path.with_suffix(".py").exists(), name
+
+
+def test_pages_name_commands_that_exist() -> None:
+    overview = pytest.importorskip("toastlab.cli.overview")  # comes with the commands of people
+    commands = {tuple(words.split()) for words in overview.COMMANDS}
+    groups = {words[0] for words in commands if len(words) > 1}
+    for page in PAGES:
+        if page.name == "CHANGELOG.md":  # which has the old ones too
+            continue
+        for line in re.findall(
+            r"(?:`|^ {4,})toastlab ([a-z][a-z ]*)", page.read_text("utf-8"), re.M
+        ):
+            words = tuple(line.split())
+            known = words[:2] in commands if words[0] in groups else words[:1] in commands
+            assert known, (page.name, line)
 
 
 def test_pages_that_are_named_exist() -> None:

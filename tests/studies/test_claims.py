@@ -33,6 +33,7 @@ from toastlab.studies.peers import (
 )
 from toastlab.studies.tuning import SHARED, SPACES, TRIALS, chosen, settings_of, trials
 
+ROOT = Path(__file__).parents[2]
 prints: dict[DataConfig, str] = {}
 
 
@@ -115,30 +116,48 @@ def test_equal_images_are_equal() -> None:
 
 
 def test_the_committed_page_is_what_the_table_says() -> None:
-    committed = Path(__file__).parents[2] / "docs" / "claims.md"
+    committed = ROOT / "docs" / "claims.md"
     assert committed.read_text(encoding="utf-8") == page(load_peers(), load_bench()), (
         "run `toastlab claims`"
     )
     assert len(CLAIMS) >= 6
 
 
-def test_the_readme_shows_the_stored_comparison() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+def test_the_pages_show_the_stored_comparison() -> None:
+    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     table = load_peers()
     for text in (
         overview(table, "mlp"),
         *(parts(table, "mlp", name) for name in ("20 % noise", "clean labels")),
         parts(table, "resnet-small", "20 % noise"),
-        methods_table(load_bench()),
-        alternatives_table(load_bench()),
     ):
-        assert text in readme
+        assert text in results
+    costs = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert methods_table(load_bench()) in costs
+    assert alternatives_table(load_bench()) in costs
+
+
+def test_the_readme_shows_five_rows_of_it() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    rows = [line.split(" | ") for line in overview(load_peers(), "mlp").splitlines()]
+    shown = [" | ".join([name, *cells[1:5]]) + " |" for name, *cells in rows]
+    start = readme.index(shown[0])
+    here = readme[start + 2 : start + 7]
+    assert set(here) <= set(shown)
+    names = [line.split(" | ")[0] for line in here]
+    assert names == [
+        "| cross-entropy",
+        "| label smoothing",
+        "| TOAST",
+        "| TOAST random carry",
+        "| CS-KD",
+    ]
 
 
 def test_what_has_changed_since_the_rows_were_made_is_said() -> None:
-    """Beside both tables: the stored rows are older than some methods."""
-    for name in ("README.md", "docs/claims.md"):
-        text = (Path(__file__).parents[2] / name).read_text(encoding="utf-8")
+    """On both pages: the stored rows are older than some methods."""
+    for name in ("docs/results.md", "docs/claims.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
         assert MADE_BEFORE in " ".join(text.split()), name
 
 

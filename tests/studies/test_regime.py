@@ -146,9 +146,9 @@ def test_panel_shows_the_cell_asked_for() -> None:
     assert panel.cell().epochs == 5
 
 
-def test_the_readme_shows_the_stored_map() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+def test_the_page_of_results_shows_the_stored_map() -> None:
+    results = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
     rows = summary(load_regime()).set_index(["method", "measure"])
     for method in METHODS[1:]:
         cells = [f"{rows.better[method, m]} / {rows.worse[method, m]}" for m in MEASURES]
-        assert f"| {method} | {' | '.join(cells)} |" in readme
+        assert f"| {method} | {' | '.join(cells)} |" in results

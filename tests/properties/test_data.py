@@ -162,10 +162,10 @@ def test_stream(draw: Draw) -> None:
     if isinstance(b, float) or b < 2 or b % 2 or b > n:
         assert isinstance(stream, Refused)
         return
-    kept = {name: x.clone() for name, x in attempt(stream.state).items()}
+    kept = {name: x.clone() for name, x in attempt(stream.state_dict).items()}
     seen: list[list[int]] = []
     for _ in range(2):
-        attempt(stream.load, kept)
+        attempt(stream.load_state_dict, kept)
         attempt(stream.start_epoch)
         seen.append([])
         for _ in range(attempt(stream.steps, b)):

@@ -222,19 +222,19 @@ def test_select(draw: Draw) -> None:
         "logits": numbers(draw, b, k, dtype=some(draw, FLOATS)),
         "visits": torch.randint(4, (b,), generator=generator(draw)),
     }
-    places, most = draw(st.integers(-1, b + 1)), draw(st.integers(0, 3))
+    size, most = draw(st.integers(-1, b + 1)), draw(st.integers(0, 3))
     spoilt = draw(st.integers(0, 2)) == 0
     if spoilt:
         spoil(draw, given)
-    found = attempt(select, **given, places=places, max_visits=most)
-    if spoilt or not 0 <= places <= b or most < 1:
+    found = attempt(select, **given, size=size, max_visits=most)
+    if spoilt or not 0 <= size <= b or most < 1:
         assert isinstance(found, Refused)
-        assert isinstance(attempt(Carry.empty, places, -1), Refused)
+        assert isinstance(attempt(Carry.empty, size, -1), Refused)
         return
     able = [i for i in range(b) if given["marked"][i] and given["visits"][i] < most]
-    count = min(places, len(able))
+    count = min(size, len(able))
     assert int(found.count) == count
-    assert len(found.index) == len(attempt(Carry.empty, places, k).index) == places
+    assert len(found.index) == len(attempt(Carry.empty, size, k).index) == size
     assert isinstance(attempt(Carry, *vars(found).values()), Carry)
     rows = [given["index"].tolist().index(i) for i in found.index[:count].tolist()]
     assert set(rows) <= set(able)

@@ -203,7 +203,7 @@ def test_bank(draw: Draw) -> None:
             visits[i] += 1
             if given["pure"][row]:
                 logits[i], seen[i] = given["logits"][row].float(), True
-    state = attempt(bank.state)
+    state = bank.state_dict()
     assert torch.equal(state["logits"], logits)
     assert state["seen"].tolist() == seen
     assert state["visits"].tolist() == visits

@@ -62,18 +62,21 @@ class CarryState(Stateful):
 
     def __init__(self, size: int, num_classes: int, device: torch.device | str = "cpu") -> None:
         super().__init__()
+        self.size = size
         for name, value in vars(Carry.empty(size, num_classes, device)).items():
             self.add_state(name, value, "own")
 
     def take(self, carry: Carry) -> None:
-        """Another carry waits from now on."""
+        """Another carry waits from now on; one with fewer slots (of a short batch) is filled up."""
+        if missing := self.size - len(carry.index):
+            index, visits = F.pad(carry.index, (0, missing)), F.pad(carry.visits, (0, missing))
+            carry = Carry(index, F.pad(carry.logits, (0, 0, 0, missing)), visits, carry.count)
         self.index, self.logits = carry.index, carry.logits
         self.visits, self.count = carry.visits, carry.count
 
     def clear(self) -> None:
         """Nobody waits any more."""
-        size, num_classes = self.logits.shape
-        self.take(Carry.empty(size, num_classes, self.logits.device))
+        self.take(Carry.empty(self.size, self.logits.shape[1], self.logits.device))
 
 
 def under_trained(

@@ -308,10 +308,8 @@ class Toast(Method, config=ToastConfig):
         self.bank.write(batch.index, logits, batch.weight == 1, carried)
         if self._carries:
             marked, urgency = self._under_trained(logits, batch.labels, batch.visits)
-            most, visits = self.config.max_visits, batch.visits
-            self.carry.take(
-                select(marked, urgency, batch.index, logits, visits, self.carry_size, most)
-            )
+            size, most = min(self.carry_size, len(batch.index)), self.config.max_visits
+            self.carry.take(select(marked, urgency, batch.index, logits, batch.visits, size, most))
 
     def _under_trained(
         self, logits: Tensor, labels: Tensor, visits: Tensor | None, eligible: Tensor | None = None

@@ -1,24 +1,46 @@
 """toastlab: self-knowledge distillation you can see, built around TOAST (Yin et al., 2024).
 
-In a loop of your own: `Stream`, a method's config and its `build`, see the README. With ours:
-`RunStore().get(TrainConfig(...))`. Everything else lies in the module that its name suggests.
+In a loop of your own: `ToastConfig().build(...)`, `join`, see the README. With ours:
+`RunStore().get(TrainConfig(...))`. What is listed here is public; everything else lies in the room
+that its name suggests (docs/architecture.md). Nothing is imported before it is asked for.
 """
 
-from toastlab.core.stream import Batch, Stream
-from toastlab.data.dataset import DataConfig, Dataset, from_tensors, load
-from toastlab.data.splits import Split
-from toastlab.medoids.targets import class_medoids, soft_targets
-from toastlab.methods import (
-    CrossEntropyConfig,
-    LabelSmoothingConfig,
-    Method,
-    MethodConfig,
-    Toast,
-    ToastConfig,
-)
-from toastlab.store.runs import Run, RunStore
-from toastlab.training.config import TrainConfig
-from toastlab.training.models import build
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from toastlab.core.stream import Batch, Stream
+    from toastlab.data.dataset import DataConfig, Dataset, from_tensors, load
+    from toastlab.data.splits import Split
+    from toastlab.medoids.targets import class_medoids, soft_targets
+    from toastlab.methods import (
+        CrossEntropyConfig,
+        LabelSmoothingConfig,
+        Method,
+        MethodConfig,
+        Plan,
+        Toast,
+        ToastConfig,
+    )
+    from toastlab.store.runs import Run, RunStore
+    from toastlab.training.config import TrainConfig
+    from toastlab.training.models import build
+
+# Where each public name lies; the same as above, for Python.
+_HOMES = {
+    "core.stream": ("Batch", "Stream"),
+    "data.dataset": ("DataConfig", "Dataset", "from_tensors", "load"),
+    "data.splits": ("Split",),
+    "medoids.targets": ("class_medoids", "soft_targets"),
+    "methods": (
+        *("CrossEntropyConfig", "LabelSmoothingConfig", "Method", "MethodConfig"),
+        *("Plan", "Toast", "ToastConfig"),
+    ),
+    "store.runs": ("Run", "RunStore"),
+    "training.config": ("TrainConfig",),
+    "training.models": ("build",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Batch",
@@ -28,6 +50,7 @@ __all__ = [
     "LabelSmoothingConfig",
     "Method",
     "MethodConfig",
+    "Plan",
     "Run",
     "RunStore",
     "Split",
@@ -41,3 +64,13 @@ __all__ = [
     "load",
     "soft_targets",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'toastlab' has no attribute {name!r}")
+    return getattr(import_module(f"toastlab.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

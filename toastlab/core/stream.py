@@ -22,6 +22,15 @@ from toastlab.core.errors import in_range
 class Batch:
     """One batch. `past` and the mixing fields are filled in by the method and the trainer.
 
+    Example:
+        >>> import torch
+        >>> from toastlab import ToastConfig
+        >>> labels = torch.tensor([0, 1, 0, 1])
+        >>> toast = ToastConfig().build(labels, 2, 4)
+        >>> batch = toast.join(torch.zeros(4, 1, 8, 8), labels, torch.arange(4))
+        >>> batch.labels.tolist(), int(batch.carried.sum())
+        ([0, 1, 0, 1], 0)
+
     Attributes:
         index: [B] int64, positions in the training split.
         images: [B, C, H, W], as stored (uint8), not yet augmented.
@@ -80,6 +89,16 @@ class ImageSource(Protocol):
 
 class Stream:
     """Draws batches from a training split, on the split's device.
+
+    Example:
+        >>> import torch
+        >>> from toastlab import from_tensors
+        >>> data = from_tensors(torch.zeros(40, 1, 8, 8), torch.arange(40) % 2)
+        >>> stream = Stream(data.train, batch_size=8)
+        >>> none = torch.tensor(0)
+        >>> index, images = stream.draw(none[None], none, 8)
+        >>> list(images.shape), len(set(index.tolist()))
+        ([8, 1, 8, 8], 8)
 
     Args:
         source: a split, in memory or on disk, or your own, see `ImageSource`.

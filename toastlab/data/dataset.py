@@ -26,7 +26,13 @@ RESIDENT_LIMIT = 2 * 2**30  # bytes of pixels above which a folder should be str
 
 @dataclass(frozen=True)
 class DataConfig(Settings):
-    """Which data set, and what is done to it."""
+    """Which data set, and what is done to it.
+
+    Example:
+        >>> DataConfig(name="digits", noise_rate=1.5)
+        Traceback (most recent call last):
+        ValueError: noise rate is 1.5, but must lie in [0, 1).
+    """
 
     name: str = "fashion-mini"  # Name of a data set, as `toastlab data list` shows it.
     path: str = ""  # Its folder; empty: the usual place. Needed for idx, folder, tiny-imagenet.
@@ -63,6 +69,11 @@ def images_of(split: Split | DiskSplit, index: np.ndarray) -> np.ndarray:
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Train, validation and test split, and what one needs to know of them.
+
+    Example:
+        >>> data = load(DataConfig(name="digits"))
+        >>> data.num_classes, data.channels, data.image_size, len(data.train)
+        (10, 1, 8, 1078)
 
     Attributes:
         name: of the source.
@@ -109,6 +120,12 @@ class Dataset:
 
 def load(config: DataConfig, device: torch.device | str = "cpu") -> Dataset:
     """Reads a data set and puts it on the device.
+
+    Example:
+        >>> data = load(DataConfig(name="digits", noise_rate=0.2))
+        >>> flipped = data.train.labels != data.train.clean_labels
+        >>> f"{float(flipped.float().mean()):.2f}"
+        '0.20'
 
     Raises:
         DataError: files missing, truncated or altered; a class without a training image; images of
@@ -159,6 +176,12 @@ def from_tensors(
 
     The `ids` of each split are its row numbers in these arrays: `images[data.train.ids]` are the
     images of `data.train`.
+
+    Example:
+        >>> images, labels = torch.zeros(40, 8, 8), torch.arange(40) % 2
+        >>> data = from_tensors(images, labels, ("even", "odd"))
+        >>> [len(split) for split in (data.train, data.val, data.test)]
+        [28, 6, 6]
 
     Args:
         images: [N, C, H, W] or [N, H, W], uint8 0..255 or floats 0..1.

@@ -19,6 +19,12 @@ from toastlab.data.image_files import Files
 class Split:
     """Images in memory, on one device.
 
+    Example:
+        >>> labels = torch.tensor([0, 1, 1])
+        >>> split = Split(torch.zeros(3, 1, 8, 8), labels, labels, ids=np.array(["a", "b", "c"]))
+        >>> len(split), list(split.images_at(torch.tensor([2])).shape)
+        (3, [1, 1, 8, 8])
+
     Attributes:
         images: [N, C, H, W] uint8 (0..255), or floating point (0..1) and finite.
         labels: [N] int64, the labels trained on, perhaps flipped.

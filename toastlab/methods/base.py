@@ -19,10 +19,9 @@ Ours, which every method can be trained in, knows where the images are and draws
         ... loss.total.backward(), step ...
         method.update(logits, batch)
 
-A method that neither counts the run's epochs nor looks inside the network, TOAST with its defaults
-among them, does without `setup`; one that passes each image through the network once and keeps
-nothing of the pass does without `run_model`, which is then `model(images)`. A method that needs one
-of them, or a teacher, says so at its first batch or loss.
+Most methods do without `setup`, as TOAST with its defaults does, and `run_model` is `model(images)`
+where each image passes once and nothing of the pass is kept. A method that needs one of them, or a
+teacher, says so at its first batch or loss.
 
 A method is a `MethodConfig` (data: names the run, makes the command line) and a `Method` (an
 `nn.Module`: its state lies in buffers). A new one is one file with both, and one line in
@@ -57,7 +56,13 @@ Given = TypeVar("Given")
 
 @dataclass(frozen=True)
 class MethodConfig(Settings):
-    """Settings of a method. `name` is what the command line and the stored runs call it."""
+    """Settings of a method. `name` is what the command line and the stored runs call it.
+
+    Example:
+        >>> from toastlab import CrossEntropyConfig
+        >>> type(CrossEntropyConfig().build(torch.tensor([0, 1]), 2, 2)).__name__
+        'CrossEntropy'
+    """
 
     name: ClassVar[str]
     needs_teacher: ClassVar[bool] = False  # a network trained before, see `Method.set_teacher`
@@ -82,6 +87,12 @@ class Method(Stateful):
 
     Called with the logits of a batch it gives the loss [] and, in training mode, takes note of
     them; `parts` then holds the loss's terms, detached.
+
+    Example:
+        >>> method = Method(torch.tensor([0, 1]), num_classes=2, batch_size=2)
+        >>> batch = method.join(torch.zeros(2, 8), method.labels, torch.arange(2))
+        >>> float(method(torch.zeros(2, 2), batch)) == float(torch.tensor(2.0).log())
+        True
 
     Args:
         labels: [N] int64, the labels trained on; their device is the method's.
@@ -177,11 +188,9 @@ class Method(Stateful):
     def state_bytes(self) -> int:
         """Bytes of all that is kept from step to step, but labels, networks, and a bank that is for
         analysis only."""
-        tensors = [t for n, t in self.named_buffers() if n != "labels" and t is not self.labels]
-        skipped = [] if self.reads_bank else list(self.bank.buffers())
-        skipped += [] if self.extra is None else list(self.extra.buffers())
-        rest = [t for t in tensors if not any(t is s for s in skipped)]
-        return sum(t.numel() * t.element_size() for t in rest)
+        skipped = ("labels", "extra.") if self.reads_bank else ("labels", "extra.", "bank.")
+        sizes = [(n, t.numel() * t.element_size()) for n, t in self.named_buffers()]
+        return sum(size for name, size in sizes if not name.startswith(skipped))
 
     def steps(self, stream: Stream) -> int:
         """Steps of an epoch, as the budget has it."""
@@ -385,7 +394,6 @@ class Method(Stateful):
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, *lists: Any
     ) -> None:
-        """Buffers are copied as they are, those of another dtype too (a float16 bank)."""
         if self.generator is not None and f"{prefix}generator" in state_dict:
             self.generator.set_state(state_dict.pop(f"{prefix}generator").cpu())
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, *lists)  # type: ignore[no-untyped-call]

@@ -8,7 +8,12 @@ from toastlab.methods.base import Method, MethodConfig
 
 @dataclass(frozen=True)
 class CrossEntropyConfig(MethodConfig):
-    """Plain cross-entropy; nothing to set."""
+    """Plain cross-entropy; nothing to set.
+
+    Example:
+        >>> CrossEntropyConfig().name
+        'cross-entropy'
+    """
 
     name: ClassVar[str] = "cross-entropy"
 

@@ -11,7 +11,14 @@ from toastlab.methods.base import Method, MethodConfig
 
 @dataclass(frozen=True)
 class LabelSmoothingConfig(MethodConfig):
-    """Label smoothing."""
+    """Label smoothing.
+
+    Example:
+        >>> import torch
+        >>> method = LabelSmoothingConfig(smoothing=0.1).build(torch.tensor([0, 1]), 2, 2)
+        >>> [round(float(x), 2) for x in method.table[0]]
+        [0.95, 0.05]
+    """
 
     name: ClassVar[str] = "label-smoothing"
 

@@ -19,6 +19,10 @@ BANKS = {"float32": torch.float32, "float16": torch.float16}
 class Plan(Settings):
     """What a method may have to know of the run.
 
+    Example:
+        >>> Plan(epochs=30, budget="samples").budget
+        'samples'
+
     Attributes:
         epochs: how many there will be.
         budget: what an epoch is: N "images" through the network (of any pass, with a gradient or

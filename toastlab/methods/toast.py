@@ -30,8 +30,7 @@ What the abstract leaves open and the defaults settle, so that it can be compute
    logits in training mode, of the image as it was augmented then. Medoids are of these logits and
    take no pass of their own; of equal sums the lowest index is the medoid.
 7. In the first epoch all targets are hard, since there are no medoids yet.
-8. At the start of every epoch the stream draws a permutation, whether the epoch comes to need it or
-   not. Only who replays the random numbers must know.
+8. The stream draws a permutation at the start of every epoch, needed or not.
 """
 
 from dataclasses import dataclass
@@ -79,7 +78,12 @@ from toastlab.methods.plan import MixedCarry
 
 @dataclass(frozen=True)
 class ToastConfig(MethodConfig):
-    """TOAST. Both weights 0 is cross-entropy; one of them 0 is the other stage alone."""
+    """TOAST. Both weights 0 is cross-entropy; one of them 0 is the other stage alone.
+
+    Example:
+        >>> ToastConfig(medoid_weight=0.3, criterion="random").past_weight
+        1.0
+    """
 
     name: ClassVar[str] = "toast"
 
@@ -391,7 +395,7 @@ class Toast(Method, config=ToastConfig):
         self._past_weight = float(self.config.past_weight * self.growth)
 
     def medoid_record(self) -> dict[str, Tensor]:
-        """See `Method.medoid_record`."""
+        """The medoids and soft targets in use."""
         return {"index": self.medoids.index, "logits": self.medoids.logits, "soft": self.soft}
 
     def _load_from_state_dict(self, *args: Any) -> None:

@@ -114,7 +114,17 @@ def run_key(config: TrainConfig, fingerprint: str) -> str:
 @dataclass(frozen=True, eq=False)
 class Run:
     """A finished run on disk. Files are read when first asked for, and checked then: `StoreError`
-    if one is missing or altered."""
+    if one is missing or altered.
+
+    Example:
+        >>> from toastlab import DataConfig
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     config = TrainConfig(data=DataConfig(name="digits"), epochs=2)
+        ...     run = RunStore(folder).get(config, device="cpu")
+        ...     epochs = len(run.metrics)
+        >>> epochs, sorted(run.last)[0]
+        (2, 'carried_share')
+    """
 
     folder: Path
     config: TrainConfig
@@ -170,6 +180,15 @@ class Run:
 
 class RunStore:
     """A folder of runs.
+
+    Example:
+        >>> from toastlab import DataConfig
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     config = TrainConfig(data=DataConfig(name="digits"), epochs=1)
+        ...     run = RunStore(folder).get(config, device="cpu")
+        ...     again = RunStore(folder).get(config, device="cpu")  # found, not trained
+        >>> run.key == again.key, again.config.epochs
+        (True, 1)
 
     Args:
         root: made if it is not there, at the first write.

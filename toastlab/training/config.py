@@ -20,7 +20,14 @@ from toastlab.training.recorder import Record
 
 @dataclass(frozen=True)
 class TrainConfig(Settings):
-    """One run. Together with the data's contents these settings name it."""
+    """One run. Together with the data's contents these settings name it.
+
+    Example:
+        >>> from toastlab import DataConfig, ToastConfig
+        >>> config = TrainConfig(data=DataConfig(noise_rate=0.2), method=ToastConfig(), epochs=10)
+        >>> config.learning_rate, config.batch_size
+        (0.05, 128)
+    """
 
     data: DataConfig = field(default_factory=DataConfig)
     # Not an option: on the command line the method is a word of its own, `toastlab train toast`.

@@ -29,6 +29,11 @@ def build(
 ) -> nn.Module:
     """A network that maps [B, C, H, W] to logits [B, K].
 
+    Example:
+        >>> network = build("mlp", num_classes=10, image_size=8, seed=0)
+        >>> list(network(torch.zeros(2, 1, 8, 8)).shape)
+        [2, 10]
+
     Args:
         name: one of `MODELS`.
         num_classes: K; in_channels: C, 1 or 3; image_size: H = W in pixels.

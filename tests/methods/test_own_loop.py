@@ -173,7 +173,7 @@ def test_accumulated_gradients_and_autocast() -> None:
         assert torch.isfinite(loss)
         assert t.method.parts.keys() == {"stage1", "stage2"}
     t.method.end_epoch()
-    assert bool((t.method.medoids.index >= 0).any())
+    assert bool((t.method.medoid_record()["index"] >= 0).any())
 
 
 def test_evaluation_takes_no_note() -> None:

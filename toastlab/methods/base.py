@@ -78,8 +78,7 @@ class MethodConfig(Settings):
         """The method itself, with its state on the device of `labels` [N]; see `Method`."""
         if not hasattr(self, "method"):
             raise TypeError(f"{type(self).__name__} does not say which method it configures.")
-        method: Method = self.method(labels, num_classes, batch_size, self, generator)
-        return method
+        return self.method(labels, num_classes, batch_size, self, generator)  # type: ignore[no-any-return]
 
 
 class Method(Stateful):
@@ -107,8 +106,7 @@ class Method(Stateful):
     Attributes:
         mixed_carry: what becomes of carried samples under Mixup and CutMix, see `Mixing`.
         admits_mix: whether it can be trained on mixed images.
-        joins: whether it can be trained by `join`, so whether a batch is what a loader brings and
-            what was carried.
+        joins: whether a batch is what a loader brings and what was carried, see `join`.
         needs_plan: whether it cannot be trained before `setup`.
         reads_bank: whether its targets or its carry depend on the bank; else that is for analysis.
         spent_before: share of an "images" budget that goes to a teacher.
@@ -365,10 +363,8 @@ class Method(Stateful):
         self.bank.write(batch.index, logits, batch.weight == 1, batch.carried)
 
     def end_epoch(self) -> None:
-        """Ends an epoch: once after its last batch; `batches` does it by itself.
-
-        Where `torch.distributed` runs, all ranks call it, and what each noted is put together.
-        """
+        """Ends an epoch, as `batches` does by itself. Where `torch.distributed` runs, every rank
+        calls it, and what each noted is put together."""
         self.guard.epoch_ended()
         if self.plan.ranks == 1:  # else our own loop has done it, which knows who drew what
             merge_by_visits(self, self.bank.visits > 0)

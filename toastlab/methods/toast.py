@@ -11,9 +11,9 @@ paper's own equations are not public: nothing here is to be quoted as theirs.
     [S] stage 2: under-trained samples distilled from past predictions, half a batch of them
     [S] L = stage 1 and stage 2, linearly combined
 
-One sample's way: it is drawn (`next_batch`), its target is looked up and its loss taken (`loss`),
-its logits go into the bank and, if it is under-trained, into the carry (`update`); when the
-epoch ends the bank makes new medoids (`end_epoch`).
+One sample's way: it is drawn (`next_batch`) or brought by a loader (`join`), its loss is taken
+(`loss`), its logits go into the bank and, if it is under-trained, into the carry (`update`); when
+the epoch ends the bank makes new medoids (`end_epoch`).
 
 What the abstract leaves open and the defaults settle, so that it can be computed again; all [R]:
 
@@ -143,16 +143,6 @@ class ToastConfig(MethodConfig):
         if self.mixed_carry == "repeat" and self.source == "memory":
             raise ValueError("mixed_carry 'repeat' needs source 'carry': a memory repeats no mix.")
 
-    def build(
-        self,
-        labels: Tensor,
-        num_classes: int,
-        batch_size: int,
-        generator: torch.Generator | None = None,
-    ) -> "Toast":
-        """TOAST with its state on the labels' device."""
-        return Toast(labels, num_classes, batch_size, self, generator)
-
 
 class Toast(Method, config=ToastConfig):
     """TOAST on a device; see `Method` for the face and `ToastConfig` for the options.
@@ -172,8 +162,7 @@ class Toast(Method, config=ToastConfig):
         [0, 1]
 
     Attributes:
-        medoids: `index` [K] int64 and `logits` [K, K] of the current medoids; index -1 where a
-            class has none, as all until the first refresh.
+        medoids: `index` [K] int64 (-1: none yet) and `logits` [K, K] of the current medoids.
         soft: [K, K] float32, the current soft target q_c of each class.
         carry: who goes into the next batch, see `Carry`.
     """
@@ -191,7 +180,7 @@ class Toast(Method, config=ToastConfig):
         cfg, device, k = self.config, self.labels.device, self.num_classes
         self.mixed_carry = cfg.mixed_carry
         self.needs_plan = cfg.ramp == "linear"  # its slope is one over the epochs
-        # both on the CPU: a count, and what the ramp makes of the weights, are the host's numbers
+        # both on the CPU, as the host's: a count, and what the ramp makes of the weights
         self.add_state("epoch", torch.zeros((), dtype=torch.int64), "same")
         self.add_state("growth", torch.tensor(1.0 if cfg.ramp == "none" else 0.0), "same")
         self.medoids = MedoidState(k, device)

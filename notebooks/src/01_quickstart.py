@@ -134,7 +134,7 @@ check("entropy", entropy)
 #
 # * One data set, one small network, one kind of noise. Notebook 9 takes other noise and a second
 #   network; the data set stays the same.
-# * With clean labels the gain is small on this network, and absent on a residual one: see the
-#   README's tables.
+# * With clean labels the gain is small on this network, and absent on a residual one: see
+#   docs/results.md.
 # * The random carry, a control that ignores who is under-trained, does better here than the targeted
 #   one. Whether *targeting* helps is open; notebook 4 looks at what it targets.

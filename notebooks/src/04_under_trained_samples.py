@@ -113,7 +113,7 @@ assert wrong > 50
 # %% [markdown]
 # **Your prediction:** 69 % of what is carried has a wrong label. Under-trained here means, mostly,
 # wrongly labelled: the carry repeats what should not be learnt. That is the price of targeting by
-# mistakes under label noise. The random carry draws without looking, and is better there (README).
+# mistakes under label noise. The random carry draws without looking, and is better there (docs/results.md).
 #
 # The images that were carried most often:
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 from torchvision.io import write_png
-from toastlab import DataConfig, Stream, ToastConfig, TrainConfig, load
+from toastlab import DataConfig, ToastConfig, TrainConfig, load
 
 mini = load(DataConfig(name="fashion-mini"))
 names = {5: "sandal", 7: "sneaker", 9: "boot"}
@@ -61,29 +61,37 @@ print(sum(p.numel() for p in network.parameters()), "parameters")
 # %% [markdown]
 # ## Your own loop
 #
-# Three calls: `batches` draws (with the carried samples inside), `loss`, `update`. The end of the
-# epoch comes by itself when `batches` is exhausted. Everything else is as it was.
+# An ordinary `DataLoader`, whose data set also yields the index of each sample. `join` takes a batch of
+# it and gives one with the carried samples in it; called with the logits, `toast` gives the loss and
+# takes note of them; `end_epoch` makes the new medoids.
 
 # %%
-def train_epoch(network, toast, stream, optimizer):
+from torch.utils.data import DataLoader, TensorDataset
+
+
+def train_epoch(network, toast, loader, optimizer):
     """Trains; p of each sample's label [N], as it was seen."""
-    seen = torch.full((len(stream.labels),), float("nan"))
+    seen = torch.full((len(loader.dataset),), float("nan"))
     network.train()
-    for batch in toast.batches(stream):
+    for images, labels, index in loader:
+        batch = toast.join(images, labels, index)
         logits = network(batch.images.float() / 255)
-        loss = toast.loss(logits, batch)
+        loss = toast(logits, batch)
         optimizer.zero_grad()
-        loss.total.backward()
+        loss.backward()
         optimizer.step()
-        toast.update(logits, batch)
         seen[batch.index] = logits.detach().softmax(1).gather(1, batch.labels[:, None])[:, 0]
+    toast.end_epoch()
     return seen
 
 
-toast = ToastConfig().build(data.train.labels, num_classes=3, batch_size=32)
-stream = Stream(data.train, batch_size=32, seed=0)
+train = data.train
+rows = TensorDataset(train.images, train.labels, torch.arange(len(train)))
+shuffle = torch.Generator().manual_seed(0)
+loader = DataLoader(rows, batch_size=32, shuffle=True, generator=shuffle)
+toast = ToastConfig().build(train.labels, num_classes=3, batch_size=32)
 optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
-probability = [train_epoch(network, toast, stream, optimizer) for epoch in range(30)]
+probability = [train_epoch(network, toast, loader, optimizer) for epoch in range(30)]
 
 network.eval()
 with torch.no_grad():
@@ -93,19 +101,21 @@ print(f"test accuracy: {accuracy:.4f}")
 assert accuracy > 0.7
 
 # %% [markdown]
-# Which of its lines has a usual epoch not got? Those that name the method, its stream or its loss:
+# Which of its lines has a usual epoch not got? Those that name the method, the index that the loader
+# brings, or the batch that comes back:
 
 # %%
 import inspect
 
-lines = inspect.getsource(train_epoch).splitlines()[2:]
-ours = [line.strip() for line in lines if any(word in line for word in ("toast.", "loss."))]
+lines = inspect.getsource(train_epoch).splitlines()[4:]
+words = ("toast", "index in loader", "network(batch")
+ours = [line.strip() for line in lines if any(word in line for word in words)]
 print("\n".join(ours))
-assert len(ours) == 4
+assert len(ours) == 5
 
 # %% [markdown]
-# **Your prediction:** six. These four, and two before the loop, which make the method and its stream.
-# `seen` is for the pictures below, not for TOAST.
+# **Your prediction:** six. These five, and one before the loop, which makes the method. `seen` is for
+# the pictures below, not for TOAST.
 #
 # ## Which samples to look at first
 #

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -85,6 +86,54 @@ def test_every_room_imports_only_rooms_below() -> None:
                 upward.append(f"{room}/{file.name} -> {name}")
     assert not upward
     assert {f.relative_to(PACKAGE).parts[0] for f in FILES if f.parent != PACKAGE} == set(FLOOR)
+
+
+def run_python(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+
+
+def test_the_method_loads_torch_and_nothing_else() -> None:
+    """`toastlab`, and every file of `core`, `medoids` and `methods`, in a new process."""
+    rooms = ("core", "medoids", "methods")
+    files = [f for room in rooms for f in sorted((PACKAGE / room).glob("*.py"))]
+    names = [f"toastlab.{f.parent.name}.{f.stem}".removesuffix(".__init__") for f in files]
+    told = run_python(
+        "import sys, numpy, torch\n"
+        "before = set(sys.modules)\n"
+        f"import toastlab, {', '.join(names)}\n"
+        "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('toastlab.')))"
+    ).splitlines()
+    assert set(told[0].split()) <= {"toastlab", "torch"}
+    loaded = {name.split(".")[1] for name in told[1].split()}
+    assert loaded == set(rooms)
+
+
+def test_nothing_is_loaded_before_it_is_asked_for() -> None:
+    told = run_python("import sys, toastlab; print(*[m for m in sys.modules if 'torch' in m])")
+    assert not told.strip()
+
+
+@pytest.mark.bar
+@pytest.mark.skipif(sys.platform == "win32", reason="counts processor time as Unix does")
+def test_bar_importing_the_methods_costs_little_beyond_torch() -> None:
+    """At most 0.3 s of processor time and 30 MB: median of five, in turns."""
+    code = (
+        "import resource, sys; {};"
+        "used = resource.getrusage(resource.RUSAGE_SELF);"
+        "scale = 2**20 if sys.platform == 'darwin' else 2**10;"
+        "print(used.ru_utime + used.ru_stime, used.ru_maxrss / scale)"
+    )
+    seen: dict[str, list[list[float]]] = {"import torch": [], "import toastlab.methods": []}
+    for _ in range(5):
+        for statement, rows in seen.items():
+            rows.append([float(x) for x in run_python(code.format(statement)).split()])
+    torch_s, torch_mb = (median(row[i] for row in seen["import torch"]) for i in (0, 1))
+    own_s, own_mb = (median(row[i] for row in seen["import toastlab.methods"]) for i in (0, 1))
+    assert own_s - torch_s <= 0.3
+    assert own_mb - torch_mb <= 30
 
 
 def test_imports_run_one_way() -> None:

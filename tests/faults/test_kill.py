@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.disk.test_lease import FORKS
+from tests.disk.test_locks import FORKS
 from tests.helpers import tiny
 from toastlab.methods import ToastConfig
 from toastlab.store.runs import Run, RunStore

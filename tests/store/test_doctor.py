@@ -9,7 +9,7 @@ import torch
 
 from tests.helpers import tiny
 from toastlab.cli import main as cli
-from toastlab.disk.lease import Lease
+from toastlab.disk.locks import Lease
 from toastlab.store import doctor
 from toastlab.store.runs import Run, RunStore
 from toastlab.training.config import TrainConfig

@@ -78,7 +78,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 def _put(path: Path, *parts: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own: without locks (see `lease`) two processes may be here at a time.
+    # A name of its own: without locks (see `locks`) two processes may be here at a time.
     handle, name = tempfile.mkstemp(prefix=path.name, suffix=".new", dir=path.parent)
     os.close(handle)
     aside = Path(name)

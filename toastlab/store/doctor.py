@@ -11,7 +11,7 @@ import torch
 from toastlab.core.errors import StoreError
 from toastlab.data import sources
 from toastlab.data.dataset import from_tensors
-from toastlab.disk.lease import clear, held
+from toastlab.disk.locks import clear, held
 from toastlab.store.run_files import json_of, read, sealed
 from toastlab.store.runs import open_run
 from toastlab.training import device as devices

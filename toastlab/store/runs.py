@@ -41,7 +41,7 @@ from toastlab.data.dataset import DataConfig, Dataset, load
 from toastlab.data.ids import pack, unpack
 from toastlab.disk.durable import sync_folder
 from toastlab.disk.files import regular, showable
-from toastlab.disk.lease import Lease, clear
+from toastlab.disk.locks import Lease, clear
 from toastlab.methods import CONFIGS
 from toastlab.store.run_files import FILES, SUMS, inside, json_of, metrics_of, read, write_files
 from toastlab.training.config import TrainConfig
@@ -222,7 +222,7 @@ class RunStore:
         """The run, from the store or trained now; arguments and errors as of `train`.
 
         A run that was interrupted continues after its last finished epoch. While another process
-        trains the same run, this one waits for it (`lease`).
+        trains the same run, this one waits for it (`locks`).
 
         A user's own `model` is a function that makes it, called under `config.seed`. The store
         knows it by `config.model` only: give each network, or way to draw its first weights, a name

@@ -9,7 +9,7 @@ import ipywidgets as w
 import pandas as pd
 from matplotlib.figure import Figure
 
-from toastlab.disk.slots import Slots
+from toastlab.disk.locks import Slots
 from toastlab.plots import ablation_view, describe_ablation_view
 from toastlab.store.runs import RunStore
 from toastlab.studies.ablation import AXES, SEEDS, config_of, grid_data, load_table, look_up

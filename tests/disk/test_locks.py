@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.helpers import tiny
-from toastlab.core.errors import StoreError
+from toastlab.core.errors import Stopped, StoreError
 from toastlab.disk import locks
 from toastlab.disk.locks import Lease, Slots, held
 from toastlab.store.runs import RunStore, run_key
@@ -102,7 +102,8 @@ def test_a_waiting_process_can_be_stopped_and_finds_what_the_other_made(tmp_path
         asked.append(1)
         return len(asked) == 3
 
-    assert store.get(CONFIG, dataset=data, device="cpu", should_stop=stop) is None
+    with pytest.raises(Stopped, match="another process"):
+        store.get(CONFIG, dataset=data, device="cpu", should_stop=stop)
     assert len(asked) == 3
     assert not (partial / "checkpoint.pt").exists()
     asked.clear()
@@ -110,7 +111,6 @@ def test_a_waiting_process_can_be_stopped_and_finds_what_the_other_made(tmp_path
     def finished() -> bool:  # by the other process, between two looks
         if not asked:
             made = RunStore(tmp_path / "elsewhere").get(CONFIG, dataset=data, device="cpu")
-            assert made is not None
             made.folder.rename(store.root / made.key)
             other.free()
         asked.append(1)
@@ -120,7 +120,7 @@ def test_a_waiting_process_can_be_stopped_and_finds_what_the_other_made(tmp_path
     run = store.get(
         CONFIG, dataset=data, device="cpu", should_stop=finished, on_epoch=epochs.append
     )
-    assert run is not None
+    assert run.metrics.epoch.tolist() == [1, 2, 3]
     assert not epochs, "found, not trained"
 
 
@@ -159,12 +159,10 @@ def test_without_locks_nothing_is_lost(
 
     def meanwhile(row: dict[str, float]) -> None:
         if row["epoch"] == 2:
-            assert store.get(CONFIG, dataset=data, device="cpu") is not None
+            store.get(CONFIG, dataset=data, device="cpu")
             assert not list(store.root.glob(".*"))
 
     run = store.get(CONFIG, dataset=data, device="cpu", on_epoch=meanwhile)
-    assert run is not None
-    assert alone is not None
     assert (run.folder / "weights.safetensors").read_bytes() == (
         alone.folder / "weights.safetensors"
     ).read_bytes()

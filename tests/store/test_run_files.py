@@ -29,9 +29,7 @@ READERS: dict[str, Callable[[Run], object]] = {
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    run = RunStore(tmp_path_factory.mktemp("runs")).get(CONFIG, dataset=tiny(), device="cpu")
-    assert run is not None
-    return run
+    return RunStore(tmp_path_factory.mktemp("runs")).get(CONFIG, dataset=tiny(), device="cpu")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""One run, one writer, and only so many trainings at a time: locks over processes, through filelock.
+"""One run, one writer, and only so many trainings at a time: locks over processes, by filelock.
 
 The system frees a lock when its holder dies, however it dies. A file system without such locks (and
 Windows, where a locked file cannot be removed) is named in the log and worked on without: two

@@ -35,7 +35,7 @@ from safetensors.torch import save as tensor_bytes
 from torch import Tensor, nn
 
 from toastlab.analysis.dynamics import Dynamics
-from toastlab.core.errors import StoreError, one_of
+from toastlab.core.errors import Stopped, StoreError, one_of
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig, Dataset, load
 from toastlab.data.ids import pack, unpack
@@ -218,7 +218,7 @@ class RunStore:
         on_epoch: Callable[[dict[str, float]], None] | None = None,
         on_step: Callable[[int, int], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
-    ) -> Run | None:
+    ) -> Run:
         """The run, from the store or trained now; arguments and errors as of `train`.
 
         A run that was interrupted continues after its last finished epoch. While another process
@@ -231,8 +231,8 @@ class RunStore:
         On several ranks, see `TrainConfig.spread`, all call this alike; only rank 0 looks at the
         store, and the others are told what it found.
 
-        Returns:
-            None only if `should_stop` stopped it, or the waiting.
+        Raises:
+            Stopped: `should_stop` ended the training, or the wait for another process.
         """
         if model is not None:
             model = own(model, config.model)
@@ -242,8 +242,7 @@ class RunStore:
         partial = self.root / f".partial-{run_key(config, fingerprint)}"
         run = ranks.on_rank_zero(lambda: self.find(config, fingerprint))
         if run is not None:
-            # of a process that was killed when all was done but this
-            ranks.on_rank_zero(lambda: clear(partial))
+            ranks.on_rank_zero(lambda: clear(partial))  # a process may have been killed before this
             return run
         teacher = None
         if config.method.needs_teacher:  # found again where cross-entropy was trained so before
@@ -254,15 +253,11 @@ class RunStore:
                 device=device,
                 should_stop=should_stop,
             )
-            if earlier is None:
-                return None
             teacher = ranks.on_rank_zero(lambda: (earlier.weights(), earlier.metrics))
         ranks.on_rank_zero(self.check_writable)
         lease = self._lease(partial, ranks, should_stop)
-        if lease is None:
-            return None
         try:
-            # of a process that was before us
+            # another process may have finished it since
             run = ranks.on_rank_zero(lambda: self.find(config, fingerprint))
             if run is None:
                 result = train(
@@ -277,22 +272,20 @@ class RunStore:
                     should_stop=should_stop,
                 )
                 if result is None:
-                    return None
+                    raise Stopped(f"stopped; {partial} has the last checkpoint")
                 run = ranks.on_rank_zero(lambda: self._put(result, partial))
             ranks.on_rank_zero(lambda: shutil.rmtree(partial, ignore_errors=True))
             return run
         finally:
             lease.free()
 
-    def _lease(
-        self, partial: Path, ranks: Ranks, should_stop: Callable[[], bool] | None
-    ) -> Lease | None:
-        """The right to write there, once no other process has it; None if stopped meanwhile."""
+    def _lease(self, partial: Path, ranks: Ranks, should_stop: Callable[[], bool] | None) -> Lease:
+        """The right to write there, once no other process has it; or raises `Stopped`."""
         lease, waited = Lease(inside(partial)), False
         try:
             while not ranks.on_rank_zero(lease.take):
                 if should_stop is not None and should_stop():
-                    return None
+                    raise Stopped(f"stopped while another process trains {partial}")
                 if not waited:
                     log.info("another process trains this run; waiting for it (%s)", partial)
                 waited = True

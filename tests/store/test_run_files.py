@@ -13,7 +13,7 @@ from tests.helpers import tiny
 from toastlab.core.errors import StoreError
 from toastlab.disk.files import sha256
 from toastlab.store import doctor
-from toastlab.store.run_files import FILES, SUMS, seal
+from toastlab.store.run_files import FILES, SUMS
 from toastlab.store.runs import Run, RunStore, open_run
 from toastlab.training.config import TrainConfig
 
@@ -90,11 +90,6 @@ def test_a_run_of_an_earlier_version(run: Run) -> None:
     flip(run.folder / "weights.safetensors")
     changed = run.weights()
     assert any(not np.array_equal(changed[k], weights[k]) for k in weights), "nobody can know"
-    seal(run.folder)
-    assert "without checksums" not in told(run)
-    flip(run.folder / "weights.safetensors")
-    with pytest.raises(StoreError, match="SHA-256"):
-        run.weights()
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")

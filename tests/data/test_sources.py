@@ -37,7 +37,7 @@ def test_downloads_go_into_data_of_our_own_checkout_only(
 ) -> None:
     """Beside an installed package data/ may be anybody's."""
     monkeypatch.delenv("TOASTLAB_DATA", raising=False)
-    monkeypatch.setattr(sources, "__file__", str(tmp_path / "toastlab" / "sources.py"))
+    monkeypatch.setattr(sources, "__file__", str(tmp_path / "toastlab" / "data" / "sources.py"))
     (tmp_path / "data").mkdir()
     if project is not None:
         (tmp_path / "pyproject.toml").write_text(project)

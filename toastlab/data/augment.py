@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms import v2
 
 from toastlab.core.checks import FLOAT, check_shapes
 from toastlab.core.errors import in_range, one_of
@@ -208,6 +207,8 @@ class Mixer:
     """
 
     def __init__(self, config: AugmentConfig, num_classes: int) -> None:
+        from torchvision.transforms import v2  # here, since it takes a second
+
         kinds = {"mixup": v2.MixUp, "cutmix": v2.CutMix}
         kind = kinds[one_of("mix", config.mix, kinds)]
         in_range("number of classes", num_classes, 1)

@@ -1,7 +1,6 @@
 """Which images stay in training, and which are held out or left out; by row numbers only."""
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from toastlab.core.errors import DataError
 from toastlab.data.raw import Raw
@@ -30,6 +29,8 @@ def hold_out(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, n
     Raises:
         DataError: too few images for that.
     """
+    from sklearn.model_selection import train_test_split  # here, since it takes a second
+
     rows = np.arange(len(labels))
     try:
         kept, held = train_test_split(rows, test_size=share, random_state=seed, stratify=labels)

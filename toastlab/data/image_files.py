@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from toastlab.core.errors import DataError
 from toastlab.data.raw import Raw, RawSplit
 from toastlab.disk.files import regular, showable
 
+Channels = Literal["keep", "grey", "rgb"]
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 # What a file may be, whatever its ending. Not all that Pillow knows: for EPS it starts Ghostscript,
 # which runs the program that such a file is.
@@ -43,7 +45,7 @@ def decode(path: Path, grey: bool) -> Tensor:
     return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)
 
 
-def resized(images: Tensor, size: int, channels: str) -> Tensor:
+def resized(images: Tensor, size: int, channels: Channels) -> Tensor:
     """Resizes and converts colours where asked; uint8 [N, C, H, W] in and out.
 
     Raises:

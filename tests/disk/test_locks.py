@@ -145,13 +145,14 @@ def test_a_lock_on_a_file_that_was_cleared_away_does_not_count(
     again.free()
 
 
+@pytest.mark.parametrize("code", [errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK])
 def test_without_locks_nothing_is_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Another process on such a file system finishes the same run in the middle of ours."""
 
     def none(handle: int, how: int) -> None:
-        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+        raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(fcntl, "flock", none)
     store, data = RunStore(tmp_path / "runs"), tiny()

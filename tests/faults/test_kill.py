@@ -29,9 +29,9 @@ TRIALS = 120 if os.environ.get("TOASTLAB_LONG") else 25
 CONFIG = TrainConfig(epochs=5, batch_size=16, method=ToastConfig(refresh_every=1))
 # Phase -> the function, by file and name, that a child is to die in.
 PHASES = {
-    "step": ("train.py", "_step"),
+    "step": ("loop.py", "_step"),
     "checkpoint": ("durable.py", "save_checkpoint"),
-    "medoids": ("medoids.py", "class_medoids"),
+    "medoids": ("targets.py", "class_medoids"),
     "writing": ("runs.py", "_put"),
     "resuming": ("durable.py", "load_checkpoint"),
     "disk": ("any", "any"),  # between two calls to the system: opening, renaming, removing, locks
@@ -39,7 +39,7 @@ PHASES = {
 SYSTEM = ("posix", "fcntl", "_io")
 # About as many calls as each phase makes in a run.
 CALLS = {"step": 12_000, "checkpoint": 45_000, "medoids": 3_000, "writing": 8_000}
-CALLS |= {"resuming": 18_000, "disk": 480}
+CALLS |= {"resuming": 18_000, "disk": 680}
 KINDS = ("clock", *PHASES)
 
 

@@ -132,16 +132,20 @@ def check(name: str, path: str = "") -> list[str]:
 def available() -> list[tuple[str, str, str]]:
     """Name, description and state of every source: "ready" where its checksums hold, or how to get
     it. Nothing is decoded; `check` does that."""
-    rows = []
-    for name, source in SOURCES.items():
-        state = "ready" if source.folder else "give --data.path FOLDER"
-        try:
-            if source.folder:
-                verify(name, source.folder())
-        except DataError:
-            state = f"toastlab data fetch {name}"
-        rows.append((name, source.description, state))
-    return rows
+    return [(name, source.description, _state(name, source)) for name, source in SOURCES.items()]
+
+
+def _state(name: str, source: Source) -> str:
+    if source.folder is None:
+        return "give --data.path FOLDER"
+    folder = source.folder()
+    try:
+        if source.kind and not folder.exists():  # known without importing torchvision
+            raise DataError("nothing was fetched yet")
+        verify(name, folder)
+    except DataError:
+        return f"toastlab data fetch {name}"
+    return "ready"
 
 
 def mini_folder() -> Path:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,31 @@ def test_a_killed_holder_frees_its_run(tmp_path: Path) -> None:
     assert lines(notes) == ["0 1", "0 2", "0 3"], "and goes on from the first one's checkpoint"
     assert held(partial) is None
     first.join(10)
+
+
+def holds(folder: Path, say: Connection) -> None:
+    """In a process of its own: takes the lock, and forks a worker as reading images does."""
+    lease = Lease(folder)
+    assert lease.take()
+    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    worker.start()
+    say.send(worker.pid)
+    time.sleep(60)
+
+
+def test_the_workers_of_a_killed_holder_do_not_keep_its_lock(tmp_path: Path) -> None:
+    here, there = FORKS.Pipe()
+    holder: Any = FORKS.Process(target=holds, args=(tmp_path, there))
+    holder.start()
+    worker = here.recv()
+    assert held(tmp_path) is True
+    holder.kill()
+    holder.join(60)
+    try:
+        assert os.path.exists(f"/proc/{worker}") or sys.platform != "linux"
+        assert held(tmp_path) is False
+    finally:
+        os.kill(worker, signal.SIGKILL)
 
 
 def test_a_waiting_process_can_be_stopped_and_finds_what_the_other_made(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class DataConfig(Settings):
     """Which data set, and what is done to it."""
 
     name: str = "fashion-mini"  # Name of a data set, as `toastlab data list` shows it.
-    path: str = ""  # Its folder; empty: the usual place. Needed for idx, folder, tiny-imagenet.
+    path: str = ""  # Its folder; empty: the usual one. Needed for idx, folder, tiny-imagenet.
     # Training images per class, stratified; 0: all of them.
     per_class: Annotated[int, Range(0, 2**31)] = 0
     noise: Noise = "symmetric"  # Flips go to any other class (symmetric) or to the next (pairwise).
@@ -206,7 +206,7 @@ class Dataset:
     note: str
 
     def to(self, device: torch.device | str) -> "Dataset":
-        """The same data set with its tensors on that device; itself where they are there already.
+        """The same data set with its tensors on that device; itself where they are on it already.
 
         Images on disk stay there; they come to the device of their labels as they are decoded.
         """

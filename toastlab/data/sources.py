@@ -8,6 +8,7 @@ where they are used, since that takes seconds.
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -83,14 +84,13 @@ def downloads() -> Path:
     """Where fetched data sets lie: TOASTLAB_DATA, a checkout's data/downloads, or a user cache."""
     if chosen := os.environ.get("TOASTLAB_DATA"):
         return Path(chosen)
-    # Of installed packages the folder is no checkout: what is called data/ there may be anybody's.
+    # Beside an installed package, data/ may belong to any other one.
     root = Path(__file__).parents[2]
-    try:
+    with suppress(OSError, ValueError):
         project = (root / "pyproject.toml").read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
-        project = []
-    ours = 'name = "toastlab"' in project
-    return root / "data" / "downloads" if ours else Path.home() / ".cache" / "toastlab"
+        if 'name = "toastlab"' in project:
+            return root / "data" / "downloads"
+    return Path.home() / ".cache" / "toastlab"
 
 
 def fetch(name: str, root: Path | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""Run folders: written whole or not at all, named by what they are a result of, found again.
+"""Run folders: written completely or not at all, and named by their settings and data.
 
     STORE/
         0f3a...c1/              sha256 of config, data and format, 16 hex digits
@@ -170,7 +170,7 @@ class RunStore:
     """A folder of runs.
 
     Args:
-        root: made if it is not there, at the first write.
+        root: made at the first write, if need be.
     """
 
     def __init__(self, root: Path | str = "runs") -> None:
@@ -307,7 +307,7 @@ class RunStore:
         return self._put(result, self.root)
 
     def _put(self, result: Result, parent: Path) -> Run:
-        """Writes it aside in `parent`, and moves it into place."""
+        """Writes the result aside in `parent`, and moves it into place."""
         folder = self.root / run_key(result.config, result.fingerprint)
         aside = None
         try:

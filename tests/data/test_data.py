@@ -1,5 +1,7 @@
 """Splits, label noise, subsets, conversions, fingerprints, and what is said of bad data."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,23 @@ from toastlab.core.errors import DataError
 from toastlab.data.dataset import DataConfig, from_tensors, load
 from toastlab.data.noise import flip_labels
 from toastlab.data.splits import DiskSplit, Split
+
+LOOK = """
+import sys, types
+package = types.ModuleType("toastlab")  # without its front door
+package.__path__ = [sys.argv[1]]
+sys.modules["toastlab"] = package
+import toastlab.data.augment, toastlab.data.dataset
+print([name for name in ("sklearn", "scipy", "pandas", "torchvision") if name in sys.modules])
+"""
+
+
+def test_what_takes_seconds_to_import_is_imported_where_it_is_used() -> None:
+    package = Path(__file__).parents[2] / "toastlab"
+    told = subprocess.run(
+        [sys.executable, "-c", LOOK, str(package)], capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == "[]"
 
 
 @pytest.fixture(scope="module")

@@ -184,7 +184,7 @@ def test_what_was_damaged_later_is_fetched_again(
 
 def test_unpacked_files_of_an_earlier_version_are_not_trusted(tmp_path: Path) -> None:
     """torchvision unpacks Fashion-MNIST and then never looks at the archives again."""
-    folder = remote.fashion_folder(tmp_path)
+    folder = remote.folder_of(tv.FashionMNIST, tmp_path)
     folder.mkdir(parents=True)
     for archive, _ in tv.FashionMNIST.resources:
         (folder / archive.removesuffix(".gz")).write_bytes(b"anything")

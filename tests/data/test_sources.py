@@ -244,6 +244,27 @@ def test_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--data.path" in states["folder"]
 
 
+def test_what_is_available_is_known_without_decoding(
+    cifar: tuple[str, Path], mini: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, folder = cifar
+
+    def decodes(*args: object, **more: object) -> None:
+        raise AssertionError("a data set is read")
+
+    monkeypatch.setenv("TOASTLAB_DATA", str(folder.parent))
+    monkeypatch.setattr(sources, "mini_folder", lambda: mini)
+    for reader in ("gzip.open", "pickle.load", "sklearn.datasets.load_digits"):
+        monkeypatch.setattr(reader, decodes)
+    states = {key: state for key, _, state in sources.available()}
+    assert states[name] == states["fashion-mini"] == states["digits"] == "ready"
+    flipped = mini / "val-labels-idx1-ubyte.gz"
+    flipped.write_bytes(flipped.read_bytes()[:-1])
+    (folder / getattr(tv, name.upper()).test_list[0][0]).write_bytes(b"altered")
+    states = {key: state for key, _, state in sources.available()}
+    assert "ready" not in (states[name], states["fashion-mini"])
+
+
 # --- folders --------------------------------------------------------------------------------------
 
 

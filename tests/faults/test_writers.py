@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.disk.test_lease import CONFIG, FORKS
+from tests.disk.test_locks import CONFIG, FORKS
 from tests.helpers import tiny
-from toastlab.disk import lease
-from toastlab.disk.lease import Lease, clear, held
+from toastlab.disk import locks
+from toastlab.disk.locks import Lease, clear, held
 from toastlab.store import doctor
 from toastlab.store.runs import Run, RunStore
 
@@ -24,10 +24,10 @@ ROUNDS = 24 if os.environ.get("TOASTLAB_LONG") else 2
 PROCESSES, SEEDS = 8, 5
 
 
-def asks(store: Path, seeds: list[int], notes: Path, locks: bool) -> None:
+def asks(store: Path, seeds: list[int], notes: Path, with_locks: bool) -> None:
     """In a process of its own: asks for runs; every epoch is noted as it begins and as it ends."""
-    if not locks:
-        lease.fcntl = None  # type: ignore[assignment, attr-defined]
+    if not with_locks:
+        locks.HAVE_LOCKS = False
     for seed in seeds:
         handle = os.open(notes / str(seed), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         begun: list[int] = []
@@ -48,13 +48,12 @@ def asks(store: Path, seeds: list[int], notes: Path, locks: bool) -> None:
         run = RunStore(store).get(
             config, dataset=tiny(), device="cpu", on_epoch=epoch, on_step=step
         )
-        assert run is not None
         assert run.weights()
         os.close(handle)
 
 
-def start(store: Path, seeds: list[int], notes: Path, locks: bool = True) -> Any:
-    process = FORKS.Process(target=asks, args=(store, seeds, notes, locks))
+def start(store: Path, seeds: list[int], notes: Path, with_locks: bool = True) -> Any:
+    process = FORKS.Process(target=asks, args=(store, seeds, notes, with_locks))
     process.start()
     return process
 
@@ -64,9 +63,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Run]:
     """Every run as one process makes it."""
     store, runs = RunStore(tmp_path_factory.mktemp("alone")), {}
     for seed in range(SEEDS):
-        run = store.get(replace(CONFIG, seed=seed), dataset=tiny(), device="cpu")
-        assert run is not None
-        runs[seed] = run
+        runs[seed] = store.get(replace(CONFIG, seed=seed), dataset=tiny(), device="cpu")
     return runs
 
 
@@ -136,7 +133,7 @@ def test_a_store_without_locks(tmp_path: Path, alone: dict[int, Run]) -> None:
         notes.mkdir()
         seeds = [trial % SEEDS, (trial + 1) % SEEDS]
         place = store / str(trial)
-        processes = [start(place, seeds, notes, locks=False) for _ in range(2)]
+        processes = [start(place, seeds, notes, with_locks=False) for _ in range(2)]
         for process in processes:
             process.join(300)
             assert process.exitcode == 0
@@ -144,7 +141,7 @@ def test_a_store_without_locks(tmp_path: Path, alone: dict[int, Run]) -> None:
 
 
 def test_what_is_known_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "fcntl", None)
+    monkeypatch.setattr(locks, "HAVE_LOCKS", False)
     first, second = Lease(tmp_path / "a"), Lease(tmp_path / "a")
     assert first.take()
     assert second.take(), "nobody is kept waiting for what cannot be known"

@@ -23,7 +23,7 @@ from toastlab.data.dataset import DataConfig, images_of, load
 from toastlab.data.image_files import FORMATS, decode
 
 resource = pytest.importorskip("resource")  # Windows has none, nor the locks of the next import
-from tests.disk.test_lease import FORKS  # noqa: E402
+from tests.disk.test_locks import FORKS  # noqa: E402
 
 # --- images ---------------------------------------------------------------------------------------
 

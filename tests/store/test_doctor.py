@@ -9,7 +9,7 @@ import torch
 
 from tests.helpers import tiny
 from toastlab.cli import main as cli
-from toastlab.disk.lease import Lease
+from toastlab.disk.locks import Lease
 from toastlab.store import doctor
 from toastlab.store.runs import Run, RunStore
 from toastlab.training.config import TrainConfig
@@ -19,9 +19,7 @@ from toastlab.training.loop import train
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     config = TrainConfig(epochs=1, batch_size=16)
-    found = RunStore(tmp_path / "runs").get(config, dataset=tiny(), device="cpu")
-    assert found is not None
-    return found
+    return RunStore(tmp_path / "runs").get(config, dataset=tiny(), device="cpu")
 
 
 def told(capsys: pytest.CaptureFixture[str], code: int, store: Path, *options: str) -> str:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.helpers import tiny
+from toastlab.core.errors import Stopped
 from toastlab.methods import CONFIGS
 from toastlab.store.runs import Run, RunStore
 from toastlab.training.config import TrainConfig
@@ -33,9 +34,7 @@ class Mine(nn.Module):
 
 
 def get(store: RunStore, config: TrainConfig = CONFIG, model: object = Mine) -> Run:
-    run = store.get(config, dataset=tiny(), model=model, device="cpu")  # type: ignore[arg-type]
-    assert run is not None
-    return run
+    return store.get(config, dataset=tiny(), model=model, device="cpu")  # type: ignore[arg-type]
 
 
 def weights(module: nn.Module) -> dict[str, Tensor]:
@@ -138,15 +137,15 @@ def test_stopped_and_gone_on_to_the_bit(tmp_path: Path) -> None:
     def count(step: int, _: int) -> None:
         steps[0] = step
 
-    stopped = store.get(
-        CONFIG,
-        dataset=tiny(),
-        model=Mine,
-        device="cpu",
-        on_step=count,
-        should_stop=lambda: steps[0] >= 5,
-    )
-    assert stopped is None
+    with pytest.raises(Stopped):
+        store.get(
+            CONFIG,
+            dataset=tiny(),
+            model=Mine,
+            device="cpu",
+            on_step=count,
+            should_stop=lambda: steps[0] >= 5,
+        )
     assert equal(whole.weights(), get(store).weights())
 
 

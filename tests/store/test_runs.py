@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.helpers import tiny
-from toastlab.core.errors import StoreError
+from toastlab.core.errors import Stopped, StoreError
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig
 from toastlab.methods import CONFIGS, ToastConfig
@@ -27,9 +27,7 @@ def store(tmp_path: Path) -> RunStore:
 
 
 def get(store: RunStore, config: TrainConfig = CONFIG) -> Run:
-    run = store.get(config, dataset=tiny(), device="cpu")
-    assert run is not None
-    return run
+    return store.get(config, dataset=tiny(), device="cpu")
 
 
 def test_found_again_and_complete(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,20 +128,20 @@ def test_open_by_the_beginning_of_a_name(store: RunStore) -> None:
 
 def test_stopped_and_gone_on(store: RunStore) -> None:
     steps: list[int] = []
-    stopped = store.get(
-        CONFIG,
-        dataset=tiny(),
-        device="cpu",
-        on_step=lambda step, _: steps.append(step),
-        should_stop=lambda: len(steps) == 6,
-    )
-    assert stopped is None
+    with pytest.raises(Stopped, match="has the last checkpoint"):
+        store.get(
+            CONFIG,
+            dataset=tiny(),
+            device="cpu",
+            on_step=lambda step, _: steps.append(step),
+            should_stop=lambda: len(steps) == 6,
+        )
     assert store.list() == []
     epochs: list[float] = []
     run = store.get(
         CONFIG, dataset=tiny(), device="cpu", on_epoch=lambda row: epochs.append(row["epoch"])
     )
-    assert run is not None
+    assert run.last["epoch"] == 2
     assert epochs == [2]
     assert not list(store.root.glob(".partial*"))
 

@@ -21,7 +21,7 @@ from tests.helpers import save, tiny
 from tests.training import ranks_job
 from tests.training.ranks_job import DIGITS, GRADIENTS, RUNS, gradients
 from toastlab.cli import main as cli
-from toastlab.core.errors import DeviceError
+from toastlab.core.errors import DeviceError, Stopped
 from toastlab.data.dataset import load
 from toastlab.disk.durable import load_checkpoint
 from toastlab.medoids.targets import class_medoids
@@ -51,8 +51,8 @@ def launch(*args: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-def begin(store: Path, **options: Any) -> Run | None:
-    """The run of these tests, as one rank does it, or what is left of it."""
+def begin(store: Path, **options: Any) -> Run:
+    """The run of these tests, as one rank does it."""
     return RunStore(store).get(DIGITS, device="cpu", **options)
 
 
@@ -73,7 +73,8 @@ def job(
     out = tmp_path_factory.mktemp("job")
     shutil.copytree(killed[0], out / "interrupted")
     count = iter(range(100))
-    assert begin(out / "grown", should_stop=lambda: next(count) == ranks_job.KILLED_AT) is None
+    with pytest.raises(Stopped):
+        begin(out / "grown", should_stop=lambda: next(count) == ranks_job.KILLED_AT)
     for i in range(40):
         for k, name in enumerate("ab"):
             save(out / "images" / name / f"{i}.png", (8, 8), 200 * k + i)

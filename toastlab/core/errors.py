@@ -31,6 +31,10 @@ class RankLost(Exception):
     """
 
 
+class Stopped(Exception):
+    """`should_stop` ended a run, or the wait for one; the last checkpoint has been kept."""
+
+
 class StoreError(ValueError):
     """A run folder that cannot be written, is incomplete, or does not match its config."""
 

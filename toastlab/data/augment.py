@@ -1,7 +1,7 @@
 """Augmentation of whole batches on the device: pad-crop, flip, Cutout; Mixup and CutMix.
 
-What is drawn and what is done are apart: `draw` is the only place with chance in it, `apply` is a
-function. Static shapes, no loop over images, nothing that waits for the device.
+Chance is in `draw` alone; `apply` is a function of what was drawn. Static shapes, no loop over
+images, nothing that waits for the device.
 """
 
 from collections.abc import Sequence
@@ -11,15 +11,12 @@ from typing import Annotated, Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms import v2
 
 from toastlab.core.checks import FLOAT, check_shapes
 from toastlab.core.errors import in_range, one_of
 from toastlab.core.settings import Range, Settings, Share
 
-Pixels = Annotated[
-    int, Range(0, 512)
-]  # a border or a square wider than that is no augmentation, and fills the memory
+Pixels = Annotated[int, Range(0, 512)]  # more is no augmentation, and fills the memory
 
 
 @dataclass(frozen=True)
@@ -52,10 +49,7 @@ class Augment:
 
     Args:
         config: what is done in training.
-        mean, std: per channel, of pixels in 0..1.
-
-    Raises:
-        ValueError: they are not as many, or not finite, or a deviation is not above 0.
+        mean, std: per channel, of pixels in 0..1; finite, and deviations above 0, or `ValueError`.
     """
 
     def __init__(self, config: AugmentConfig, mean: Sequence[float], std: Sequence[float]) -> None:
@@ -64,9 +58,9 @@ class Augment:
         self._scaled: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
         if not mean or len(self.mean) != len(self.std):
             raise ValueError(f"{len(mean)} means, {len(std)} deviations; give one per channel.")
-        for centre, spread in zip(mean, std, strict=True):
-            in_range("mean", centre, open_low=True, open_high=True)
-            in_range("deviation", spread, 0, open_low=True, open_high=True)
+        for value, deviation in zip(mean, std, strict=True):
+            in_range("mean", value, open_low=True, open_high=True)
+            in_range("deviation", deviation, 0, open_low=True, open_high=True)
 
     def train(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Augmented, normalised images [B, C, H, W] float32.
@@ -131,8 +125,8 @@ class Augment:
     def _inside(self, length: int, centre: Tensor) -> Tensor:
         """[B, length] bool: within the Cutout square along one axis."""
         start = centre[:, None] - self.config.cutout // 2
-        place = torch.arange(length, device=centre.device)
-        return (place >= start) & (place < start + self.config.cutout)
+        position = torch.arange(length, device=centre.device)
+        return (position >= start) & (position < start + self.config.cutout)
 
     def _move(self, images: Tensor, draw: Draw) -> Tensor:
         """Crop and flip as one gather: each output pixel knows where it comes from."""
@@ -200,14 +194,13 @@ class Mixer:
     """Mixup (Zhang et al., 2018) or CutMix (Yun et al., 2019), through torchvision's transforms.
 
     Args:
-        config: `mix`, `mix_alpha`, `mix_prob`.
+        config: `mix`, which must not be "none", `mix_alpha`, `mix_prob`.
         num_classes: K.
-
-    Raises:
-        ValueError: no mix is configured.
     """
 
     def __init__(self, config: AugmentConfig, num_classes: int) -> None:
+        from torchvision.transforms import v2  # here, since it takes a second
+
         kinds = {"mixup": v2.MixUp, "cutmix": v2.CutMix}
         kind = kinds[one_of("mix", config.mix, kinds)]
         in_range("number of classes", num_classes, 1)
@@ -220,9 +213,9 @@ class Mixer:
         Args:
             generator: on the CPU, so that no device has to be waited for.
         """
-        lot = float(torch.rand((), generator=generator))
+        drawn = float(torch.rand((), generator=generator))
         seed = int(torch.randint(2**62, (), generator=generator))
-        if lot >= self.prob:
+        if drawn >= self.prob:
             return None
         with torch.random.fork_rng(devices=[]):  # the transform draws from the global generator
             torch.default_generator.manual_seed(seed)

@@ -1,12 +1,12 @@
 """Data sets as tensors on the device: images uint8 [N, C, H, W], labels int64 [N], three splits.
 
-Where pixels come from is in `sources.py`, and who is held out in `holdout.py`; here they are cut,
+Where pixels come from is in `sources.py`, and which are held out in `holdout.py`; here they are
 checked and fingerprinted.
 """
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -16,9 +16,9 @@ from toastlab.core.errors import DataError, in_range, one_of
 from toastlab.core.settings import InnerShare, Range, Seed, Settings, ShareBelowOne
 from toastlab.data import sources
 from toastlab.data.holdout import hold_out, per_class, three_splits
-from toastlab.data.image_files import Files, resized
+from toastlab.data.image_files import Channels, Files, resized
 from toastlab.data.noise import Noise, flip_labels
-from toastlab.data.raw import Raw, RawSplit, as_labels, as_tensor
+from toastlab.data.raw import RawSplit, as_labels, as_tensor
 from toastlab.data.splits import DiskSplit, Split
 
 RESIDENT_LIMIT = 2 * 2**30  # bytes of pixels above which a folder should be streamed
@@ -35,7 +35,7 @@ class DataConfig(Settings):
     """
 
     name: str = "fashion-mini"  # Name of a data set, as `toastlab data list` shows it.
-    path: str = ""  # Its folder; empty: the usual place. Needed for idx, folder, tiny-imagenet.
+    path: str = ""  # Its folder; empty: the usual one. Needed for idx, folder, tiny-imagenet.
     # Training images per class, stratified; 0: all of them.
     per_class: Annotated[int, Range(0, 2**31)] = 0
     noise: Noise = "symmetric"  # Flips go to any other class (symmetric) or to the next (pairwise).
@@ -46,7 +46,7 @@ class DataConfig(Settings):
     split_seed: Seed = 0  # Seed of what is held out and of the images per class, 0 to 2^31.
     # Resize to size x size pixels, up to 4096; 0: as stored.
     size: Annotated[int, Range(0, 4096)] = 0
-    channels: Literal["keep", "grey", "rgb"] = "keep"  # Colours: keep, grey or rgb.
+    channels: Channels = "keep"  # Colours: keep, grey or rgb.
     stream: bool = False  # Leave images on disk and decode them as needed (folder, tiny-imagenet).
     # Processes that decode while streaming, 0 to 256; 0: this one.
     workers: Annotated[int, Range(0, 256)] = 2
@@ -91,7 +91,7 @@ class Dataset:
     note: str
 
     def to(self, device: torch.device | str) -> "Dataset":
-        """The same data set with its tensors on that device; itself where they are there already.
+        """The same data set with its tensors on that device; itself where they are on it already.
 
         Images on disk stay there; they come to the device of their labels as they are decoded.
         """
@@ -141,8 +141,8 @@ def load(config: DataConfig, device: torch.device | str = "cpu") -> Dataset:
         train = raw.splits["train"]
         rows = per_class(train.labels, config.per_class, len(raw.classes), config.split_seed)
         raw.splits["train"] = train.take(rows)
-    note, splits = [raw.note], {}
-    grey = config.channels == "grey" or (config.channels == "keep" and _all_grey(raw))
+    note, splits, first = [raw.note], {}, raw.splits["train"]
+    grey = config.channels == "grey" or (config.channels == "keep" and raw.grey)
     for name, part in raw.splits.items():
         labels = torch.from_numpy(part.labels.astype(np.int64))
         noisy = labels
@@ -151,7 +151,6 @@ def load(config: DataConfig, device: torch.device | str = "cpu") -> Dataset:
                 labels, len(raw.classes), config.noise, config.noise_rate, config.noise_seed
             )
         splits[name] = _split(part, noisy.to(device), labels.to(device), config, grey)
-    first = raw.splits["train"]
     if config.size:
         note.append(f"Resized to {config.size} x {config.size} pixels.")
     if first.paths is not None or config.channels != "keep":
@@ -209,30 +208,22 @@ def from_tensors(
     return _finish(name, classes, splits, f"{len(truth)} images of your own, split {seed}.")
 
 
-def _all_grey(raw: Raw) -> bool:
-    parts = raw.splits.values()
-    return all(p.grey if p.pixels is None else p.pixels.shape[1] == 1 for p in parts)
-
-
 def _split(
     part: RawSplit, labels: Tensor, clean: Tensor, config: DataConfig, grey: bool
 ) -> Split | DiskSplit:
-    if part.paths is None:
-        assert part.pixels is not None
-        channels = config.channels
-        images = resized(torch.from_numpy(part.pixels), config.size, channels)
+    if part.pixels is not None:
+        images = resized(torch.from_numpy(part.pixels), config.size, config.channels)
         return Split(images.to(labels.device), labels, clean, ids=part.ids)
-    size = config.size or part.common_size()
+    paths, size = tuple(part.paths or ()), config.size or part.common_size()
     if config.stream:
-        paths, workers = tuple(part.paths), config.workers
-        return DiskSplit(paths, labels, clean, size, grey, workers, ids=part.ids)
+        return DiskSplit(paths, labels, clean, size, grey, config.workers, ids=part.ids)
     need = len(part) * size * size * (1 if grey else 3)
     if need > RESIDENT_LIMIT:
         raise DataError(
             f"{len(part)} images of {size} x {size} need {need / 2**30:.1f} GiB; leave them on "
             "disk with stream=True (--data.stream), or choose a smaller size."
         )
-    images = Files(tuple(part.paths), size, grey).some(range(len(part.paths)))
+    images = Files(paths, size, grey).some(range(len(paths)))
     return Split(images.to(labels.device), labels, clean, ids=part.ids)
 
 
@@ -250,12 +241,11 @@ def _finish(
         if not len(split):
             raise DataError(f"the {part} split of {name!r} is empty.")
     counts = torch.bincount(splits["train"].labels, minlength=len(classes)).tolist()
-    missing = [classes[c] for c, n in enumerate(counts) if not n]
-    if missing:
+    if missing := [classes[c] for c, n in enumerate(counts) if not n]:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise DataError(
-            f"no training image of class {missing[0]!r}"
-            + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
-            + ": add images of it, or leave the class out everywhere."
+            f"no training image of class {missing[0]!r}{more}: add images of it, or leave the "
+            "class out everywhere."
         )
     digest = hashlib.sha256()
     for part, split in splits.items():
@@ -265,9 +255,8 @@ def _finish(
             digest.update(split.images.cpu().contiguous().numpy().tobytes())
         else:
             sizes = (f"{p.parent.name}/{p.name} {p.stat().st_size}" for p in split.paths)
-            digest.update(
-                "\n".join([f"{split.size} {split.grey}", *sizes]).encode("utf-8", "surrogatepass")
-            )
+            text = "\n".join([f"{split.size} {split.grey}", *sizes])
+            digest.update(text.encode("utf-8", "surrogatepass"))
         digest.update(split.labels.cpu().numpy().tobytes())
         digest.update(split.clean_labels.cpu().numpy().tobytes())
     return Dataset(name, classes, **splits, fingerprint=digest.hexdigest(), note=note)

@@ -1,7 +1,6 @@
-"""Which images stay in training, and which are held out or left out; by row numbers only."""
+"""Which images stay in training, and which are held out or left out, by row numbers."""
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from toastlab.core.errors import DataError
 from toastlab.data.raw import Raw
@@ -30,15 +29,17 @@ def hold_out(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, n
     Raises:
         DataError: too few images for that.
     """
+    from sklearn.model_selection import train_test_split  # here, since it takes a second
+
     rows = np.arange(len(labels))
     try:
-        kept, held = train_test_split(rows, test_size=share, random_state=seed, stratify=labels)
+        rest, held = train_test_split(rows, test_size=share, random_state=seed, stratify=labels)
     except ValueError as error:
         raise DataError(
             f"cannot hold out {share:.0%} of {len(labels)} images with every class in both parts: "
             f"{error} Add images, or give the split yourself."
         ) from error
-    return np.sort(kept), np.sort(held)
+    return np.sort(rest), np.sort(held)
 
 
 def per_class(labels: np.ndarray, count: int, num_classes: int, seed: int) -> np.ndarray:

@@ -25,14 +25,12 @@ def as_ids(ids: np.ndarray | Sequence[str] | None, count: int) -> np.ndarray:
     """
     if ids is None:
         return np.arange(count, dtype=np.int64)
-    found = np.asarray(ids, dtype=None if hasattr(ids, "dtype") else object)
-    if found.shape != (count,):
-        raise DataError(
-            f"ids have the shape {found.shape} for {count} samples; give one id for each."
-        )
-    if found.dtype.kind in "iu":
-        return found.astype(np.int64, copy=False)
-    texts = found.astype(object)
+    array = np.asarray(ids, dtype=None if hasattr(ids, "dtype") else object)
+    if array.shape != (count,):
+        raise DataError(f"ids have the shape {array.shape} for {count} samples; give one for each.")
+    if array.dtype.kind in "iu":
+        return array.astype(np.int64, copy=False)
+    texts = array.astype(object)
     for text in texts:
         if not isinstance(text, str) or "\0" in text:
             raise DataError(f"{text!r} is no id; give an array of row numbers, or texts.")

@@ -4,6 +4,8 @@ import gzip
 import math
 import struct
 import zlib
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +14,8 @@ from toastlab.core.errors import DataError
 from toastlab.data.raw import Raw, RawSplit
 from toastlab.disk.files import BLOCK, regular, showable
 
-FASHION_CLASSES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
+FASHION_CLASSES: tuple[str, ...] = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat")
+FASHION_CLASSES += ("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 LIMIT = 2**31  # bytes of one file, unpacked: more than any data set that has this format
 
 
@@ -34,8 +26,7 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
         DataError: missing, not IDX, truncated, too long, or not gzip though it is called so.
     """
     try:
-        regular(path)
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with gzip.open(regular(path)) if path.suffix == ".gz" else regular(path).open("rb") as file:
             head = file.read(4 + 4 * ndim)
             if len(head) < 4 + 4 * ndim or head[:4] != bytes([0, 0, 8, ndim]):
                 raise DataError(f"{path} is not an IDX file of bytes in {ndim} dimensions.")
@@ -45,10 +36,9 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
                 raise DataError(f"{path} is empty: its header says {shape}.")
             if size > LIMIT:
                 raise DataError(f"{path} claims {size} bytes of pixels; that is no real data set.")
-            body = bytearray()
-            # By and by: what a header claims is not set aside before it is there.
-            while len(body) <= size and (block := file.read(min(BLOCK, size + 1 - len(body)))):
-                body += block
+            # Block by block, since a header may claim more than there is.
+            blocks = iter(partial(file.read, BLOCK), b"")
+            body = bytearray().join(islice(blocks, size // BLOCK + 2))
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot read {path}: {showable(error)}. Get the file again.") from error
     if len(body) != size:
@@ -71,17 +61,17 @@ def read_split(folder: Path, prefix: str, packed: bool = False) -> RawSplit:
         DataError: a file is not there, or as of `read_idx`.
     """
 
-    def find(stem: str) -> Path:
+    def read(stem: str, ndim: int) -> np.ndarray:
         plain, archive = folder / stem, folder / f"{stem}.gz"
         if not (plain.exists() or archive.exists()):
             raise DataError(
                 f"there is no {stem} (or {stem}.gz) in {showable(folder)}; IDX data are four files "
                 "with MNIST's names: name their folder (--data.path)."
             )
-        return plain if plain.exists() and not packed else archive
+        return read_idx(plain if plain.exists() and not packed else archive, ndim)
 
-    images = read_idx(find(f"{prefix}-images-idx3-ubyte"), 3)
-    labels = read_idx(find(f"{prefix}-labels-idx1-ubyte"), 1)
+    images = read(f"{prefix}-images-idx3-ubyte", 3)
+    labels = read(f"{prefix}-labels-idx1-ubyte", 1)
     if len(images) != len(labels):
         raise DataError(f"{folder} has {len(images)} {prefix} images but {len(labels)} labels.")
     return RawSplit(labels.astype(np.int64), images[:, None])

@@ -5,24 +5,24 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision.transforms.v2 import functional as F
 
 from toastlab.core.errors import DataError
-from toastlab.data.ids import as_ids
 from toastlab.data.raw import Raw, RawSplit
 from toastlab.disk.files import regular, showable
 
+Channels = Literal["keep", "grey", "rgb"]
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 # What a file may be, whatever its ending. Not all that Pillow knows: for EPS it starts Ghostscript,
 # which runs the program that such a file is.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-IGNORED = ("thumbs.db", "desktop.ini")  # files that systems leave behind; hidden ones go too
+IGNORED = ("thumbs.db", "desktop.ini")  # as systems leave them behind; hidden files are too
 RESIZED_LIMIT = 8 * 2**30  # bytes of all images of a split after a resize
 MAX_PIXELS = 64 * 2**20  # of one image file; more is a decompression bomb
 
@@ -36,21 +36,23 @@ def decode(path: Path, grey: bool) -> Tensor:
     image = _open_image(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd EXIF blocks are no reason to speak up
-            converted = image.convert("L" if grey else "RGB")
+            warnings.simplefilter("ignore")  # of odd EXIF blocks
+            pixels = np.array(image.convert("L" if grey else "RGB"))
     except Exception as error:  # each format's decoder has errors of its own
         raise _not_an_image(path, error) from error
     finally:
         image.close()
-    return torch.as_tensor(F.pil_to_tensor(converted))
+    return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)
 
 
-def resized(images: Tensor, size: int, channels: str) -> Tensor:
+def resized(images: Tensor, size: int, channels: Channels) -> Tensor:
     """Resizes and converts colours where asked; uint8 [N, C, H, W] in and out.
 
     Raises:
         DataError: resized, they would fill the memory.
     """
+    from torchvision.transforms.v2 import functional as F  # here, since it takes a second
+
     if size and tuple(images.shape[-2:]) != (size, size):
         need = images.shape[0] * images.shape[1] * size**2
         if need > RESIZED_LIMIT:
@@ -77,7 +79,7 @@ class Files(Dataset[tuple[Tensor, int]]):
 
     def some(self, index: Sequence[int], threads: int = 1) -> Tensor:
         """Images [b, C, size, size], decoded by threads."""
-        # What is said of warnings belongs to the process: set here, it outlives all threads.
+        # Warnings are switched for the whole process, so here and not in each thread.
         with warnings.catch_warnings(), ThreadPoolExecutor(max(1, threads)) as pool:
             warnings.simplefilter("ignore")
             return torch.stack([image for image, _ in pool.map(self.__getitem__, index)])
@@ -104,73 +106,68 @@ def _not_an_image(path: Path, why: object) -> DataError:
     )
 
 
-def _class_folders(root: Path) -> list[Path]:
-    found = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    for folder in found:
-        if showable(folder.name) != folder.name:
+def _class_names(root: Path) -> list[str]:
+    names = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    for name in names:
+        if showable(name) != name:
             raise DataError(
-                f"the class folder {showable(folder)} has a name that cannot be shown (control "
-                "characters, or no UTF-8); rename it."
+                f"the class folder {showable(root / name)} has a name that cannot be shown "
+                "(control characters, or no UTF-8); rename it."
             )
-    return found
+    return names
 
 
-def _image_files(folder: Path) -> list[Path]:
-    """All image files below a class folder; anything else there is an error. Links to folders are
-    not followed, so that none can lead in a circle."""
-    found: list[Path] = []
-    for place, below, names in os.walk(folder, followlinks=False):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        for name in sorted(names):
-            if name.startswith(".") or name.lower() in IGNORED:
-                continue
-            path = Path(place) / name
-            if path.suffix.lower() not in IMAGE_ENDINGS:
-                raise _not_an_image(path, f"its ending is {path.suffix!r}")
-            found.append(path)
-    return found
+# torchvision's ImageFolder follows links, in circles too, and leaves out what is no image.
+def _labelled_files(folders: list[Path]) -> list[tuple[Path, int]]:
+    """All image files below the classes' folders, each with its class; anything else there is an
+    error. Links to folders are not followed."""
+    files = []
+    for label, top in enumerate(folders):
+        for folder, below, names in os.walk(top, followlinks=False):
+            below[:] = sorted(name for name in below if not name.startswith("."))
+            for name in sorted(names):
+                path = Path(folder) / name
+                if name.startswith(".") or name.lower() in IGNORED:
+                    continue
+                if path.suffix.lower() not in IMAGE_ENDINGS:
+                    raise _not_an_image(path, f"its ending is {path.suffix!r}")
+                files.append((path, label))
+    return files
 
 
-def _files(root: Path, paths: list[Path], labels: list[int]) -> RawSplit:
-    """A split of files below the data set's folder; reads every header, so that a bad file is found
-    before training starts."""
+def _split(root: Path, files: list[tuple[Path, int]]) -> RawSplit:
+    """A split of files with labels below the data set's folder `root`; reads every header, so that
+    a bad file is an error before training starts."""
     sizes, grey = [], True
-    for path in paths:
+    for path, _ in files:
         with _open_image(path) as image:
             sizes.append(image.size)
             grey = grey and image.mode in ("1", "L", "I", "I;16", "F", "LA")
-    ids = as_ids([path.relative_to(root).as_posix() for path in paths], len(paths))
-    truth = np.asarray(labels, dtype=np.int64)
-    return RawSplit(truth, paths=paths, sizes=sizes, grey=grey, ids=ids)
-
-
-def _tree(whole: Path, root: Path, classes: list[str]) -> RawSplit:
-    """One split of the data set's folder `whole`: the images below `root`, by class."""
-    paths, labels = [], []
-    for label, name in enumerate(classes):
-        files = _image_files(root / name)
-        paths += files
-        labels += [label] * len(files)
-    if not paths:
-        raise DataError(f"there are no images in {root}; put them in one folder per class.")
-    return _files(whole, paths, labels)
+    return RawSplit(
+        np.array([label for _, label in files], dtype=np.int64),
+        paths=[path for path, _ in files],
+        sizes=sizes,
+        grey=grey,
+        ids=np.array([path.relative_to(root).as_posix() for path, _ in files], dtype=object),
+    )
 
 
 def read_folder(path: Path) -> Raw:
     """One folder per class, in train/, val/ and test/ or without them."""
-    parts = [p for p in ("train", "val", "test") if (path / p).is_dir()]
-    if "train" not in parts:
-        parts = []
-    roots = {p: path / p for p in parts} or {"train": path}
-    names = {p: [c.name for c in _class_folders(root)] for p, root in roots.items()}
-    classes = names["train"]
+    roots = {part: path / part for part in ("train", "val", "test") if (path / part).is_dir()}
+    if "train" not in roots:
+        roots = {"train": path}
+    classes, splits = _class_names(roots["train"]), {}
     if len(classes) < 2:
         raise DataError(f"{roots['train']} needs a folder per class, two at least.")
-    for part, found in names.items():
-        if found != classes:
-            odd = sorted(set(found) ^ set(classes))
+    for part, root in roots.items():
+        if odd := sorted(set(_class_names(root)) ^ set(classes)):
             raise DataError(f"the {part} split has other classes than train: {', '.join(odd[:5])}.")
-    splits = {part: _tree(path, root, classes) for part, root in roots.items()}
+    for part, root in roots.items():
+        files = _labelled_files([root / name for name in classes])
+        if not files:
+            raise DataError(f"there are no images in {root}; put them in one folder per class.")
+        splits[part] = _split(path, files)
     return Raw(splits, tuple(classes), f"Images of the folder {path.name!r}.")
 
 
@@ -185,28 +182,17 @@ def read_tiny_imagenet(path: Path) -> Raw:
         raise DataError(
             f"{path} does not have Tiny-ImageNet's layout: {showable(error)}."
         ) from error
-    ids = [wnid.strip() for wnid in ids if wnid.strip()]
-    pairs = [line.split("\t")[:2] for line in notes]
-    for name in [*ids, *(row[0] for row in pairs)]:
+    ids = [*dict.fromkeys(wnid.strip() for wnid in ids if wnid.strip())]
+    pairs = [[*line.split("\t"), ""][:2] for line in notes]
+    for name in [*ids, *(file for file, _ in pairs)]:
         if Path(name).name != name or name in ("", "..") or showable(name) != name:
             raise DataError(f"{path}: its lists hold {name!r}, which is no name of a file.")
     words = dict(line.split("\t", 1) for line in lines if "\t" in line)
     label = {wnid: i for i, wnid in enumerate(ids)}
-    paths, labels = [], []
-    for wnid in ids:
-        files = _image_files(path / "train" / wnid / "images")
-        paths += files
-        labels += [label[wnid]] * len(files)
-    unknown = [row for row in pairs if len(row) < 2 or row[1] not in label]
-    if unknown or not paths:
+    files = _labelled_files([path / "train" / wnid / "images" for wnid in ids])
+    if not files or not {wnid for _, wnid in pairs} <= label.keys():
         raise DataError(f"{path}: the annotations name classes that wnids.txt does not have.")
-    splits = {
-        "train": _files(path, paths, labels),
-        "test": _files(
-            path,
-            [path / "val" / "images" / name for name, _ in pairs],
-            [label[w] for _, w in pairs],
-        ),
-    }
+    val = [(path / "val" / "images" / name, label[wnid]) for name, wnid in pairs]
+    splits = {"train": _split(path, files), "test": _split(path, val)}
     classes = tuple(showable(words.get(wnid, wnid).split(",")[0]) for wnid in ids)
     return Raw(splits, classes, "Tiny-ImageNet; its validation images are the test split.")

@@ -67,14 +67,10 @@ class RawSplit:
 
     def take(self, rows: np.ndarray) -> "RawSplit":
         """Some of its rows, in that order."""
-        return RawSplit(
-            self.labels[rows],
-            None if self.pixels is None else self.pixels[rows],
-            None if self.paths is None else [self.paths[i] for i in rows],
-            None if self.sizes is None else [self.sizes[i] for i in rows],
-            self.grey,
-            ids=self.ids[rows],
-        )
+        pixels = None if self.pixels is None else self.pixels[rows]
+        paths = None if self.paths is None else [self.paths[i] for i in rows]
+        sizes = None if self.sizes is None else [self.sizes[i] for i in rows]
+        return RawSplit(self.labels[rows], pixels, paths, sizes, self.grey, ids=self.ids[rows])
 
     def common_size(self) -> int:
         """Pixels of the square that all files share.
@@ -82,14 +78,14 @@ class RawSplit:
         Raises:
             DataError: they do not share one.
         """
-        sizes = set(self.sizes or [])
-        if len(sizes) != 1 or len(set(next(iter(sizes)))) != 1:
-            shown = ", ".join(f"{w} x {h}" for w, h in sorted(sizes)[:3])
+        sizes = sorted(set(self.sizes or []))
+        if len(sizes) != 1 or sizes[0][0] != sizes[0][1]:
+            shown = ", ".join(f"{w} x {h}" for w, h in sizes[:3])
             raise DataError(
                 f"the images have {len(sizes)} sizes ({shown}{', ...' if len(sizes) > 3 else ''}); "
                 "choose one square size with size=64 (--data.size 64), say."
             )
-        return next(iter(sizes))[0]
+        return sizes[0][0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,3 +95,9 @@ class Raw:
     splits: dict[str, RawSplit]
     classes: tuple[str, ...]
     note: str
+
+    @property
+    def grey(self) -> bool:
+        """Whether all images have one channel."""
+        splits = self.splits.values()
+        return all(s.grey if s.pixels is None else s.pixels.shape[1] == 1 for s in splits)

@@ -1,8 +1,8 @@
-"""Bytes that are on the disk when the call returns, and checkpoints that know when they are not.
+"""Files that are on the disk when the call returns, and checkpoints that notice damage.
 
 A checkpoint is one file: 64 hex digits, the SHA-256 of what follows, a line break, and what
-`torch.save` writes. It is written aside and renamed; the one before is kept beside it. So whatever
-moment a process or a disk gives up, one whole checkpoint is there, and a torn one is known as such.
+`torch.save` writes. It is written aside and renamed, and the one before stays beside it. So
+whenever a process or a disk fails, one complete checkpoint exists, and a torn one is noticed.
 """
 
 import errno
@@ -35,8 +35,8 @@ def write(path: Path, *parts: Any) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Waits until the disk has a folder's list of names: without it a rename may be forgotten."""
-    if os.name == "nt":  # there a folder cannot be opened, and renames are written through
+    """Waits until the disk has a folder's list of names: without it a rename may be lost."""
+    if os.name == "nt":  # a folder cannot be opened on Windows, and renames are written through
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -49,7 +49,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def previous(path: Path) -> Path:
-    """Where the checkpoint before that of `path` is kept."""
+    """The file of the checkpoint before that of `path`."""
     return path.with_name(path.name + ".previous")
 
 
@@ -57,7 +57,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Puts `state` in place of the checkpoint at `path`, which becomes the previous one.
 
     Raises:
-        StoreError: it cannot be written; the checkpoints that were there are untouched.
+        StoreError: it cannot be written; the earlier checkpoints are untouched.
     """
     content = io.BytesIO()
     torch.save(state, content)
@@ -66,8 +66,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     try:
         try:
             _put(path, digest, b"\n", body)
-        except FileNotFoundError:
-            # Without locks another process may finish the same run, and clear the folder away.
+        except FileNotFoundError:  # without locks another process may remove the folder just now
             _put(path, digest, b"\n", body)
     except OSError as error:
         raise StoreError(
@@ -78,7 +77,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 def _put(path: Path, *parts: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own: without locks (see `lease`) two processes may be here at a time.
+    # A name of its own: without locks (see `locks`) two processes may do this at a time.
     handle, name = tempfile.mkstemp(prefix=path.name, suffix=".new", dir=path.parent)
     os.close(handle)
     aside = Path(name)
@@ -130,7 +129,7 @@ def _read(file: Path, keys: Collection[str]) -> dict[str, Any]:
     try:
         # weights_only: a checkpoint is data, and what else it asks to be run is not run
         state = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
-    except Exception as error:  # what a reader says of bytes that make no sense is not in its docs
+    except Exception as error:  # torch.load raises many kinds of error for damaged bytes
         why = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"it holds no plain tensors: {why}") from error
     if not isinstance(state, dict) or not set(keys) <= set(state):

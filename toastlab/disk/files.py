@@ -1,4 +1,4 @@
-"""Files read with care: what lies there is a file, and what is written of it can be shown."""
+"""Files read with care: only regular files are opened, and their names can always be printed."""
 
 import errno
 import hashlib
@@ -12,10 +12,10 @@ UNSHOWN = ("Cc", "Cs", "Zl", "Zp")  # control characters, no characters at all, 
 
 
 def regular(path: Path) -> Path:
-    """The path, if a file lies there: reading a pipe or a terminal could wait without end.
+    """The path, if it is a file: reading a pipe or a terminal could wait without end.
 
     Raises:
-        OSError: nothing lies there, links that lead in a circle, or no file.
+        OSError: it does not exist, is no file, or its links lead in a circle.
     """
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
@@ -26,11 +26,11 @@ def regular(path: Path) -> Path:
 
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hex; `OSError` as of `regular`."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     with open(regular(path), "rb") as file:
         while block := file.read(BLOCK):
-            found.update(block)
-    return found.hexdigest()
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def showable(text: object) -> str:

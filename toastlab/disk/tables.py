@@ -1,4 +1,4 @@
-"""Tables that are kept beside the code, read with the columns that they must have."""
+"""Tables that come with toastlab, read with the columns that they must have."""
 
 from collections.abc import Iterable
 from pathlib import Path

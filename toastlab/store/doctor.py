@@ -11,8 +11,8 @@ import torch
 from toastlab.core.errors import StoreError
 from toastlab.data import sources
 from toastlab.data.dataset import from_tensors
-from toastlab.disk.lease import clear, held
-from toastlab.store.run_files import json_of, read, sealed
+from toastlab.disk.locks import clear, held
+from toastlab.store.run_files import SUMS, json_of, read
 from toastlab.store.runs import open_run
 from toastlab.training import device as devices
 from toastlab.training.config import TrainConfig
@@ -40,11 +40,11 @@ def examine(
         store: folder of runs; need not be there.
         repair: removes leftovers that no living process holds; never a finished run.
     """
-    place, root = devices.choose(device), Path(store)
-    software = ", ".join(f"{k} {v}" for k, v in devices.facts(place).items())
+    chosen, root = devices.choose(device), Path(store)
+    software = ", ".join(f"{k} {v}" for k, v in devices.facts(chosen).items())
     return [
         Finding("machine", True, software),
-        determinism(place),
+        determinism(chosen),
         disk(root),
         embedded_data(),
         *runs(root),
@@ -58,20 +58,20 @@ def determinism(device: torch.device) -> Finding:
     labels = np.arange(120) % 3
     images = random.integers(0, 255, (120, 1, 8, 8), dtype=np.uint8)
     config = TrainConfig(epochs=2, batch_size=16)
-    data, found = from_tensors(images, labels), []
+    data, weights = from_tensors(images, labels), []
     for _ in range(2):
         result = train(config, dataset=data, device=str(device))
-        assert result is not None
-        found.append(result.weights)
-    equal = all(torch.equal(tensor, found[1][name]) for name, tensor in found[0].items())
+        assert result is not None  # nothing stops it
+        weights.append(result.weights)
+    equal = all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
     text = "equal to the bit" if equal else "differ: results of this device do not repeat"
     return Finding("two equal runs", equal, text)
 
 
 def disk(root: Path) -> Finding:
     """Free space where the store is or would be."""
-    there = next(p for p in (root.absolute(), *root.absolute().parents) if p.exists())
-    free = shutil.disk_usage(there).free
+    existing = next(p for p in (root.absolute(), *root.absolute().parents) if p.exists())
+    free = shutil.disk_usage(existing).free
     advice = "" if free >= LOW else ": make room, long runs may not fit"
     return Finding("disk", free >= LOW, f"{free / 2**30:.1f} GiB free{advice}")
 
@@ -86,13 +86,10 @@ def embedded_data() -> Finding:
 
 
 def runs(root: Path) -> list[Finding]:
-    """Every finished run, opened, and every file of it read and held against its checksum."""
-    bad, count, unsealed = [], 0, 0
-    folders = sorted(root.iterdir()) if root.is_dir() else []
+    """Every finished run, opened, and every file of it read and compared with its checksum."""
+    bad, unsigned = [], 0
+    folders = [p for p in sorted(root.glob("[!.]*")) if p.is_dir() or p.is_symlink()]
     for folder in folders:
-        if folder.name.startswith(".") or not (folder.is_dir() or folder.is_symlink()):
-            continue
-        count += 1
         try:
             run = open_run(folder)
             read(folder / "config.json", json_of)  # the others are read, and so checked, below
@@ -101,35 +98,35 @@ def runs(root: Path) -> list[Finding]:
                 raise ValueError(f"metrics.csv has {rows} of {epochs} epochs")
             if not (run.facts and run.arrays and run.weights()):
                 raise ValueError("a file of it is empty")
-            unsealed += not sealed(folder)
-        # whatever a damaged file makes its reader raise is a finding
-        except Exception as error:
+            unsigned += not (folder / SUMS).exists()
+        except Exception as error:  # each reader has errors of its own
             text = str(error) if isinstance(error, StoreError) else f"{folder}: {error}"
             bad.append(Finding("run", False, text))
-    text = f"{count - len(bad)} of {count} runs in {root} sound"
-    if unsealed:
-        text += f"; {unsealed} of them without checksums (made by an older version)"
+    text = f"{len(folders) - len(bad)} of {len(folders)} runs in {root} sound"
+    if unsigned:
+        text += f"; {unsigned} of them without checksums (made by an older version)"
     return [*bad, Finding("store", not bad, text)]
 
 
 def leftovers(root: Path, repair: bool) -> list[Finding]:
-    """What killed processes left: half-written runs older than a day, checkpoints of nobody."""
-    found = []
+    """What killed processes left: half-written runs older than a day, unused checkpoints."""
+    findings = []
     for folder in sorted(root.glob(".writing-*")):
         if time.time() - folder.lstat().st_mtime > DAY and not folder.is_symlink():
             if repair:
                 shutil.rmtree(folder, ignore_errors=True)
-            found.append(_leftover(folder, "was never finished", repair and not folder.exists()))
+            findings.append(_leftover(folder, "was never finished", repair and not folder.exists()))
     for folder in sorted(root.glob(".partial-*")):
-        if held(folder) is True:
-            found.append(Finding("under way", True, f"{folder}: a process trains this run"))
-        elif held(folder) is False:
-            gone = repair and clear(folder)
-            found.append(_leftover(folder, "is an interrupted run; the same command resumes", gone))
-        else:  # no lock file, or no locks: somebody may be at work there
+        in_use = held(folder)
+        if in_use is None:  # no lock file, or no locks
             text = f"{folder}: cannot tell whether a process is at work there; left alone"
-            found.append(Finding("unknown", True, text))
-    return found
+            findings.append(Finding("unknown", True, text))
+        elif in_use:
+            findings.append(Finding("under way", True, f"{folder}: a process trains this run"))
+        else:
+            what = "is an interrupted run; the same command resumes"
+            findings.append(_leftover(folder, what, repair and clear(folder)))
+    return findings
 
 
 def _leftover(folder: Path, what: str, gone: bool) -> Finding:

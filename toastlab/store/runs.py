@@ -1,4 +1,4 @@
-"""Run folders: written whole or not at all, named by what they are a result of, found again.
+"""Run folders: written completely or not at all, and named by their settings and data.
 
     STORE/
         0f3a...c1/              sha256 of config, data and format, 16 hex digits
@@ -35,13 +35,13 @@ from safetensors.torch import save as tensor_bytes
 from torch import Tensor, nn
 
 from toastlab.analysis.dynamics import Dynamics
-from toastlab.core.errors import StoreError, one_of
+from toastlab.core.errors import Stopped, StoreError, one_of
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig, Dataset, load
 from toastlab.data.ids import pack, unpack
 from toastlab.disk.durable import sync_folder
 from toastlab.disk.files import regular, showable
-from toastlab.disk.lease import Lease, clear
+from toastlab.disk.locks import Lease, clear
 from toastlab.methods import CONFIGS
 from toastlab.store.run_files import FILES, SUMS, inside, json_of, metrics_of, read, write_files
 from toastlab.training.config import TrainConfig
@@ -51,7 +51,8 @@ from toastlab.training.ranks import ALONE, Ranks, here
 
 log = logging.getLogger(__name__)
 WAIT = 0.2  # seconds between two looks whether another process is done with a run
-# Settings that came later, with what they were before: at that value they do not rename a run.
+# Settings that data/runs and the stored tables do not know, with the value that their runs had: at
+# that value a setting is no part of a run's name.
 ADDED = {
     "budget": "images",
     "evaluate_every": 1,
@@ -158,19 +159,16 @@ class Run:
 
     def group(self, name: str) -> dict[str, np.ndarray]:
         """Arrays of "predictions", "medoids" or "dynamics", as in `Result`."""
-        return {
-            k.removeprefix(f"{name}."): v
-            for k, v in self.arrays.items()
-            if k.startswith(f"{name}.")
-        }
+        arrays, prefix = self.arrays.items(), f"{name}."
+        return {k.removeprefix(prefix): v for k, v in arrays if k.startswith(prefix)}
 
     @cached_property
     def dynamics(self) -> Dynamics | None:
         """Per-sample history, if it was recorded."""
-        found = self.group("dynamics")
-        if "ids" in found:
-            found["ids"] = unpack(found["ids"])
-        return Dynamics(**found) if found else None
+        arrays = self.group("dynamics")
+        if "ids" in arrays:
+            arrays["ids"] = unpack(arrays["ids"])
+        return Dynamics(**arrays) if arrays else None
 
     @property
     def last(self) -> dict[str, float]:
@@ -191,7 +189,7 @@ class RunStore:
         (True, 1)
 
     Args:
-        root: made if it is not there, at the first write.
+        root: made at the first write, if need be.
     """
 
     def __init__(self, root: Path | str = "runs") -> None:
@@ -203,15 +201,15 @@ class RunStore:
         Raises:
             StoreError: none or several begin so, or the folder does not hold what its name says.
         """
-        # Only what can be a key: "../x" or "*" would find what is no run of this store.
-        known = re.fullmatch(r"[0-9a-f]{1,16}", key)
-        found = sorted(p for p in self.root.glob(f"{key}*") if p.is_dir()) if known else []
-        if len(found) != 1:
+        # Only what can be a key: "../x" or "*" would name what is no run of this store.
+        valid = re.fullmatch(r"[0-9a-f]{1,16}", key)
+        folders = [p for p in self.root.glob(f"{key}*") if p.is_dir()] if valid else []
+        if len(folders) != 1:
             raise StoreError(
-                f"{len(found)} runs in {self.root} begin with {key!r}; "
+                f"{len(folders)} runs in {self.root} begin with {key!r}; "
                 "`toastlab runs list` shows what is there."
             )
-        return open_run(found[0])
+        return open_run(folders[0])
 
     def list(self) -> list[Run]:
         """All finished runs, oldest first.
@@ -219,8 +217,8 @@ class RunStore:
         Raises:
             StoreError: a folder does not hold what its name says.
         """
-        folders = [p for p in self.root.glob("*/config.json") if not p.parent.name.startswith(".")]
-        return [open_run(p.parent) for p in sorted(folders, key=lambda p: p.stat().st_mtime)]
+        files = self.root.glob("[!.]*/config.json")
+        return [open_run(p.parent) for p in sorted(files, key=lambda p: p.stat().st_mtime)]
 
     def find(self, config: TrainConfig, fingerprint: str) -> Run | None:
         """The run with these settings and data, if it is finished."""
@@ -237,21 +235,21 @@ class RunStore:
         on_epoch: Callable[[dict[str, float]], None] | None = None,
         on_step: Callable[[int, int], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
-    ) -> Run | None:
+    ) -> Run:
         """The run, from the store or trained now; arguments and errors as of `train`.
 
         A run that was interrupted continues after its last finished epoch. While another process
-        trains the same run, this one waits for it (`lease`).
+        trains the same run, this one waits for it (`locks`).
 
         A user's own `model` is a function that makes it, called under `config.seed`. The store
         knows it by `config.model` only: give each network, or way to draw its first weights, a name
         of its own there. Of a network made already a copy is trained, see `models.own`.
 
-        On several ranks, see `TrainConfig.spread`, all call this alike; only rank 0 looks at the
-        store, and the others are told what it found.
+        On several ranks, see `TrainConfig.spread`, all call this; only rank 0 reads and writes the
+        store.
 
-        Returns:
-            None only if `should_stop` stopped it, or the waiting.
+        Raises:
+            Stopped: `should_stop` ended the training, or the wait for another process.
         """
         if model is not None:
             model = own(model, config.model)
@@ -259,13 +257,11 @@ class RunStore:
             dataset = load(config.data)
         fingerprint, ranks = dataset.fingerprint, here() if config.spread else ALONE
         partial = self.root / f".partial-{run_key(config, fingerprint)}"
-        run = ranks.on_rank_zero(lambda: self.find(config, fingerprint))
-        if run is not None:
-            # of a process that was killed when all was done but this
-            ranks.on_rank_zero(lambda: clear(partial))
+        if run := ranks.on_rank_zero(lambda: self.find(config, fingerprint)):
+            ranks.on_rank_zero(lambda: clear(partial))  # a process may have been killed before this
             return run
         teacher = None
-        if config.method.needs_teacher:  # found again where cross-entropy was trained so before
+        if config.method.needs_teacher:  # a run of its own, which other methods may share
             earlier = self.get(
                 teacher_config(config),
                 dataset=dataset,
@@ -273,15 +269,11 @@ class RunStore:
                 device=device,
                 should_stop=should_stop,
             )
-            if earlier is None:
-                return None
             teacher = ranks.on_rank_zero(lambda: (earlier.weights(), earlier.metrics))
         ranks.on_rank_zero(self.check_writable)
         lease = self._lease(partial, ranks, should_stop)
-        if lease is None:
-            return None
         try:
-            # of a process that was before us
+            # another process may have finished it since
             run = ranks.on_rank_zero(lambda: self.find(config, fingerprint))
             if run is None:
                 result = train(
@@ -296,29 +288,27 @@ class RunStore:
                     should_stop=should_stop,
                 )
                 if result is None:
-                    return None
+                    raise Stopped(f"stopped; {partial} has the last checkpoint")
                 run = ranks.on_rank_zero(lambda: self._put(result, partial))
             ranks.on_rank_zero(lambda: shutil.rmtree(partial, ignore_errors=True))
             return run
         finally:
             lease.free()
 
-    def _lease(
-        self, partial: Path, ranks: Ranks, should_stop: Callable[[], bool] | None
-    ) -> Lease | None:
-        """The right to write there, once no other process has it; None if stopped meanwhile."""
+    def _lease(self, partial: Path, ranks: Ranks, should_stop: Callable[[], bool] | None) -> Lease:
+        """The right to write there, once no other process has it; or raises `Stopped`."""
         lease, waited = Lease(inside(partial)), False
         try:
             while not ranks.on_rank_zero(lease.take):
                 if should_stop is not None and should_stop():
-                    return None
+                    raise Stopped(f"stopped while another process trains {partial}")
                 if not waited:
                     log.info("another process trains this run; waiting for it (%s)", partial)
                 waited = True
                 time.sleep(WAIT)
             if lease.sole:  # what a killed process was writing
-                for left in [*partial.glob("*.new"), *partial.glob(".writing-*")]:
-                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+                for path in [*partial.glob("*.new"), *partial.glob(".writing-*")]:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
         except OSError as error:
             lease.free()
             raise StoreError(
@@ -336,7 +326,7 @@ class RunStore:
         return self._put(result, self.root)
 
     def _put(self, result: Result, parent: Path) -> Run:
-        """Writes it aside in `parent`, and moves it into place."""
+        """Writes the result aside in `parent`, and moves it into place."""
         folder = self.root / run_key(result.config, result.fingerprint)
         aside = None
         try:
@@ -348,7 +338,7 @@ class RunStore:
         except OSError as error:
             if aside is not None:
                 shutil.rmtree(aside, ignore_errors=True)
-            if not folder.exists():  # somebody else was quicker, with the same run
+            if not folder.exists():  # else another process stored the same run before
                 raise StoreError(
                     f"cannot write the run to {folder}: {error.strerror or error}. Make room or "
                     "choose another --store; the same command goes on from there."
@@ -372,7 +362,7 @@ class RunStore:
 
 
 def _contents(result: Result) -> Iterator[tuple[str, bytes]]:
-    """The files of a run; one after the other, so that they are never in memory together."""
+    """The files of a run, one at a time, so that they are never in memory together."""
     config = {"config": to_json(result.config), "data": result.fingerprint, "format": FORMAT}
     dynamics = {} if result.dynamics is None else vars(result.dynamics)
     groups = {"predictions": result.predictions, "medoids": result.medoids, "dynamics": dynamics}
@@ -382,7 +372,7 @@ def _contents(result: Result) -> Iterator[tuple[str, bytes]]:
         for name, array in named.items()
         if array is not None
     }
-    # Bytes, written by us: only so a full disk is an OSError, and known before the rename.
+    # As bytes, which we write: so a full disk is an OSError, and is noticed before the rename.
     yield "config.json", json.dumps(config, indent=1).encode()
     yield "facts.json", json.dumps(result.facts, indent=1).encode()
     yield "metrics.csv", result.metrics.to_csv(index=False).encode()

@@ -9,7 +9,8 @@ import ipywidgets as w
 import pandas as pd
 from matplotlib.figure import Figure
 
-from toastlab.disk.slots import Slots
+from toastlab.core.errors import Stopped
+from toastlab.disk.locks import Slots
 from toastlab.plots import ablation_view, describe_ablation_view
 from toastlab.store.runs import RunStore
 from toastlab.studies.ablation import AXES, SEEDS, config_of, grid_data, load_table, look_up
@@ -176,15 +177,14 @@ class AblationPanel(Panel):
                 on_epoch=on_epoch,
                 should_stop=self.stopping.is_set,
             )
-            if run is None:
-                self.status.value = "<small>Stopped; “Train” goes on from the last epoch.</small>"
-            else:
-                self.live = [
-                    {str(k): float(v) for k, v in row.items()}
-                    for row in run.metrics.to_dict("records")
-                ]
-                self.progress.value = config.epochs
-                self.status.value = f"<small>Done: run {run.key} is in the store.</small>"
+            self.live = [
+                {str(k): float(v) for k, v in row.items()} for row in run.metrics.to_dict("records")
+            ]
+            self.progress.value = config.epochs
+            self.status.value = f"<small>Done: run {run.key} is in the store.</small>"
+            self.redraw()
+        except Stopped:
+            self.status.value = "<small>Stopped; “Train” goes on from the last epoch.</small>"
             self.redraw()
         except Exception as error:  # shown, because a thread's traceback would be lost
             self.show_error(error)

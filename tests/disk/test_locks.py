@@ -4,25 +4,28 @@ import errno
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.helpers import tiny
-from toastlab.core.errors import StoreError
-from toastlab.disk import lease
-from toastlab.disk.lease import Lease, held
+from toastlab.core.errors import Stopped, StoreError
+from toastlab.disk import locks
+from toastlab.disk.locks import Lease, Slots, held
 from toastlab.store.runs import RunStore, run_key
 from toastlab.training.config import TrainConfig
 
 fcntl = pytest.importorskip("fcntl")  # locks, and SIGKILL, as Windows does not have them
 # A server that has imported torch and nothing else forks them: quick, and no threads to inherit.
 FORKS: Any = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.disk.test_lease", "tests.faults.test_kill"])
+FORKS.set_forkserver_preload(["tests.disk.test_locks", "tests.faults.test_kill"])
 CONFIG = TrainConfig(epochs=3, batch_size=16)
 
 
@@ -89,6 +92,31 @@ def test_a_killed_holder_frees_its_run(tmp_path: Path) -> None:
     first.join(10)
 
 
+def holds(folder: Path, say: Connection) -> None:
+    """In a process of its own: takes the lock, and forks a worker as reading images does."""
+    lease = Lease(folder)
+    assert lease.take()
+    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    worker.start()
+    say.send(worker.pid)
+    time.sleep(60)
+
+
+def test_the_workers_of_a_killed_holder_do_not_keep_its_lock(tmp_path: Path) -> None:
+    here, there = FORKS.Pipe()
+    holder: Any = FORKS.Process(target=holds, args=(tmp_path, there))
+    holder.start()
+    worker = here.recv()
+    assert held(tmp_path) is True
+    holder.kill()
+    holder.join(60)
+    try:
+        assert os.path.exists(f"/proc/{worker}") or sys.platform != "linux"
+        assert held(tmp_path) is False
+    finally:
+        os.kill(worker, signal.SIGKILL)
+
+
 def test_a_waiting_process_can_be_stopped_and_finds_what_the_other_made(tmp_path: Path) -> None:
     store, data = RunStore(tmp_path / "runs"), tiny()
     partial = store.root / f".partial-{run_key(CONFIG, data.fingerprint)}"
@@ -100,7 +128,8 @@ def test_a_waiting_process_can_be_stopped_and_finds_what_the_other_made(tmp_path
         asked.append(1)
         return len(asked) == 3
 
-    assert store.get(CONFIG, dataset=data, device="cpu", should_stop=stop) is None
+    with pytest.raises(Stopped, match="another process"):
+        store.get(CONFIG, dataset=data, device="cpu", should_stop=stop)
     assert len(asked) == 3
     assert not (partial / "checkpoint.pt").exists()
     asked.clear()
@@ -108,7 +137,6 @@ def test_a_waiting_process_can_be_stopped_and_finds_what_the_other_made(tmp_path
     def finished() -> bool:  # by the other process, between two looks
         if not asked:
             made = RunStore(tmp_path / "elsewhere").get(CONFIG, dataset=data, device="cpu")
-            assert made is not None
             made.folder.rename(store.root / made.key)
             other.free()
         asked.append(1)
@@ -118,7 +146,7 @@ def test_a_waiting_process_can_be_stopped_and_finds_what_the_other_made(tmp_path
     run = store.get(
         CONFIG, dataset=data, device="cpu", should_stop=finished, on_epoch=epochs.append
     )
-    assert run is not None
+    assert run.metrics.epoch.tolist() == [1, 2, 3]
     assert not epochs, "found, not trained"
 
 
@@ -128,7 +156,7 @@ def test_a_lock_on_a_file_that_was_cleared_away_does_not_count(
     folder, flock = tmp_path / "partial", fcntl.flock
 
     def late(handle: int, how: int) -> None:
-        (folder / lease.NAME).unlink(missing_ok=True)
+        (folder / locks.NAME).unlink(missing_ok=True)
         flock(handle, how)
 
     with monkeypatch.context() as patched:
@@ -143,13 +171,14 @@ def test_a_lock_on_a_file_that_was_cleared_away_does_not_count(
     again.free()
 
 
+@pytest.mark.parametrize("code", [errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK])
 def test_without_locks_nothing_is_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Another process on such a file system finishes the same run in the middle of ours."""
 
     def none(handle: int, how: int) -> None:
-        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+        raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(fcntl, "flock", none)
     store, data = RunStore(tmp_path / "runs"), tiny()
@@ -157,12 +186,10 @@ def test_without_locks_nothing_is_lost(
 
     def meanwhile(row: dict[str, float]) -> None:
         if row["epoch"] == 2:
-            assert store.get(CONFIG, dataset=data, device="cpu") is not None
+            store.get(CONFIG, dataset=data, device="cpu")
             assert not list(store.root.glob(".*"))
 
     run = store.get(CONFIG, dataset=data, device="cpu", on_epoch=meanwhile)
-    assert run is not None
-    assert alone is not None
     assert (run.folder / "weights.safetensors").read_bytes() == (
         alone.folder / "weights.safetensors"
     ).read_bytes()
@@ -181,10 +208,86 @@ def test_links_lead_no_writer_out_of_the_store(place: str, tmp_path: Path) -> No
     else:
         partial.mkdir()
         outside.write_text("mine")
-        (partial / lease.NAME).symlink_to(outside)
+        (partial / locks.NAME).symlink_to(outside)
     with pytest.raises(StoreError, match=r"symbolic link"):
         store.get(CONFIG, dataset=data, device="cpu")
     if place == "folder":
         assert not list(outside.iterdir())
     else:
         assert outside.read_text() == "mine"
+
+
+# --- slots ------------------------------------------------------------------------------------
+
+HOLD = (
+    "import sys; from toastlab.disk.locks import Slots; s = Slots(sys.argv[1], 2); print(s.take())"
+)
+
+
+def holder(root: Path) -> subprocess.Popen[str]:
+    """A process that has taken a slot and holds it until it is ended."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD + "; sys.stdout.flush(); sys.stdin.read()", str(root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "True\n"
+    return process
+
+
+def test_slots_are_counted_over_processes(tmp_path: Path) -> None:
+    mine, late = Slots(tmp_path, 2), Slots(tmp_path, 2)
+    other = holder(tmp_path)
+    try:
+        assert mine.take()
+        assert not late.take()
+        mine.free()
+        assert late.take()
+        late.free()
+        late.free()
+    finally:
+        other.kill()
+        other.communicate()
+    assert RunStore(tmp_path).list() == [], "slots are no runs"
+
+
+def test_a_killed_holder_frees_its_slot(tmp_path: Path) -> None:
+    other, mine = holder(tmp_path), Slots(tmp_path, 1)
+    assert not mine.take()
+    other.kill()
+    other.communicate()
+    assert mine.take()
+    mine.free()
+
+
+def test_no_limit(tmp_path: Path) -> None:
+    assert all(Slots(tmp_path, 0).take() for _ in range(3))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_panel_waits_for_its_slot_and_can_be_stopped(tmp_path: Path) -> None:
+    from toastlab.widgets import AblationPanel  # too much for the processes that are forked
+
+    panel = AblationPanel(tmp_path, trainings=1)
+    taken = Slots(tmp_path, 1)
+    assert taken.take()
+    said: list[str] = []
+    panel.status.observe(lambda change: said.append(change["new"]), names="value")
+    panel.train()
+    assert not panel.wait(0.5)
+    panel.stop()
+    assert panel.wait(10)
+    assert "Waiting: a training is running" in said[0]
+    assert "Stopped before it began" in panel.status.value
+    assert panel.train_button.disabled is False
+    taken.free()
+    panel.train()
+    while not panel.live:
+        assert panel.running or panel.live, panel.error.value
+    panel.stop()
+    assert panel.wait(10)
+    assert taken.take(), "its slot is free again"
+    taken.free()

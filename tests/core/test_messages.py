@@ -17,8 +17,9 @@ from toastlab.data.splits import Split
 from toastlab.disk.durable import load_checkpoint
 from toastlab.medoids.targets import class_medoids
 from toastlab.store import doctor
+from toastlab.store.names import from_json
 from toastlab.store.run_files import SUMS
-from toastlab.store.runs import Run, RunStore, from_json, open_run
+from toastlab.store.runs import Run, RunStore, open_run
 from toastlab.studies import peers
 from toastlab.studies.pool import run_tasks
 from toastlab.training.config import TrainConfig

@@ -22,7 +22,7 @@ from toastlab.data.noise import flip_labels
 from toastlab.data.splits import Split
 from toastlab.medoids.targets import class_means, class_medoids
 from toastlab.methods import Plan, ToastConfig
-from toastlab.store.runs import from_json
+from toastlab.store.names import from_json
 from toastlab.studies.layouts import features, pick
 from toastlab.studies.space import Axis, drawn, parse, with_point
 from toastlab.training.config import TrainConfig

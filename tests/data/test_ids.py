@@ -24,7 +24,8 @@ from toastlab.data.idx import write_idx
 from toastlab.data.image_files import decode, resized
 from toastlab.data.splits import DiskSplit, Split
 from toastlab.methods import CrossEntropyConfig
-from toastlab.store.runs import RunStore, run_key
+from toastlab.store.names import run_key
+from toastlab.store.runs import RunStore
 from toastlab.studies.report import _inside
 from toastlab.training.config import TrainConfig
 from toastlab.widgets import SamplePanel

@@ -14,8 +14,8 @@ from PIL import Image
 from tests.helpers import write_tiny_imagenet
 from toastlab.core.errors import DataError
 from toastlab.core.stream import Stream
-from toastlab.data import dataset as data_module
 from toastlab.data import image_files
+from toastlab.data import splits as data_module
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig, load
 from toastlab.data.image_files import decode, resized

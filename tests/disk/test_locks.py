@@ -19,7 +19,8 @@ from tests.helpers import tiny
 from toastlab.core.errors import Stopped, StoreError
 from toastlab.disk import locks
 from toastlab.disk.locks import Lease, Slots, held
-from toastlab.store.runs import RunStore, run_key
+from toastlab.store.names import run_key
+from toastlab.store.runs import RunStore
 from toastlab.training.config import TrainConfig
 
 fcntl = pytest.importorskip("fcntl")  # locks, and SIGKILL, as Windows does not have them

@@ -22,7 +22,7 @@ from toastlab.medoids.blocks import MEMORY, Rows, alike_in_size, least_memory, p
 from toastlab.medoids.exact import DISTANCES, medoid_rows
 from toastlab.medoids.targets import class_medoids
 from toastlab.methods import Plan, PsKdConfig, Toast, ToastConfig
-from toastlab.store.runs import run_key
+from toastlab.store.names import run_key
 from toastlab.training.config import TrainConfig
 from toastlab.training.loop import train
 

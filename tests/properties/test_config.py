@@ -12,7 +12,7 @@ from tests.properties.fuzz import Draw, Refused, attempt, fuzz, some
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig
 from toastlab.methods import CONFIGS, MethodConfig, Plan, Toast
-from toastlab.store.runs import from_json, run_key, to_json
+from toastlab.store.names import from_json, run_key, to_json
 from toastlab.studies.space import Axis, drawn, grid, parse, settings, with_point
 from toastlab.studies.sweep import Search, Sweep, label
 from toastlab.training.config import TrainConfig, make_optimizer, make_schedule

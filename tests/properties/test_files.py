@@ -25,8 +25,9 @@ from toastlab.data.dataset import load
 from toastlab.data.idx import read_idx, write_idx
 from toastlab.disk.durable import load_checkpoint, save_checkpoint
 from toastlab.disk.files import embedded
+from toastlab.store.names import run_key
 from toastlab.store.run_files import FILES, SUMS
-from toastlab.store.runs import Run, RunStore, open_run, run_key
+from toastlab.store.runs import Run, RunStore, open_run
 from toastlab.studies import ablation, peers, regime
 from toastlab.studies.layouts import load_layouts
 from toastlab.training.config import TrainConfig

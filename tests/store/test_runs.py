@@ -14,7 +14,8 @@ from toastlab.core.errors import Stopped, StoreError
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig
 from toastlab.methods import CONFIGS, ToastConfig
-from toastlab.store.runs import Run, RunStore, from_json, run_key, to_json
+from toastlab.store.names import from_json, run_key, to_json
+from toastlab.store.runs import Run, RunStore
 from toastlab.training.config import TrainConfig
 from toastlab.training.loop import train
 

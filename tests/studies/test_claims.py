@@ -9,7 +9,7 @@ import pytest
 from tests.helpers import as_stored
 from toastlab.bench.text import alternatives_table, load_bench, methods_table
 from toastlab.data.dataset import DataConfig, load
-from toastlab.store.runs import run_key
+from toastlab.store.names import run_key
 from toastlab.studies.claims import CLAIMS, Claim, evidence, judgement, overview, page, parts
 from toastlab.studies.compare import ARMS
 from toastlab.studies.peers import (

@@ -25,7 +25,7 @@ from toastlab.core.losses import Loss
 from toastlab.core.stream import Batch
 from toastlab.data.dataset import DataConfig, Dataset, load
 from toastlab.methods import CONFIGS, Method, MethodConfig
-from toastlab.store.runs import from_json, to_json
+from toastlab.store.names import from_json, to_json
 from toastlab.studies.compare import ARMS, Job, plan, run_all, tidy
 from toastlab.training.config import TrainConfig
 from toastlab.training.loop import train

@@ -12,7 +12,7 @@ from torch import nn
 from tests.cli.test_cli import ok, refused
 from tests.helpers import tiny, write_cifar, write_tiny_imagenet
 from toastlab.data.dataset import DataConfig
-from toastlab.store.runs import from_json, to_json
+from toastlab.store.names import from_json, to_json
 from toastlab.studies.compare import ARMS, plan, run_all
 from toastlab.studies.peers import Entry, rows_of
 from toastlab.studies.recipe_table import beside, entries, page

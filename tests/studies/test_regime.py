@@ -13,7 +13,7 @@ from toastlab.analysis.statistics import BASELINE
 from toastlab.data.dataset import DataConfig, load
 from toastlab.methods import ToastConfig
 from toastlab.plots import describe_regime_view, regime_view
-from toastlab.store.runs import run_key
+from toastlab.store.names import run_key
 from toastlab.studies.compare import ARMS, CAREFUL
 from toastlab.studies.regime import (
     AXES,

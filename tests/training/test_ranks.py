@@ -25,7 +25,8 @@ from toastlab.core.errors import DeviceError, Stopped
 from toastlab.data.dataset import load
 from toastlab.disk.durable import load_checkpoint
 from toastlab.medoids.targets import class_medoids
-from toastlab.store.runs import Run, RunStore, run_key
+from toastlab.store.names import run_key
+from toastlab.store.runs import Run, RunStore
 from toastlab.training import ranks
 from toastlab.training.loop import train
 from toastlab.training.ranks import ALONE, Ranks

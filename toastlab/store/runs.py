@@ -13,7 +13,6 @@
 Everything in it is data: JSON, CSV, safetensors; nothing that is loaded can run.
 """
 
-import hashlib
 import json
 import logging
 import re
@@ -21,10 +20,9 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,14 +33,13 @@ from safetensors.torch import save as tensor_bytes
 from torch import Tensor, nn
 
 from toastlab.analysis.dynamics import Dynamics
-from toastlab.core.errors import Stopped, StoreError, one_of
-from toastlab.data.augment import AugmentConfig
-from toastlab.data.dataset import DataConfig, Dataset, load
+from toastlab.core.errors import Stopped, StoreError
+from toastlab.data.dataset import Dataset, load
 from toastlab.data.ids import pack, unpack
 from toastlab.disk.durable import sync_folder
 from toastlab.disk.files import regular, showable
 from toastlab.disk.locks import Lease, clear
-from toastlab.methods import CONFIGS
+from toastlab.store.names import FORMAT, from_json, run_key, to_json
 from toastlab.store.run_files import FILES, SUMS, inside, json_of, metrics_of, read, write_files
 from toastlab.training.config import TrainConfig
 from toastlab.training.loop import Result, teacher_config, train
@@ -52,64 +49,6 @@ from toastlab.training.ranks import ALONE, Ranks, here
 log = logging.getLogger(__name__)
 WAIT = 0.2  # seconds between two looks whether another process is done with a run
 # Settings that data/runs and the stored tables do not know, with the value that their runs had: at
-# that value a setting is no part of a run's name.
-ADDED = {
-    "budget": "images",
-    "evaluate_every": 1,
-    "spread": False,
-    "method.ramp": "none",
-    "method.fit_from": 0.0,
-    "milestones": (0.5, 0.75),
-    "decay": 0.1,
-    "nesterov": True,
-    "bank": "float32",
-}
-# Raise when the meaning of a stored result changes, so that no older one passes for a new one.
-FORMAT = 1
-
-
-def to_json(config: TrainConfig) -> dict[str, Any]:
-    """The settings as plain data; the method carries its name."""
-    plain = asdict(config)
-    plain["method"] = {"name": config.method.name, **plain["method"]}
-    return plain
-
-
-def from_json(plain: dict[str, Any]) -> TrainConfig:
-    """The config that `to_json` was given.
-
-    Raises:
-        ValueError: an unknown method, or a value that the config refuses.
-        TypeError: a field that the config does not have, or one of another type.
-    """
-    try:
-        if not isinstance(plain, dict) or not isinstance(plain["method"], dict):
-            raise TypeError("a dictionary is missing")
-        plain = dict(plain)
-        method = dict(plain.pop("method"))
-        name = one_of("method", method.pop("name"), CONFIGS)
-        data, augment = DataConfig(**plain.pop("data")), AugmentConfig(**plain.pop("augment"))
-        if "milestones" in plain:  # JSON has no tuples
-            plain["milestones"] = tuple(plain["milestones"])
-        return TrainConfig(data=data, augment=augment, method=CONFIGS[name](**method), **plain)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise TypeError(f"these are no settings of a run: {error}.") from error
-
-
-def run_key(config: TrainConfig, fingerprint: str) -> str:
-    """16 hex digits that name a run: its settings, its data's contents, the format."""
-    settings = to_json(config)
-    # Where the data lie and who decodes them does not change what they are.
-    for unimportant in ("path", "workers"):
-        settings["data"].pop(unimportant)
-    settings["method"].pop("medoid_memory", None)  # nor what a computation may take
-    for name, before in ADDED.items():
-        *group, last = name.split(".")
-        part = settings[group[0]] if group else settings
-        if part.get(last) == before:
-            part.pop(last)
-    content = {"config": settings, "data": fingerprint, "format": FORMAT}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,8 @@ from toastlab.data.dataset import DataConfig, Dataset, load
 from toastlab.disk.files import embedded
 from toastlab.disk.tables import read_table
 from toastlab.methods import MethodConfig, ToastConfig
-from toastlab.store.runs import RunStore, run_key
+from toastlab.store.names import run_key
+from toastlab.store.runs import RunStore
 from toastlab.studies.compare import Job as Job
 from toastlab.studies.compare import run_all
 from toastlab.training.config import TrainConfig

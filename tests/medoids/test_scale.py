@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.helpers import tiny
-from toastlab.bench.medoids import imagenet, like_logits
+from toastlab.bench.medoids import like_logits
 from toastlab.core.errors import TrainingDiverged
 from toastlab.medoids import bounds
 from toastlab.medoids.blocks import MEMORY, Rows, alike_in_size, least_memory, padded
@@ -413,16 +413,3 @@ def test_the_medoids_of_kmedoids_on_sklearns_distances(classes: int, n: int, k: 
     pairs = map(pairwise_distances, np.split(bank.numpy(), classes))
     expected = [c * n + int(kmedoids.pam_build(p, 1).medoids[0]) for c, p in enumerate(pairs)]
     assert class_medoids(bank, labels, scope="all").index[:classes].tolist() == expected
-
-
-def test_some_classes_of_imagenet_and_the_plan_for_all() -> None:
-    found = imagenet(torch.device("cpu"), rounds=1)
-    assert 0 < found["seconds"] < 30
-    assert found["whole_here_s"] == 1000 * found["seconds"]
-    assert 3.2e12 < found["flop"] < 3.4e12
-    for gpu, peak in (("A100", 19.5e12), ("H100 SXM", 67e12)):
-        plan = found["plan"][gpu]
-        assert plan["products_at_peak_s"] == pytest.approx(found["flop"] / peak)
-        at_share = plan["products_at_peak_s"] / found["roof_share"]
-        assert plan["at_the_share_measured_s"] == pytest.approx(at_share)
-        assert plan["reading_the_bank_s"] < plan["products_at_peak_s"]

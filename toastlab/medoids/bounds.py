@@ -126,21 +126,22 @@ def sums_of_products(
         squares: [C, n], a, in the rows' dtype.
     """
     step, k, info = rows.step, rows.z.shape[1], torch.finfo(rows.dtype)
+    # Half of it for the products, summed over `FEW_COLUMNS` at a time, and most for the squares,
+    # over `WIDEST` at most: sums of m terms are off by m eps / 2 of the absolute values.
     w = 1.5 * (min(k, FEW_COLUMNS) + k // FEW_COLUMNS + 8) * info.eps
     f = 4 * k * info.tiny
     a = squares * (1 + w) + f
     own = a.gather(1, positions)
     exact = deciding_dtype(rows.z.device)
-    mirrored = positions.shape[1] == rows.n  # t_ij = t_ji
-    summed = exact if positions.shape[1] <= PROMISING else rows.dtype
+    few = positions.shape[1] <= PROMISING
+    mirrored = positions.shape[1] == rows.n and not few  # all, in order: t_ij = t_ji
+    summed = exact if few else rows.dtype
     weights = torch.stack([real, a * real], 2).to(summed)
     roots, inverses = torch.zeros(2, *positions.shape, 2, dtype=exact, device=a.device)
     for i in range(0, positions.shape[1], step):
         mine = slice(i, i + step)
-        x = rows.centred_at(positions[:, mine])
-        for j, y in zip(range(0, rows.n, step), rows.centred(), strict=True):
-            if mirrored and j < i:
-                continue
+        x, start = rows.centred_at(positions[:, mine]), i if mirrored else 0
+        for j, y in zip(range(start, rows.n, step), rows.centred(start), strict=True):
             other = slice(j, j + step)
             t = own[:, mine, None] + a[:, None, other]
             for xs, ys in zip(x.split(FEW_COLUMNS, 2), y.split(FEW_COLUMNS, 2), strict=True):

@@ -268,6 +268,19 @@ def test_products_keep_their_precision(first: str, request: pytest.FixtureReques
     assert {(dtype, allowed) for _, dtype, allowed in products.seen} == {(torch.float64, "medium")}
 
 
+def test_float32_products_are_left_where_devices_round_differently(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """PyTorch's newer switches set devices apart, and then the one for all cannot be read."""
+
+    def differ() -> str:
+        raise RuntimeError("mix of the legacy and new APIs")
+
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", differ)
+    z = cloud("normal", 600, 64, seed=1)
+    assert int(medoid_rows(z, [torch.arange(600)], "euclidean")) == by_definition(z)
+
+
 @pytest.mark.parametrize("distance", DISTANCES)
 def test_extra_memory_stays_under_the_budget(distance: str) -> None:
     """One class of 8,000 x 60: 256 MB as pairs in float32. 8 MiB, and 64 bytes a sample; of

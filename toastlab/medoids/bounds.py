@@ -40,8 +40,8 @@ FEW_COLUMNS = 128  # in one of the products that sums are made of, to keep round
 def possible_medoids(z: Tensor, members: Sequence[Tensor], memory: int = MEMORY) -> list[Tensor]:
     """Positions, among each class's rows, of those that may have the smallest sum of distances.
 
-    Products are made in float32; where PyTorch is allowed to round those to fewer bits (TF32, or
-    bf16 on a CPU), which the bounds could not count on, in float64.
+    To be called without autocast. Products are made in float32; where PyTorch is allowed to round
+    those to fewer bits (TF32, or bf16 on a CPU), which the bounds could not count on, in float64.
 
     Args:
         z: [N, K] floating point, finite.
@@ -58,19 +58,18 @@ def possible_medoids(z: Tensor, members: Sequence[Tensor], memory: int = MEMORY)
     if z.device.type == "cpu":
         most = min(most, GROUP_BYTES // (4 * k))
     large = [c for c, rows in enumerate(members) if len(rows) > FEW]
-    with torch.autocast(z.device.type, enabled=False):
-        for group in alike_in_size([len(members[c]) for c in large], most):
-            index, real = padded([members[large[i]] for i in group])
-            left = by_moments(Rows(z, index, memory, quick), real)
-            parts = left.nonzero()[:, 1].split(left.sum(1).tolist())
-            for i, positions in zip(group, parts, strict=True):
-                possible[large[i]] = positions
-        for c in large:
-            for dtype in dict.fromkeys((quick, exact)):
-                m, n = len(possible[c]), len(members[c])
-                if m > FEW and m * n * k > LITTLE:
-                    rows = Rows(z, members[c][None], memory, dtype)
-                    possible[c] = by_products(rows, possible[c])
+    for group in alike_in_size([len(members[c]) for c in large], most):
+        index, real = padded([members[large[i]] for i in group])
+        left = by_moments(Rows(z, index, memory, quick), real)
+        parts = left.nonzero()[:, 1].split(left.sum(1).tolist())
+        for i, positions in zip(group, parts, strict=True):
+            possible[large[i]] = positions
+    for c in large:
+        for dtype in dict.fromkeys((quick, exact)):
+            m, n = len(possible[c]), len(members[c])
+            if m > FEW and m * n * k > LITTLE:
+                rows = Rows(z, members[c][None], memory, dtype)
+                possible[c] = by_products(rows, possible[c])
     return possible
 
 

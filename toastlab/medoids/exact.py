@@ -147,16 +147,17 @@ def medoid_rows(
         ValueError: too little memory for one block.
     """
     check_memory(memory, z.shape[1])
-    if distance == "euclidean":
-        possible = possible_medoids(z, members, memory)
-    else:
-        possible = [torch.arange(len(rows), device=z.device) for rows in members]
     medoids = []
-    for rows, positions in zip(members, possible, strict=True):
-        if len(positions) > 1:
-            sums = _sums(z, rows, positions, distance, memory)
-            positions = positions[_first_smallest(sums, 1.0 if distance == "cosine" else 0.0)]
-        medoids.append(rows[positions].reshape(()))
+    with torch.autocast(z.device.type, enabled=False):
+        if distance == "euclidean":
+            possible = possible_medoids(z, members, memory)
+        else:
+            possible = [torch.arange(len(rows), device=z.device) for rows in members]
+        for rows, positions in zip(members, possible, strict=True):
+            if len(positions) > 1:
+                sums = _sums(z, rows, positions, distance, memory)
+                positions = positions[_first_smallest(sums, 1.0 if distance == "cosine" else 0.0)]
+            medoids.append(rows[positions].reshape(()))
     return torch.stack(medoids)
 
 

@@ -12,6 +12,7 @@ from tests.helpers import tiny
 from toastlab.bench import timing
 from toastlab.bench.config import BenchConfig, against
 from toastlab.bench.measure import data, methods, per_image
+from toastlab.bench.medoids import ROOF, imagenet
 from toastlab.bench.memory import memory, peak_rss
 from toastlab.bench.timing import Clock, Loop, epochs_in_turns, in_turns
 from toastlab.cli import main as cli
@@ -97,6 +98,14 @@ def test_rows_of_the_data_path() -> None:
     assert one.shape == (1, 28, 28)
     assert set(one.unique().tolist()) <= {-2.0, 0.0, 2.0}, "border, square, image"
     assert int((one == 0).sum()) == 64
+
+
+def test_all_of_imagenet_at_the_rate_of_four_classes() -> None:
+    name = "four of ImageNet's: 4 x 1281 x 1000"
+    rows = [{"logits": name, "way": "toastlab", "seconds": 0.04, "time_ratio": 1.0}]
+    rows += [{"logits": name, "way": ROOF, "seconds": 0.12, "time_ratio": 3.0}]
+    rows += [{"logits": "others", "way": "toastlab", "seconds": 9.0, "time_ratio": 1.0}]
+    assert imagenet(rows) == {"seconds": 0.01, "whole_here_s": 10.0, "roof_share": 3.0}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a process's peak")

@@ -14,10 +14,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.helpers import tiny
-from toastlab.bench.medoids import imagenet, like_logits
+from toastlab.bench.medoids import like_logits
 from toastlab.core.errors import TrainingDiverged
 from toastlab.medoids import bounds
-from toastlab.medoids import exact as distances
 from toastlab.medoids.blocks import MEMORY, Rows, alike_in_size, least_memory, padded
 from toastlab.medoids.exact import DISTANCES, medoid_rows
 from toastlab.medoids.targets import class_medoids
@@ -46,6 +45,10 @@ def cloud(kind: str, n: int, k: int, seed: int = 0) -> Tensor:
     return z + 1000 if kind == "far off" else z
 
 
+def rows_of(z: Tensor, index: Tensor, dtype: torch.dtype = torch.float32) -> Rows:
+    return Rows(z, index, MEMORY, dtype)
+
+
 def by_definition(z: Tensor, p: float = 2.0) -> int:
     pairs = torch.cdist(z.double(), z.double(), p=p, compute_mode="donot_use_mm_for_euclid_dist")
     sums = pairs.sum(1)
@@ -67,17 +70,16 @@ def peak_of(work: Callable[[], object]) -> int:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every pass is taken, in several blocks, however small the class."""
-    monkeypatch.setattr(distances, "LITTLE", 0)
-    monkeypatch.setattr(distances, "FEW", 1)
     monkeypatch.setattr("toastlab.medoids.blocks.TILE", 70)
-    for name, value in {"LONGEST": 70, "NARROWEST": 7, "PROMISING": 5, "FEW_COLUMNS": 9}.items():
+    small = {"LITTLE": 0, "FEW": 1, "NARROWEST": 7, "PROMISING": 5, "FEW_COLUMNS": 9}
+    for name, value in small.items():
         monkeypatch.setattr(bounds, name, value)
 
 
 @pytest.fixture
 def no_moments(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if every class were too small for moments: products are asked first."""
-    monkeypatch.setattr(distances, "_by_moments", lambda *_: {})
+    monkeypatch.setattr(bounds, "by_moments", lambda rows, real: real)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -118,9 +120,9 @@ def test_rows_that_only_fill_up_count_for_nothing(kind: str) -> None:
     """A class filled up with itself, twice over, loses the same rows as alone."""
     z = cloud(kind, 150, 12)
     index, real = padded([torch.arange(150)])
-    alone = bounds.by_moments(Rows(z, index), real, torch.float64)
+    alone = bounds.by_moments(rows_of(z, index), real)
     index, real = padded([torch.arange(150), torch.arange(150).repeat(3)])
-    both = bounds.by_moments(Rows(z, index), real, torch.float64)
+    both = bounds.by_moments(rows_of(z, index), real)
     assert torch.equal(both[0, :150], alone[0])
     assert not both[0, 150:].any()
 
@@ -141,7 +143,7 @@ def test_moments_leave_whatever_could_win(kind: str, n: int, k: int) -> None:
     """And of logits and of one cloud few else; what they sum lies where it is said to."""
     z = cloud(kind, n, k)
     index, real = padded([torch.arange(n), torch.arange(n - 90)])
-    left = bounds.by_moments(Rows(z, index), real, torch.float64)
+    left = bounds.by_moments(rows_of(z, index), real)
     pairs = torch.cdist(z.double(), z.double(), compute_mode="donot_use_mm_for_euclid_dist")
     for part, found in ((pairs, left[0]), (pairs[:-90, :-90], left[1])):
         sums = part.sum(1)
@@ -150,12 +152,13 @@ def test_moments_leave_whatever_could_win(kind: str, n: int, k: int) -> None:
     if kind in ("normal", "logits", "far off"):
         assert int(left[0].sum()) <= n / 16
     first = torch.arange(0, n, n // 7)[None]
-    rows = Rows(z, index[:1])
-    a = torch.cat(list(rows.centred(torch.float32)), 1).square().sum(2)
-    sums, off = bounds._promising(rows, real[:1], first, a, torch.float64)
+    rows = rows_of(z, index[:1])
+    a = torch.cat(list(rows.centred()), 1).square().sum(2)
+    least, most = bounds.sums_of_products(rows, real[:1], first, a)
     exact = pairs.sum(1)[first]
-    assert ((sums - exact).abs() <= off).all()
-    assert (off <= (1e-3 if kind in ("normal", "logits") else 0.1) * exact).all()
+    assert ((least <= exact) & (exact <= most)).all()
+    near = 1e-4 if kind in ("normal", "logits") else 0.02
+    assert (most - least <= near * exact).all()
 
 
 def test_the_medoid_stays_where_another_row_is_summed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +168,7 @@ def test_the_medoid_stays_where_another_row_is_summed(monkeypatch: pytest.Monkey
     for seed in range(20):
         z = cloud("normal", 120, 800, seed)
         index, real = padded([torch.arange(120)])
-        left = bounds.by_moments(Rows(z, index), real, torch.float64)[0]
+        left = bounds.by_moments(rows_of(z, index), real)[0]
         assert left[by_definition(z)]
         others += int(left.sum()) > 1
     assert others >= 5
@@ -177,9 +180,9 @@ def test_lower_bounds_are_below_and_near_the_sums(kind: str, n: int, k: int) -> 
     """Of all rows below; of one cloud, in many columns, by no more than 4 % for the best ones."""
     z = cloud(kind, n, k)
     index, real = padded([torch.arange(n)])
-    rows = Rows(z, index)
-    squares = torch.cat([bounds._squares(x, bounds._wide(rows)) for x in bounds._parts(rows)], 2)
-    low = bounds._lower_bounds(rows, real, squares, torch.float64)[0]
+    rows = rows_of(z, index)
+    squares = torch.cat([bounds._squares(x, bounds._wide(rows)) for x in rows.centred()], 2)
+    low = bounds._lower_bounds(rows, real, squares)[0]
     sums = torch.cdist(z.double(), z.double(), compute_mode="donot_use_mm_for_euclid_dist").sum(1)
     assert (low <= sums * (1 + 1e-12)).all()
     if kind in ("normal", "logits", "far off") and k >= 100:
@@ -217,15 +220,15 @@ def test_groups_are_alike_in_size() -> None:
 def test_sums_over_products_lie_where_they_are_said_to(kind: str, dtype: torch.dtype) -> None:
     """Every row that could win by the exact sums and the claimed error is left, few others are."""
     z = cloud(kind, 500, 24)
-    rows = Rows(z, torch.arange(500))
-    left = bounds.by_products(rows, torch.arange(500), dtype, torch.float64)
+    rows = rows_of(z, torch.arange(500)[None], dtype)
+    left = bounds.by_products(rows, torch.arange(500))
     sums = torch.cdist(z.double(), z.double(), compute_mode="donot_use_mm_for_euclid_dist").sum(1)
     best = sums <= sums.min() * (1 + 1e-12)
     assert set(best.nonzero()[:, 0].tolist()) <= set(left.tolist())
     worst = float(sums[left].max() / sums.min()) - 1
     assert worst <= (0.02 if dtype == torch.float32 else 1e-6), worst
     part = torch.arange(100, 400)
-    some = bounds.by_products(rows, part, dtype, torch.float64)
+    some = bounds.by_products(rows, part)
     assert int(part[sums[part].argmin()]) in some.tolist()
 
 
@@ -261,7 +264,21 @@ def test_products_keep_their_precision(first: str, request: pytest.FixtureReques
         torch.set_float32_matmul_precision(before)
     assert int(found) == by_definition(z)
     assert {"bmm", "baddbmm_"} <= {name for name, *_ in products.seen} or first == "products"
-    assert {(dtype, precise) for _, dtype, precise in products.seen} == {(torch.float32, "highest")}
+    # nothing was switched; float32 products would be rounded here, so there is none
+    assert {(dtype, allowed) for _, dtype, allowed in products.seen} == {(torch.float64, "medium")}
+
+
+def test_float32_products_are_left_where_devices_round_differently(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """PyTorch's newer switches set devices apart, and then the one for all cannot be read."""
+
+    def differ() -> str:
+        raise RuntimeError("mix of the legacy and new APIs")
+
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", differ)
+    z = cloud("normal", 600, 64, seed=1)
+    assert int(medoid_rows(z, [torch.arange(600)], "euclidean")) == by_definition(z)
 
 
 @pytest.mark.parametrize("distance", DISTANCES)
@@ -409,16 +426,3 @@ def test_the_medoids_of_kmedoids_on_sklearns_distances(classes: int, n: int, k: 
     pairs = map(pairwise_distances, np.split(bank.numpy(), classes))
     expected = [c * n + int(kmedoids.pam_build(p, 1).medoids[0]) for c, p in enumerate(pairs)]
     assert class_medoids(bank, labels, scope="all").index[:classes].tolist() == expected
-
-
-def test_some_classes_of_imagenet_and_the_plan_for_all() -> None:
-    found = imagenet(torch.device("cpu"), rounds=1)
-    assert 0 < found["seconds"] < 30
-    assert found["whole_here_s"] == 1000 * found["seconds"]
-    assert 3.2e12 < found["flop"] < 3.4e12
-    for gpu, peak in (("A100", 19.5e12), ("H100 SXM", 67e12)):
-        plan = found["plan"][gpu]
-        assert plan["products_at_peak_s"] == pytest.approx(found["flop"] / peak)
-        at_share = plan["products_at_peak_s"] / found["roof_share"]
-        assert plan["at_the_share_measured_s"] == pytest.approx(at_share)
-        assert plan["reading_the_bank_s"] < plan["products_at_peak_s"]

@@ -26,7 +26,6 @@ WITHOUT = {
     "toastlab.core.carry.CarryState": "a Carry as buffers: every method with one is fuzzed",
     "toastlab.core.stream.ImageSource": "says what a split must have: tests/data",
     "toastlab.core.stream.Reader": "says what reads for a stream: tests/data",
-    "toastlab.methods.plan.Plan": "three choices: tests/methods",
     "toastlab.data.splits.DiskSplit": "reads files: tests/data",
     "toastlab.studies.layouts.Layouts": "holds what was read: tests/studies/test_layouts.py",
     "toastlab.studies.layouts.layout": "t-SNE, a second a case: tests/studies/test_layouts.py",

@@ -45,17 +45,17 @@ class Bar:
         }
 
 
-def bars(found: Mapping[str, Any]) -> list[Bar]:
+def bars(measured: Mapping[str, Any]) -> list[Bar]:
     """The limits on what was measured.
 
     Args:
-        found: sections of rows, as `bench.measure` gives them; a limit on what was left out is
+        measured: sections of rows, as `bench.measure` gives them; a limit on what was left out is
             left out.
     """
     return [
-        *_methods({row["method"]: row["time_ratio"] for row in found.get("methods", ())}),
-        *_data(found.get("data", ())),
-        *_medoids(found.get("medoids", ())),
+        *_methods({row["method"]: row["time_ratio"] for row in measured.get("methods", ())}),
+        *_data(measured.get("data", ())),
+        *_medoids(measured.get("medoids", ())),
     ]
 
 
@@ -63,14 +63,14 @@ def _methods(ratio: Mapping[str, float]) -> list[Bar]:
     if "toast" not in ratio:
         return []
     toast = ratio["toast"]
-    told = [Bar("methods", "a new image: TOAST / cross-entropy", toast, 1.03, True)]
+    limits = [Bar("methods", "a new image: TOAST / cross-entropy", toast, 1.03, True)]
     if "dlb" in ratio:
-        told.append(Bar("methods", "a new image: DLB / TOAST", ratio["dlb"] / toast, 1.9))
+        limits.append(Bar("methods", "a new image: DLB / TOAST", ratio["dlb"] / toast, 1.9))
     peers = {name: r for name, r in ratio.items() if name not in ("toast", BASE)}
     if "bake" in peers:
         slowest = max(peers.values()) / toast
-        told.append(Bar("methods", "a new image: slowest peer / TOAST", slowest, 2.95))
-    return told
+        limits.append(Bar("methods", "a new image: slowest peer / TOAST", slowest, 2.95))
+    return limits
 
 
 def _data(rows: list[Row]) -> list[Bar]:

@@ -1,14 +1,15 @@
 """What is measured, on which images, and how alternatives become rows of a table."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
 from toastlab.bench.timing import in_turns
-from toastlab.core.errors import DataError, in_range, one_of, some_of
+from toastlab.core.errors import DataError, one_of, some_of
+from toastlab.core.settings import Count, Range, Settings
 from toastlab.data.dataset import DataConfig, load
 from toastlab.data.splits import Split
 from toastlab.methods import CONFIGS
@@ -20,25 +21,25 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class BenchConfig:
+class BenchConfig(Settings):
     """What is measured."""
 
     model: str = "resnet-small"  # Network of the methods' loops.
     batch_size: int = 128  # Images in a batch, even, from 2.
-    steps: int = 46  # Batches of a method's epoch, its medoids at the end included, from 1.
-    rounds: int = 5  # Timed rounds, 1 to 1000, after one to warm up; a ratio is their median.
+    steps: Count = 46  # Batches of a method's epoch, its medoids at the end included.
+    # Timed rounds, after one to warm up; a ratio is their median.
+    rounds: Annotated[int, Range(1, 1000)] = 5
     # Methods to time; cross-entropy is always among them.
     methods: tuple[str, ...] = tuple(CONFIGS)
     sections: tuple[str, ...] = SECTIONS  # What to measure: methods, data, medoids, memory.
     small: bool = False  # A few classes and images only: seconds, to see that it works.
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         one_of("model", self.model, MODELS)
         for name in self.methods:
             one_of("method", name, CONFIGS)
         some_of("section", self.sections, SECTIONS)
-        in_range("steps", self.steps, 1)
-        in_range("rounds", self.rounds, 1, 1000)
         if self.batch_size < 2 or self.batch_size % 2:
             raise ValueError(f"batch size is {self.batch_size}, but must be even and at least 2.")
 
@@ -72,18 +73,39 @@ def against(
     items: int,
     title: str,
 ) -> Iterator[list[Row]]:
-    """Rows of works that do the same; `time_ratio` is to the first."""
-    found: list[dict[str, float]] = []
+    """Rows of works that do the same, so far after each round; `time_ratio` is to the first."""
+    times: list[dict[str, float]] = []
     first = next(iter(works))
-    for times in in_turns(works, rounds, device):
-        found.append(times)
+    for seconds in in_turns(works, rounds, device):
+        times.append(seconds)
         yield [
             {
                 title: name,
-                "seconds": median(t[name] for t in found),
-                "per_second": items / median(t[name] for t in found),
-                "time_ratio": median(t[name] / t[first] for t in found),
-                "rounds": [t[name] / t[first] for t in found],
+                "seconds": median(t[name] for t in times),
+                "per_second": items / median(t[name] for t in times),
+                "time_ratio": median(t[name] / t[first] for t in times),
+                "rounds": [t[name] / t[first] for t in times],
             }
             for name in works
         ]
+
+
+def over_parts(
+    part_title: str,
+    title: str,
+    parts: Iterable[tuple[str, Mapping[str, Callable[[], object]], int]],
+    rounds: int,
+    device: torch.device,
+) -> Iterator[list[Row]]:
+    """Rows of several comparisons, one after another, so far after each round.
+
+    Args:
+        parts: of each its name, its works and the items that they work on.
+    """
+    done: list[Row] = []
+    for name, works, items in parts:
+        rows: list[Row] = []
+        for so_far in against(works, rounds, device, items, title):
+            rows = [{part_title: name, **row} for row in so_far]
+            yield done + rows
+        done += rows

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision.transforms import v2
 
-from toastlab.bench.config import SECTIONS, BenchConfig, Row, against, split_of
+from toastlab.bench.config import SECTIONS, BenchConfig, Row, over_parts, split_of
 from toastlab.bench.medoids import imagenet, medoids
 from toastlab.bench.memory import memory
 from toastlab.bench.timing import Loop, epochs_in_turns, one_thread
@@ -68,19 +68,14 @@ def data(config: BenchConfig, device: torch.device) -> Iterator[list[Row]]:
     of one process that does it image by image. On the embedded images, and on made-up ones of
     CIFAR's shape."""
     grey = split_of(config, device)
-    chance = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (len(grey), 3, 32, 32), generator=chance, dtype=torch.uint8)
+    random = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (len(grey), 3, 32, 32), generator=random, dtype=torch.uint8)
     colour = Split(pixels.to(device), grey.labels, grey.clean_labels)
-    done: list[Row] = []
-    for split in (grey, colour):
-        rows: list[Row] = []
-        what = " x ".join(str(n) for n in split.images.shape[1:])
-        for rows in against(
-            _paths(split, config, device), config.rounds, device, len(split), "path"
-        ):
-            yield done + [{"images": what, **row} for row in rows]
-        done += [{"images": what, **row} for row in rows]
-    yield done
+    parts = (
+        (" x ".join(map(str, s.images.shape[1:])), _paths(s, config, device), len(s))
+        for s in (grey, colour)
+    )
+    return over_parts("images", "path", parts, config.rounds, device)
 
 
 def _paths(
@@ -124,22 +119,18 @@ def measure(config: BenchConfig, device: str = "auto") -> Iterator[tuple[str, in
     Raises:
         DataError, DeviceError: see there.
     """
-    place = devices.choose(device)
-    clock = "CUDA events" if place.type == "cuda" else "processor time, one thread"
-    found: dict[str, Any] = {
-        "facts": {**devices.facts(place), "clock": clock},
-        "settings": {
-            "model": config.model,
-            "batch_size": config.batch_size,
-            "steps": config.steps,
-            "rounds": config.rounds,
-        },
+    chosen = devices.choose(device)
+    clock = "CUDA events" if chosen.type == "cuda" else "processor time, one thread"
+    settings = {n: getattr(config, n) for n in ("model", "batch_size", "steps", "rounds")}
+    measured: dict[str, Any] = {
+        "facts": {**devices.facts(chosen), "clock": clock},
+        "settings": settings,
     }
     with one_thread():
         for section in (s for s in SECTIONS if s in config.sections):
-            for done, rows in enumerate(MEASURES[section](config, place), 1):
-                found[section] = rows
-                yield section, done, found
-            if section == "medoids" and not config.small:
-                found["imagenet"] = imagenet(place, config.rounds)
-                yield section, 0, found
+            for done, rows in enumerate(MEASURES[section](config, chosen), 1):
+                measured[section] = rows
+                yield section, done, measured
+        if "medoids" in measured and not config.small:
+            measured["imagenet"] = imagenet(measured["medoids"])
+            yield "medoids", 0, measured

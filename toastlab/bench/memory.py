@@ -23,26 +23,20 @@ def memory(config: BenchConfig, device: torch.device) -> Iterator[list[Row]]:
             peak = pool.submit(peak_of, name, config, str(device)).result() / 2**20
         base = rows[0]["peak_mib"] if rows else peak
         kept = extra_bytes(CONFIGS[name](), 50_000, 100, config.batch_size)
-        rows.append(
-            {
-                "method": name,
-                "kept_bytes": kept,
-                "peak_mib": peak,
-                "peak_over_base_mib": peak - base,
-            }
-        )
+        row = {"kept_bytes": kept, "peak_mib": peak, "peak_over_base_mib": peak - base}
+        rows.append({"method": name, **row})
         yield list(rows)
 
 
 def peak_of(name: str, config: BenchConfig, device: str) -> float:
     """In a process of its own: bytes at the peak of an epoch."""
-    place = torch.device(device)
+    on = torch.device(device)
     with one_thread():
-        loop = Loop(CONFIGS[name](), split_of(config, place), 10, config.model, config.batch_size)
+        loop = Loop(CONFIGS[name](), split_of(config, on), 10, config.model, config.batch_size)
         for _ in loop.epoch():
             pass
-    if place.type == "cuda":
-        return float(torch.cuda.max_memory_allocated(place))
+    if on.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(on))
     return peak_rss()
 
 

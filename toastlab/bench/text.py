@@ -49,16 +49,16 @@ def markdown(table: pd.DataFrame) -> str:
     return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 
 
-def methods_table(found: dict[str, Any]) -> str:
+def methods_table(measured: dict[str, Any]) -> str:
     """Markdown: time and memory of every method."""
     columns = ["method", "images/s", "time ratio", "passes a new image", "peak, MiB"]
-    both = as_text(found["methods"]).merge(as_text(found["memory"]), on="method")
+    both = as_text(measured["methods"]).merge(as_text(measured["memory"]), on="method")
     return markdown(both[columns])
 
 
-def alternatives_table(found: dict[str, Any]) -> str:
+def alternatives_table(measured: dict[str, Any]) -> str:
     """Markdown: times of what does the same as the data path and the medoids, whose own are 1."""
-    rows = [(f"data, {row['images']}", row["path"], row) for row in found["data"]]
-    rows += [(row["logits"], row["way"], row) for row in found["medoids"]]
-    told = [(what, way, f"{row['time_ratio']:.2f}") for what, way, row in rows]
-    return markdown(pd.DataFrame(told, columns=["of", "by", "time, toastlab is 1"]))
+    rows = [(f"data, {row['images']}", row["path"], row) for row in measured["data"]]
+    rows += [(row["logits"], row["way"], row) for row in measured["medoids"]]
+    cells = [(what, way, f"{row['time_ratio']:.2f}") for what, way, row in rows]
+    return markdown(pd.DataFrame(cells, columns=["of", "by", "time, toastlab is 1"]))

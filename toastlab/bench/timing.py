@@ -85,8 +85,8 @@ class Loop:
         self.augment = Augment(AugmentConfig(), *pixel_statistics(split.images))
         self.model = build(model, num_classes, channels, size, seed=0).to(device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        lots = torch.Generator(device).manual_seed(0)
-        self.method = config.build(split.labels, num_classes, batch_size, lots)
+        draws = torch.Generator(device).manual_seed(0)
+        self.method = config.build(split.labels, num_classes, batch_size, draws)
         self.stream = Stream(split, batch_size, seed=0)
         plan = Plan(epochs=10, budget=budget)
         self.method.setup(self.model, self.augment.evaluate(split.images[:2]), plan)

@@ -120,12 +120,6 @@ def _show(found: dict[str, Any]) -> None:
         one = found["imagenet"]
         screen.print(
             f"ImageNet's medoids: one class here {one['seconds']:.3f} s (float16 bank, 256 MiB), "
-            f"{one['roof_share']:.2f} of torch.mm's rate; all 1,000: {one['whole_here_s']:.0f} s. "
-            f"On paper, {one['flop'] / 1e12:.1f} TFLOP at that share of the vendor's peak:"
+            f"{one['roof_share']:.2f} of torch.mm's rate; all 1,000: {one['whole_here_s']:.0f} s."
         )
-        for gpu, plan in one["plan"].items():
-            screen.print(
-                f"  {gpu}: {plan['at_the_share_measured_s']:.2f} s at "
-                f"{plan['peak_tflops']:g} TFLOP/s of float32, not run there"
-            )
     screen.print(", ".join(f"{k} {v}" for k, v in found["facts"].items()), soft_wrap=True)

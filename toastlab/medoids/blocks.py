@@ -1,6 +1,6 @@
 """Rows of one class or several, a block at a time, so that a fixed budget of memory is enough.
 
-Letters: n rows of a matrix z [N, K], or n of each of C classes.
+Letters: C classes, n rows of each, K columns.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,10 +10,17 @@ from torch import Tensor
 
 # Bytes for blocks of rows and of distances together.
 MEMORY = 256 * 2**20
-# Rows and columns of a block of distances: small enough to stay in a CPU's cache, which is what
-# the speed of the pairwise pass depends on. A GPU takes what the budget allows.
-TILE = 320
 FEWEST = 64  # rows of a block, at least
+# On a CPU the rows of a block, and the numbers in it, at most: what stays in its cache, which is
+# what the speed of products and of what follows them depends on.
+TILE, PART = 448, 2**19
+GROUP_BYTES = 2**22  # and bytes of the classes that are worked on together, in float32
+ROW_BYTES = 176  # Most that is kept of a row beside its K columns: some twenty numbers.
+
+
+def deciding_dtype(device: torch.device) -> torch.dtype:
+    """The most precise dtype of a device: the sums that decide have it."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def least_memory(k: int) -> int:
@@ -21,86 +28,78 @@ def least_memory(k: int) -> int:
     return 64 * FEWEST * (k + FEWEST)
 
 
+def check_memory(memory: int, k: int) -> None:
+    """Raises ValueError if it is too little for a block of `FEWEST` rows of K columns."""
+    if memory < least_memory(k):
+        raise ValueError(
+            f"memory is {memory} bytes, but medoids among {k} classes need at least "
+            f"{least_memory(k)}."
+        )
+
+
 class Rows:
-    """Some rows of a matrix, read in blocks that fit in a budget.
+    """Rows of classes of one size, as they are or less their class's mean.
 
     Args:
-        z: [N, K] floating point; index: [n] int64, rows of it, n >= 1; or [C, n] for C times n.
+        z: [N, K] floating point.
+        index: [C, n] int64, rows of it, n >= 1.
         memory: bytes for all that is held at a time.
-
-    Raises:
-        ValueError: too little memory for a block of `FEWEST` rows.
+        dtype: of the blocks.
     """
 
-    def __init__(self, z: Tensor, index: Tensor, memory: int = MEMORY) -> None:
-        k = z.shape[1]
-        if memory < least_memory(k):
-            raise ValueError(
-                f"memory is {memory} bytes, but medoids among {k} classes need at least "
-                f"{least_memory(k)}."
-            )
-        self.z, self.index, self.memory = z, index, memory
+    def __init__(self, z: Tensor, index: Tensor, memory: int, dtype: torch.dtype) -> None:
+        self.z, self.index, self.dtype = z, index, dtype
+        (c, self.n), k = index.shape, z.shape[1]
         # A block is gathered, widened to 8 bytes and moved: up to four copies at a time, with
-        # another four for a second block and what is made of both.
-        self.step = max(1, min(len(self), memory * len(self) // (64 * k * index.numel())))
-        self.tile = TILE if z.device.type == "cpu" else int((memory / 64) ** 0.5)
-        self.tile = max(FEWEST, min(self.tile, self.step))
-        self._centre: Tensor | None = None
-        self._held: tuple[torch.dtype, Tensor] | None = None
+        # another four for a second block or for the distances between both.
+        step = min(memory // (64 * c * k), int((memory / 64) ** 0.5))
+        if z.device.type == "cpu":
+            step = min(step, TILE, PART // (c * k))
+        self.step = max(FEWEST, step)  # rows of each class in a block
+        # Whether all rows, widened to 8 bytes, take at most a quarter of the budget.
+        self.fits = 32 * index.numel() * k <= memory
+        self._all: Tensor | None = None  # less the mean, if they fit
+        self._mean: Tensor | None = None  # [C, 1, K]
 
-    def __len__(self) -> int:
-        return self.index.shape[-1]
+    def at(self, positions: Tensor) -> Tensor:
+        """The rows at `positions` [C, m] of their class: [C, m, K]."""
+        return self._take(self.index.gather(1, positions), self.dtype)
 
-    @property
-    def fits(self) -> bool:
-        """Whether all rows, widened to 8 bytes, take at most a quarter of the budget."""
-        return 32 * self.index.numel() * self.z.shape[1] <= self.memory
+    def blocks(self) -> Iterator[Tensor]:
+        """All rows: [C, step, K] at a time."""
+        for index in self.index.split(self.step, 1):
+            yield self._take(index, self.dtype)
 
-    @property
-    def centre(self) -> Tensor:
-        """[1, K] or [C, 1, K], the mean up to rounding. Distances do not move with it, and
-        rounding shrinks."""
-        if self._centre is None:
-            wide = torch.promote_types(self.z.dtype, torch.float32)
-            parts = [block.sum(-2, keepdim=True) for block in self.blocks(wide)]
-            self._centre = torch.stack(parts).sum(0) / len(self)
-        return self._centre
+    def centred_at(self, positions: Tensor) -> Tensor:
+        """The rows at `positions` [C, m] less the mean: [C, m, K]."""
+        return self._centred(self.index.gather(1, positions))
 
-    def centred(self, dtype: torch.dtype, step: int = 0, start: int = 0) -> Iterator[Tensor]:
-        """The rows from `start` on less the `centre`, `step` at a time: [.., step, K] of `dtype`.
+    def centred(self, start: int = 0) -> Iterator[Tensor]:
+        """The rows from `start` on less the mean: [C, step, K] at a time.
 
-        They are kept if they all fit, and made again if not.
-
-        Args:
-            step: 0 takes as many as fit.
+        They are held if they all fit, and made again if not. Distances do not move with the mean,
+        so it need not be precise; rounding shrinks.
         """
-        step = step or self.step
-        if not self.fits:
-            yield from (self._less(i, dtype) for i in self.index[..., start:].split(step, -1))
-            return
-        if self._held is None or self._held[0] != dtype:
-            wide = torch.promote_types(self.z.dtype, dtype)
-            x = self._at(self.index, wide)
-            if self._centre is None:
-                self._centre = x.mean(-2, keepdim=True)
-            self._held = (dtype, x.sub_(self._centre).to(dtype))
-        yield from self._held[1][..., start:, :].split(step, -2)
+        if self.fits:
+            if self._all is None:
+                self._all = self._centred(self.index)
+            yield from self._all[:, start:].split(self.step, 1)
+        else:
+            for index in self.index[:, start:].split(self.step, 1):
+                yield self._centred(index)
 
-    def some(self, near: Tensor, dtype: torch.dtype) -> Tensor:
-        """Rows at positions `near` [.., m], less the centre: [.., m, K] of `dtype`."""
-        return self._less(self.index.gather(-1, near), dtype)
+    def _centred(self, index: Tensor) -> Tensor:
+        wide = torch.promote_types(self.z.dtype, self.dtype)
+        x = self._take(index, wide)
+        if self._mean is None and index is self.index:
+            self._mean = x.mean(1, keepdim=True)
+        elif self._mean is None:
+            parts = [self._take(i, wide).sum(1) for i in self.index.split(self.step, 1)]
+            self._mean = torch.stack(parts).sum(0)[:, None] / self.n
+        return x.sub_(self._mean).to(self.dtype)
 
-    def blocks(self, dtype: torch.dtype, step: int = 0) -> Iterator[Tensor]:
-        """The rows as they are, `step` at a time or as many as fit: [.., step, K] of `dtype`."""
-        for index in self.index.split(min(step or self.step, self.step), -1):
-            yield self._at(index, dtype)
-
-    def _at(self, index: Tensor, dtype: torch.dtype) -> Tensor:
+    def _take(self, index: Tensor, dtype: torch.dtype) -> Tensor:
         return self.z.index_select(0, index.flatten()).to(dtype).unflatten(0, index.shape)
-
-    def _less(self, index: Tensor, dtype: torch.dtype) -> Tensor:
-        wide = torch.promote_types(self.z.dtype, dtype)
-        return self._at(index, wide).sub_(self.centre).to(dtype)
 
 
 def padded(members: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -115,9 +114,9 @@ def padded(members: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         index: [C, n of the largest] int64. real: [C, n] bool.
     """
     sizes = torch.tensor([len(m) for m in members], device=members[0].device)[:, None]
-    place = torch.arange(max(map(len, members)), device=sizes.device)
-    index = torch.cat(list(members))[sizes.cumsum(0) - sizes + place % sizes]
-    return index, place < sizes
+    position = torch.arange(max(map(len, members)), device=sizes.device)
+    index = torch.cat(list(members))[sizes.cumsum(0) - sizes + position % sizes]
+    return index, position < sizes
 
 
 def alike_in_size(sizes: Sequence[int], most: int) -> Iterator[list[int]]:

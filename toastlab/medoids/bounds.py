@@ -1,52 +1,169 @@
-"""Which rows cannot be a Euclidean medoid: bounds on sums of distances, each one proved.
+"""Which rows may still be a Euclidean medoid: bounds on sums of distances, each one proved.
 
-Pure mathematics. What is not ruled out is summed exactly in `distances.py`. Pruning row by row by
-the triangle inequality, S_i >= |S_j - n d_ij|, was measured and left out: of 6,000 rows it computed
-860 to 1,480 in 2 dimensions and 4,800 to 5,800 in 10, and took 2.5 to 100 times as long.
+`possible_medoids` is the entrance. Moments of a row's squared distances, O(n K) a class for each
+column of a block, leave a few rows of one cloud. Where they leave many (two clouds, heavy tails),
+sums over matrix products of all pairs follow. What is left is summed exactly in `exact.py`.
 
-Letters: n rows x_i of one class, their mean taken off, K columns; a_i = |x_i|^2; S_i the sum over
-j of the distances d_ij = |x_i - x_j|.
+Pruning row by row by the triangle inequality, S_i >= |S_j - n d_ij|, was measured and left out: of
+6,000 rows it computed 860 to 1,480 in 2 dimensions and 4,800 to 5,800 in 10, and took 2.5 to 100
+times as long.
+
+Letters: C classes of n rows x_i, their mean taken off, K columns; a_i = |x_i|^2; S_i the sum over j
+of the distances d_ij = |x_i - x_j|, s_ij = d_ij^2; m rows looked at.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from toastlab.medoids.blocks import FEWEST, Rows
+from toastlab.medoids.blocks import (
+    GROUP_BYTES,
+    MEMORY,
+    ROW_BYTES,
+    Rows,
+    alike_in_size,
+    deciding_dtype,
+    padded,
+)
 
-# Rows in one float32 sum: few keep rounding small, many keep operations few. And on a CPU the
-# numbers in one part of the rows: what stays in its cache.
-LONGEST, PART = 512, 2**19
+# So few rows, or so few coordinate differences in all, are summed directly, without a quicker look.
+FEW, LITTLE = 16, 2**19
 # Rows for each column of a block of second moments, and the narrowest and widest block. Wide ones
 # bound closely, narrow ones cost little: of 500 x 100 logits, made up and trained, blocks of 50
 # left 4 to 23 rows to be summed and blocks of 100 left 2 to 13, for a twelfth more time in all.
 ROWS_A_COLUMN, NARROWEST, WIDEST = 12, 50, 256
 PROMISING = 32  # rows of a class that are summed at once
-FEW_COLUMNS = 128  # in one of those products, to keep rounding small
+FEW_COLUMNS = 128  # in one of the products that sums are made of, to keep rounding small
 
 
-def by_moments(rows: Rows, real: Tensor, total: torch.dtype) -> Tensor:
+def possible_medoids(z: Tensor, members: Sequence[Tensor], memory: int = MEMORY) -> list[Tensor]:
+    """Positions, among each class's rows, of those that may have the smallest sum of distances.
+
+    To be called without autocast. Products are made in float32; where PyTorch is allowed to round
+    those to fewer bits (TF32, or bf16 on a CPU), which the bounds could not count on, in float64.
+
+    Args:
+        z: [N, K] floating point, finite.
+        members: of each class its rows in z, [n] int64, n >= 1.
+        memory: bytes for blocks of rows and distances, beyond a few numbers per row.
+
+    Returns:
+        [m] int64 of each class, rising, m >= 1.
+    """
+    k, exact = z.shape[1], deciding_dtype(z.device)
+    quick = torch.float32 if _float32_is_float32() else exact
+    possible = [torch.arange(len(rows), device=z.device) for rows in members]
+    most = memory // (32 * k + ROW_BYTES)
+    if z.device.type == "cpu":
+        most = min(most, GROUP_BYTES // (4 * k))
+    large = [c for c, rows in enumerate(members) if len(rows) > FEW]
+    for group in alike_in_size([len(members[c]) for c in large], most):
+        index, real = padded([members[large[i]] for i in group])
+        left = by_moments(Rows(z, index, memory, quick), real)
+        parts = left.nonzero()[:, 1].split(left.sum(1).tolist())
+        for i, positions in zip(group, parts, strict=True):
+            possible[large[i]] = positions
+    for c in large:
+        for dtype in dict.fromkeys((quick, exact)):
+            m, n = len(possible[c]), len(members[c])
+            if m > FEW and m * n * k > LITTLE:
+                rows = Rows(z, members[c][None], memory, dtype)
+                possible[c] = by_products(rows, possible[c])
+    return possible
+
+
+def _float32_is_float32() -> bool:
+    """Whether PyTorch may not round float32 products to fewer bits."""
+    try:
+        return torch.get_float32_matmul_precision() == "highest"
+    except RuntimeError:  # devices differ
+        return False
+
+
+def by_moments(rows: Rows, real: Tensor) -> Tensor:
     """Which rows [C, n] of C classes remain, once those of the lowest `_lower_bounds` are summed.
 
     Args:
         rows: [C, n] of them.
         real: [C, n] bool, the rows that count; the others only fill up.
-        total: dtype of what is kept per row.
     """
-    squares = torch.cat([_squares(x, _wide(rows)) for x in _parts(rows)], 2)
-    low = torch.where(real, _lower_bounds(rows, real, squares, total), torch.inf)
+    squares = torch.cat([_squares(x, _wide(rows)) for x in rows.centred()], 2)
+    low = torch.where(real, _lower_bounds(rows, real, squares), torch.inf)
     # NaN is last in order, and not above anything: where there is no bound, all rows stay.
-    first = low.topk(min(PROMISING, len(rows)), largest=False).indices
-    sums, off = _promising(rows, real, first, squares.sum(0), total)
-    high = torch.where(real.gather(1, first), sums + off, torch.inf).amin(1, keepdim=True)
-    return (~(low > high)).scatter(1, first, ~(sums - off > high)) & real
+    first = low.topk(min(PROMISING, rows.n), largest=False).indices
+    least, most = sums_of_products(rows, real, first, squares.sum(0))
+    most = torch.where(real.gather(1, first), most, torch.inf).amin(1, keepdim=True)
+    return (~(low > most)).scatter(1, first, ~(least > most)) & real
 
 
-def _lower_bounds(rows: Rows, real: Tensor, squares: Tensor, total: torch.dtype) -> Tensor:
+def by_products(rows: Rows, positions: Tensor) -> Tensor:
+    """Those of `positions` [m] in the one class that sums over matrix products leave."""
+    every = torch.arange(rows.n, device=positions.device)
+    squares = torch.cat([_squares(x, FEW_COLUMNS).sum(0) for x in rows.centred()], 1)
+    real = torch.ones_like(squares, dtype=torch.bool)
+    if 2 * len(positions) > rows.n:  # half the blocks do for every row
+        least, most = (x[0, positions] for x in sums_of_products(rows, real, every[None], squares))
+    else:
+        least, most = (x[0] for x in sums_of_products(rows, real, positions[None], squares))
+    return positions[~(least > most.min())]
+
+
+def sums_of_products(
+    rows: Rows, real: Tensor, positions: Tensor, squares: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Bounds, lower and upper, of S_i [C, m] of the rows at `positions` [C, m].
+
+    s_ij = a_i + a_j - 2 x_i . x_j. Rounding moves it by at most w (a_i + a_j), and underflow by
+    less than f. So a is made larger by w a + f, and what comes out, t_ij, lies between s_ij and
+    s_ij + 2 w (a_i + a_j) + 4 f. Its root is at least d_ij, and too large by at most
+
+        (t_ij - s_ij) / sqrt(t_ij)  <=  (2 w (a_i + a_j) + 4 f) / sqrt(t_ij).
+
+    Args:
+        real: [C, n] bool, the rows that count; the others only fill up.
+        squares: [C, n], a, in the rows' dtype.
+    """
+    step, k, info = rows.step, rows.z.shape[1], torch.finfo(rows.dtype)
+    # Half of it for the products, summed over `FEW_COLUMNS` at a time, and most for the squares,
+    # over `WIDEST` at most: sums of m terms are off by m eps / 2 of the absolute values.
+    w = 1.5 * (min(k, FEW_COLUMNS) + k // FEW_COLUMNS + 8) * info.eps
+    f = 4 * k * info.tiny
+    a = squares * (1 + w) + f
+    own = a.gather(1, positions)
+    exact = deciding_dtype(rows.z.device)
+    few = positions.shape[1] <= PROMISING
+    mirrored = positions.shape[1] == rows.n and not few  # all, in order: t_ij = t_ji
+    summed = exact if few else rows.dtype
+    weights = torch.stack([real, a * real], 2).to(summed)
+    roots, inverses = torch.zeros(2, *positions.shape, 2, dtype=exact, device=a.device)
+    for i in range(0, positions.shape[1], step):
+        mine = slice(i, i + step)
+        x, start = rows.centred_at(positions[:, mine]), i if mirrored else 0
+        for j, y in zip(range(start, rows.n, step), rows.centred(start), strict=True):
+            other = slice(j, j + step)
+            t = own[:, mine, None] + a[:, None, other]
+            for xs, ys in zip(x.split(FEW_COLUMNS, 2), y.split(FEW_COLUMNS, 2), strict=True):
+                t.baddbmm_(xs, ys.mT, alpha=-2)
+            root = t.sqrt_().to(summed)
+            for sums, d, w_j in (
+                (roots[..., :1], root, weights[..., :1]),
+                (inverses, root.reciprocal(), weights),
+            ):
+                sums[:, mine] += d @ w_j[:, other]
+                if mirrored and j > i:
+                    sums[:, other] += d.mT @ w_j[:, mine]
+    sums, (inverse, ratio) = roots[..., 0], inverses.unbind(2)
+    # of rounding rows and in sums; and ties are not ruled out
+    e = 8 * info.eps + step * torch.finfo(summed).eps + 1e-12
+    too_large = (2 * w * own + 4 * f) * inverse + 2 * w * ratio
+    return sums * (1 - e) - 1.01 * too_large, sums * (1 + e)
+
+
+def _lower_bounds(rows: Rows, real: Tensor, squares: Tensor) -> Tensor:
     """At most S_i of each row [C, n], from weighted moments of its squared distances, or NaN.
 
-    With s_ij = d_ij^2 and any weights u_j > 0, let
+    With any weights u_j > 0, let
 
         T1_i = sum_j u_j s_ij,    T3_i = sum_j u_j^3 s_ij^2.
 
@@ -66,14 +183,19 @@ def _lower_bounds(rows: Rows, real: Tensor, squares: Tensor, total: torch.dtype)
     take n^2 K.
 
     Rounding: T1 and T3 are off by at most 2 g P1 and 2 g P3, P1 and P3 the same sums over absolute
-    values (2 |x_i . x_j| <= a_i + a_j). Rounding x to float32 moves S_i by at most 3 eps S_i.
+    values (2 |x_i . x_j| <= a_i + a_j). g is twice what sums over rows, summed by parts, and over
+    columns are off by, of the sums of absolute values: a sum of m terms by m eps / 2. Rounding x
+    moves S_i by at most 3 eps S_i.
 
     Args:
         squares: [blocks, C, n], |x_ib|^2.
     """
+    n, k, total = rows.n, rows.z.shape[1], deciding_dtype(rows.z.device)
+    g = torch.finfo(rows.dtype).eps * (rows.step + n / rows.step + 2 * k + 16)
+    g += n * torch.finfo(total).eps
     a = squares.sum(0, dtype=total)
     # sorted, since CUDA's median is not among the deterministic algorithms
-    middle = a.sort(1).values[:, len(rows) // 2, None]
+    middle = a.sort(1).values[:, n // 2, None]
     unit = torch.maximum(middle, a.mean(1, keepdim=True) / 1024)
     # From here on a_o is 1. Where float32 would underflow, all is NaN.
     a = a / torch.where(unit > 1e-30, unit, torch.nan)
@@ -81,12 +203,11 @@ def _lower_bounds(rows: Rows, real: Tensor, squares: Tensor, total: torch.dtype)
     v = u * u * u
     weights = torch.stack([u, v, a * v], 1)
     u_sum, v_sum, av_sum = weights.sum(2, keepdim=True).unbind(1)
-    g = _slack(rows) + len(rows) * torch.finfo(total).eps
     linear, blocks = _weighted(rows, weights)
-    along = torch.cat([linear.float() @ x.mT for x in _parts(rows)], 2).to(total)
+    along = torch.cat([linear.to(x.dtype) @ x.mT for x in rows.centred()], 2).to(total)
     along *= (2 / unit)[:, None]
     largest = _largest(blocks, g) / unit
-    form = (largest.float() * squares).sqrt_().sum(0).square_().to(total) / unit
+    form = (largest.to(squares.dtype) * squares).sqrt_().sum(0).square_().to(total) / unit
     p1 = a * u_sum + (a * u).sum(1, keepdim=True)
     p3 = (a * v_sum + 2 * av_sum) * a + (a * a * v).sum(1, keepdim=True)
     t1 = p1 - along[:, 0]
@@ -95,42 +216,15 @@ def _lower_bounds(rows: Rows, real: Tensor, squares: Tensor, total: torch.dtype)
     return (t1**3 / (t3 + 2 * g * p3) * unit).sqrt() / (1 + 4 * g)
 
 
-def _promising(
-    rows: Rows, real: Tensor, first: Tensor, squares: Tensor, total: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """S_i of the rows at positions `first` [C, m] by products, and what it is off by at most.
-
-    s_ij is off by at most e_ij = w (a_i + a_j), see `by_products`. Made no smaller than e_ij, its
-    root is off by at most e_ij over that root.
-
-    Args:
-        squares: [C, n], a.
-    """
-    x, step, eps = rows.some(first, torch.float32), _step(rows), torch.finfo(torch.float32).eps
-    w = _rounding(rows, torch.float32)
-    own = squares.gather(1, first)[:, None]
-    sums, off = torch.zeros(2, *first.shape, dtype=total, device=x.device)
-    for others, a, part in zip(
-        _parts(rows), squares.split(step, 1), real.split(step, 1), strict=True
-    ):
-        both = a[:, :, None] + own
-        s = torch.add(both, _product(others, x), alpha=-2)
-        e = both.mul_(w).clamp_(min=1e-37)
-        d = torch.maximum(s, e).sqrt_()
-        sums += d.mul(part[:, :, None]).sum(1, dtype=total)
-        off += e.div_(d).mul_(part[:, :, None]).sum(1)
-    return sums, 1.01 * off + 8 * eps * sums
-
-
 def _weighted(rows: Rows, weights: Tensor) -> tuple[Tensor, Tensor]:
     """sum_j w_j x_j [C, 3, K] for the weights u, u^3 and a u^3 [C, 3, n], and of each block b of
     columns sum_j u_j^3 x_jb x_jb' [blocks, C, w, w]."""
-    wide, (c, _, _) = _wide(rows), weights.shape
-    linear = torch.zeros((), dtype=weights.dtype, device=weights.device)
-    some = -(-rows.z.shape[1] // wide)
-    blocks = torch.zeros(some, c, wide, wide, device=weights.device)  # the last: a part of it
-    for x, w in zip(_parts(rows), weights.float().split(_step(rows), 2), strict=True):
-        linear = linear + w @ x
+    wide, c, k = _wide(rows), len(weights), rows.z.shape[1]
+    linear = torch.zeros(c, 3, k, dtype=weights.dtype, device=weights.device)
+    # the last block: a part of it
+    blocks = torch.zeros(-(-k // wide), c, wide, wide, dtype=rows.dtype, device=weights.device)
+    for x, w in zip(rows.centred(), weights.to(rows.dtype).split(rows.step, 2), strict=True):
+        linear += w @ x
         for block, b in zip(blocks, x.split(wide, 2), strict=True):
             block[:, : b.shape[2], : b.shape[2]].baddbmm_((b * w[:, 1, :, None]).mT, b)
     return linear, blocks
@@ -150,133 +244,11 @@ def _largest(blocks: Tensor, slack: float) -> Tensor:
     return trace * (1.01 * root + slack)
 
 
-def _step(rows: Rows) -> int:
-    """Rows of a part."""
-    step = min(rows.step, LONGEST)
-    if rows.z.device.type == "cpu":
-        step = min(step, PART * len(rows) // (rows.index.numel() * rows.z.shape[1]))
-    return max(FEWEST, step)
-
-
-def _parts(rows: Rows) -> Iterator[Tensor]:
-    return rows.centred(torch.float32, _step(rows))
-
-
 def _wide(rows: Rows) -> int:
-    """Columns of a block."""
-    return min(rows.z.shape[1], WIDEST, max(NARROWEST, len(rows) // ROWS_A_COLUMN))
+    """Columns of a block of second moments."""
+    return min(rows.z.shape[1], WIDEST, max(NARROWEST, rows.n // ROWS_A_COLUMN))
 
 
 def _squares(x: Tensor, wide: int) -> Tensor:
-    """|x_ib|^2 of blocks b of columns of rows x [.., s, K]: [blocks, .., s]."""
+    """|x_ib|^2 of blocks b of columns of rows x [C, m, K]: [blocks, C, m]."""
     return torch.stack([torch.linalg.vector_norm(b, dim=-1).square_() for b in x.split(wide, -1)])
-
-
-def _square(x: Tensor) -> Tensor:
-    """|x_i|^2 [.., s], summed over `FEW_COLUMNS` at a time."""
-    return _squares(x, FEW_COLUMNS).sum(0)
-
-
-def _product(left: Tensor, right: Tensor) -> Tensor:
-    """left right' [.., m, s] of [.., m, k] and [.., s, k], `FEW_COLUMNS` at a time."""
-    parts = zip(left.split(FEW_COLUMNS, -1), right.split(FEW_COLUMNS, -1), strict=True)
-    first, other = next(parts)
-    found = first @ other.mT
-    for x, y in parts:
-        found += x @ y.mT
-    return found
-
-
-def _slack(rows: Rows) -> float:
-    """g: twice what float32 sums over rows and over columns are off by, of the sums of absolute
-    values: a sum of m terms by m eps / 2, and rows are summed by parts."""
-    n, k, step = len(rows), rows.z.shape[1], _step(rows)
-    return torch.finfo(torch.float32).eps * (step + n / step + 2 * k + 16)
-
-
-def _rounding(rows: Rows, dtype: torch.dtype) -> float:
-    """w: s_ij = a_i + a_j - 2 x_i . x_j in `dtype`, summed over `FEW_COLUMNS` at a time, is off by
-    at most w (a_i + a_j)."""
-    k = rows.z.shape[1]
-    return 1.5 * (min(k, FEW_COLUMNS) + k // FEW_COLUMNS + 8) * torch.finfo(dtype).eps
-
-
-def by_products(rows: Rows, near: Tensor, dtype: torch.dtype, total: torch.dtype) -> Tensor:
-    """Positions, of those in `near` [m], that sums over matrix products in `dtype` leave.
-
-    s_ij = a_i + a_j - 2 x_i . x_j is one product of [-2 x_i, a_i, 1] and [x_j, 1, a_j]. Rounding
-    moves it by at most w (a_i + a_j), see `_rounding`. So a is made larger by w, and what comes
-    out, t_ij, lies between s_ij and s_ij + c_ij^2, c_ij^2 = 2 w (a_i + a_j): sqrt(t_ij)
-    is at least d_ij, and too large by at most
-
-        min(c, c^2 / sqrt(t))  <=  c [(1 - sqrt(t) / R)^2 + 2 c / R]      for any R > 0.
-
-    With R_j = sqrt(a_j + a_o), a_o > 0 that of the row whose sum came out smallest, h = sqrt(2 w)
-    and g_i = max(1, sqrt(a_i / a_o)), c_ij is at most g_i h R_j; and the sum of the right side is
-
-        g_i h [sum R_j - 2 sum sqrt(t_ij) + sum s_ij / R_j + 4 g_i h sum R_j]
-
-    which costs O(K) a row, since s_ij is a polynomial in x_i. (The 4 in place of 2 is for t - s and
-    for rounding in these sums.) Where distances are all about as large as R_j, as they are in many
-    dimensions, little is left of it.
-
-    Args:
-        total: dtype of the sums.
-    """
-    n, k = len(rows), rows.z.shape[1]
-    eps, w = torch.finfo(dtype).eps, _rounding(rows, dtype)
-    sums = _sums(rows, near, dtype, total, 1 + w)
-    if bool(sums.max() == 0):  # all alike
-        return near
-    a = torch.cat([_square(x) for x in rows.centred(dtype)]).to(total)
-    own = a[near]
-    first = sums.argmin()
-    centre = torch.maximum(own[first], (sums[first] / n).square() / 16)  # a_o, not too near 0
-    r = (a + centre).sqrt()
-    weighted = torch.zeros(k, dtype=total, device=a.device)  # sum_j x_j / R_j
-    for x, part in zip(rows.centred(dtype), r.split(rows.step), strict=True):
-        weighted += (x.T @ part.reciprocal().to(dtype)).to(total)
-    along = torch.cat(
-        [(rows.some(i, dtype) @ weighted.to(dtype)).to(total) for i in near.split(rows.step)]
-    )
-    over_r = own * r.reciprocal().sum() + (a / r).sum() - 2 * along  # sum_j s_ij / R_j
-    summing = (rows.tile + 8) * eps  # relative, of a block's sums
-    gh = (own / centre).clamp(min=1).sqrt() * (2 * w) ** 0.5
-    spread = r.sum() - 2 * (1 - summing) * sums + over_r + 4 * gh * r.sum()
-    too_large = gh * torch.minimum(spread, r.sum())
-    low, high = sums * (1 - summing) - too_large, (sums * (1 + summing)).min()
-    return near[torch.nonzero(~(low > high))[:, 0]]
-
-
-def _sums(
-    rows: Rows, near: Tensor, dtype: torch.dtype, total: torch.dtype, larger: float
-) -> Tensor:
-    """Sums over j of sqrt(t_ij) [m] of the rows `near`; of all of them by half the blocks."""
-    n, k, tile = len(rows), rows.z.shape[1], rows.tile
-    if n / 2 < len(near) < n:
-        return _sums(rows, torch.arange(n, device=near.device), dtype, total, larger)[near]
-    mirrored = len(near) == n  # t_ij = t_ji
-    sums = torch.zeros(len(near), dtype=total, device=rows.z.device)
-
-    def right(x: Tensor) -> Tensor:
-        a = _square(x)[:, None] * larger
-        return torch.cat([x, torch.ones_like(a), a], 1)
-
-    held = [right(x) for x in rows.centred(dtype, tile)] if rows.fits else None
-    room = torch.ones(min(tile, len(near)), k + 2, dtype=dtype, device=rows.z.device)
-    for i in range(0, len(near), tile):
-        x = rows.some(near[i : i + tile], dtype)
-        left = room[: len(x)]
-        torch.mul(x, -2, out=left[:, :k])
-        torch.mul(_square(x), larger, out=left[:, k])
-        first = i if mirrored else 0
-        if held is None:
-            others = (right(x) for x in rows.centred(dtype, tile, first))
-        else:
-            others = (x for x in held[first // tile :])
-        for j, other in zip(range(first, n, tile), others, strict=True):
-            d = _product(left, other).sqrt_()
-            sums[i : i + tile] += d.sum(1)
-            if mirrored and j > i:
-                sums[j : j + tile] += d.sum(0)
-    return sums

@@ -84,10 +84,10 @@ def step_work(
     with FakeTensorMode(), torch.random.fork_rng(devices=[]):
         labels = torch.zeros(samples, dtype=torch.int64)
         images = torch.zeros(samples, *shape, dtype=torch.uint8)
-        place = Augment(augment, (0.5,) * channels, (0.25,) * channels)
+        inputs = Augment(augment, (0.5,) * channels, (0.25,) * channels)
         network = build(model, num_classes, channels, size)
         learner = method.build(labels, num_classes, batch_size)
-        learner.setup(network, place.evaluate(images[:2]), Plan(epochs=3))
+        learner.setup(network, inputs.evaluate(images[:2]), Plan(epochs=3))
         if method.needs_teacher:
             learner.set_teacher(build(model, num_classes, channels, size))
         extra = () if learner.extra is None else (learner.extra,)
@@ -95,11 +95,11 @@ def step_work(
         stream = Stream(Split(images, labels, labels), batch_size)
         stream.start_epoch()
         for _ in range(2):  # the first makes the optimizer's state
-            kept, flops, count = _Kept(network, *extra), FlopCounterMode(display=False), _Count()
-            with kept, flops, count:
+            saved, flops, count = _Saved(network, *extra), FlopCounterMode(display=False), _Count()
+            with saved, flops, count:
                 batch = learner.next_batch(stream)
                 with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                    logits = learner.run_model(network, place.train(batch.images), batch)
+                    logits = learner.run_model(network, inputs.train(batch.images), batch)
                 loss = learner.loss(logits, batch)
                 optimizer.zero_grad(set_to_none=True)
                 loss.total.backward()  # type: ignore[no-untyped-call]
@@ -114,7 +114,7 @@ def step_work(
             bytes=count.bytes,
             weights=_size(weights),
             optimizer=_size(state),
-            activations=kept.bytes,
+            activations=saved.bytes,
             method=_size([*held, learner.labels]),
             data=_size([images]),
         )
@@ -141,7 +141,7 @@ class _Count(TorchDispatchMode):
         return out
 
 
-class _Kept(saved_tensors_hooks):
+class _Saved(saved_tensors_hooks):
     """Bytes that autograd keeps between forward and backward, parameters aside."""
 
     def __init__(self, *modules: nn.Module) -> None:

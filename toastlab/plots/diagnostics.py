@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from toastlab.plots.style import FLAG, PALETTE, headline, legend_mark, new_figure, style
 
-if TYPE_CHECKING:  # figures are drawn without PyTorch
+if TYPE_CHECKING:  # to draw other figures takes no PyTorch
     from toastlab.analysis.metrics import Bins
 
 MOST_POINTS = 6000
@@ -21,6 +21,8 @@ def data_map(frame: pd.DataFrame) -> Figure:
     Args:
         frame: as of `dynamics.data_map`: confidence, variability, correctness, flipped.
     """
+    from toastlab.analysis.dynamics import variability_bound
+
     seen = frame.dropna(subset=["confidence"])
     step = max(1, -(-len(seen) // MOST_POINTS))
     some = seen.iloc[::step]
@@ -35,9 +37,8 @@ def data_map(frame: pd.DataFrame) -> Figure:
             part = some[some.flipped == flipped]
             look |= {"c": part.correctness, "cmap": "viridis", "vmin": 0, "vmax": 1}
             points = axis.scatter(part.variability, part.confidence, alpha=0.75, **look)
-        m = np.linspace(0, 1, 200)
-        largest = np.sqrt(m * (1 - m))  # standard deviation of values in [0, 1] with mean m
-        axis.plot(largest, m, color="#666666", linewidth=1, linestyle="--")
+        mean = np.linspace(0, 1, 200)
+        axis.plot(variability_bound(mean), mean, color="#666666", linewidth=1, linestyle="--")
         axis.text(0.492, 0.5, "largest possible", rotation=90, fontsize=8, va="center", ha="right")
         axis.set(
             xlim=(-0.01, 0.52),

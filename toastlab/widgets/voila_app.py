@@ -1,20 +1,70 @@
-"""Voila, but for three things: it tells its address, speaks one protocol, and asks nobody else for
-files. Slow to import."""
+"""Voila as the dashboard runs it: its settings, and three changes. Slow to import."""
 
+import logging
 import re
-import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jupyter_server import DEFAULT_STATIC_FILES_PATH
 from tornado.web import HTTPError
 from traitlets.config import Config
 from voila.app import Voila
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
+from toastlab.widgets.servers import EVERYWHERE, LOOPBACK
+from toastlab.widgets.visitors import Limits
+
+NOTEBOOK = "toastlab.ipynb"
+CULL_EVERY = 5  # seconds between two looks for visitors who have gone
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
-PAGES = ("index.html.j2", "voila/templates/base/page.html")  # the page, and what errors extend
+TEMPLATES = ("index.html.j2", "voila/templates/base/page.html")  # the page, and what errors extend
 ELSEWHERE = re.compile(r"<link[^>]+https?://[^>]*>")
+
+
+def settings(
+    folder: Path, port: int, word: str, expose: bool, limits: Limits
+) -> dict[str, dict[str, Any]]:
+    """Of Voila and Jupyter. `folder` holds the page and its templates; `word` is the token."""
+
+    def enter(request: Any, **about: object) -> None:
+        """Before a visitor's kernel starts."""
+        if len(request.kernel_manager.list_kernel_ids()) >= limits.visitors:
+            raise HTTPError(503, reason="All places are taken, try again when somebody has left")
+        _ = request.xsrf_token  # sets the cookie that the page sends back when it is closed
+
+    return {
+        "Voila": {
+            "ip": EVERYWHERE if expose else LOOPBACK,
+            "port": port,
+            "token": word,
+            "root_dir": str(folder),
+            "notebook_path": str(folder / NOTEBOOK),
+            "connection_dir_root": str(folder),
+            "config_file_paths": [],  # none from the folder one happens to be in: they may be code
+            "tornado_settings": {
+                "xsrf_cookies": True,
+                "allow_remote_access": expose,
+                "local_hostnames": ["localhost"],
+                "static_path": DEFAULT_STATIC_FILES_PATH,  # of the pages that say what is refused
+                "static_url_prefix": "/voila/static/",
+            },
+            "log_level": logging.ERROR,
+        },
+        "VoilaConfiguration": {
+            "file_allowlist": [],
+            "allow_template_override": "NO",
+            "allow_theme_override": "NO",
+            "show_tracebacks": False,
+            "prelaunch_hook": enter,
+        },
+        "IdentityProvider": {"cookie_options": {"samesite": "Strict"}},
+        "MappingKernelManager": {
+            "allow_tracebacks": False,
+            "cull_idle_timeout": max(1, round(60 * limits.gone_after)),
+            "cull_interval": CULL_EVERY,
+        },
+    }
 
 
 class Channels(VoilaKernelWebsocketHandler):  # type: ignore[misc]
@@ -32,7 +82,8 @@ class Channels(VoilaKernelWebsocketHandler):  # type: ignore[misc]
 
 
 class Dashboard(Voila):  # type: ignore[misc]
-    """Serves one page.
+    """Voila, but for three things: it tells its address, speaks one protocol, and asks no other
+    host for files.
 
     Args:
         settings: of Voila and Jupyter, by class.
@@ -50,7 +101,7 @@ class Dashboard(Voila):  # type: ignore[misc]
         them are in Voila's own files, too, and a page is to work where there is no network."""
         super().setup_template_dirs()
         ours = Path(self.root_dir) / "templates"
-        for name in PAGES:
+        for name in TEMPLATES:
             theirs = next(p for p in (Path(d) / name for d in self.template_paths) if p.exists())
             (ours / name).parent.mkdir(parents=True, exist_ok=True)
             text = ELSEWHERE.sub("", theirs.read_text(encoding="utf-8"))
@@ -60,15 +111,8 @@ class Dashboard(Voila):  # type: ignore[misc]
     def init_handlers(self) -> list[Any]:
         """Voila's, with our channels."""
         ours = {VoilaKernelWebsocketHandler: Channels}
-        return [(way, ours.get(of, of), *more) for way, of, *more in super().init_handlers()]
+        return [(path, ours.get(of, of), *more) for path, of, *more in super().init_handlers()]
 
     def launch_browser(self) -> None:
         """Called by Voila when it answers."""
         self.started(self.port)
-
-
-def show(address: str, folder: Path) -> None:
-    """Opens a browser by a file in `folder`: other users can read a browser's command line."""
-    file = folder / "start.html"
-    file.write_text(f'<meta http-equiv="refresh" content="0;url={address}">', encoding="utf-8")
-    webbrowser.open(file.as_uri())

@@ -1,5 +1,5 @@
-"""The notebooks' exercises, judged at once: an attempt is compared with the reference and with the
-usual mistakes, on inputs that include the awkward ones.
+"""Judges the notebooks' exercises: an attempt is compared with the solution and with the usual
+mistakes, on inputs that include the awkward ones.
 """
 
 import html

@@ -22,7 +22,7 @@ def tsne_view(
         panels: title -> layout [n, 2] and its trustworthiness.
         labels: [n] class of each sample, which gives colour and marker.
         flipped: [n] bool; those are ringed.
-        extent: half the side of the squares; found from the layouts without it.
+        extent: half the side of the squares; None: what holds all layouts.
     """
     side = extent or 1.05 * max(float(np.abs(xy).max()) for xy, _ in panels.values())
     looks: dict[int, dict[str, Any]] = {

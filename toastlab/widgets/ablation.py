@@ -23,12 +23,12 @@ MEASURES = [
 
 
 class AblationPanel(Panel):
-    """Sliders over the grid of stored runs; "Train this setting" trains it before one's eyes.
+    """Sliders over the grid of stored runs; "Train this setting" trains it while one watches.
 
     Args:
         store: where live runs go.
         redraw_every: seconds at least between two pictures of a live run.
-        trainings: live runs at a time over all processes with this store; 0: as many as one likes.
+        trainings: live runs at a time over all processes with this store; 0: any number.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class AblationPanel(Panel):
         return not self.stopping.is_set()
 
     def _train(self, point: dict[str, float | str], seed: int) -> None:
-        """In the thread."""
+        """The live run, in its thread."""
         config, drawn = config_of(point, seed), 0.0
         self.progress.value, self.progress.max = 0, config.epochs
 

@@ -1,7 +1,7 @@
 """The panels as an app for several visitors: who has the token may move the controls, no more.
 
-Voila on its own, not inside Jupyter Server: it has no files, no terminals, no way to start a kernel
-but the page itself, and passes no message to a kernel that would run code. Its own default is no
+Voila on its own, not inside Jupyter Server: it offers no files and no terminals, starts a kernel
+for its page only, and passes no message to a kernel that would run code. By default it has no
 token; here there is always one. Each visitor has a kernel of his own, which ends with the page.
 """
 
@@ -68,7 +68,7 @@ def serve(
         open_browser: shows the page in the browser.
         expose: answers other machines, too.
         limits: what visitors may use together.
-        say: is told the warning, and the address once it answers.
+        say: is called with the warning, and with the address once it answers.
 
     Raises:
         ValueError: there is no such port.

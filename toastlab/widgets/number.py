@@ -24,7 +24,9 @@ class Number(w.HBox):  # type: ignore[misc]
     """
 
     value = Float()
-    tooltip = Unicode()  # the hint, kept from the browser: ipywidgets fails to show a box with one
+    tooltip = (
+        Unicode()
+    )  # the hint; not sent to the browser, where ipywidgets fails to show a box with one
 
     def __init__(
         self, label: str, low: float, high: float, step: float, value: float, hint: str

@@ -89,7 +89,7 @@ class Panel(ABC):
         that says what it shows."""
 
     def redraw(self) -> None:
-        """Shows the figure of now, or the error that kept it from being drawn."""
+        """Draws and shows the figure again, or the error that came instead."""
         with DRAWING:
             try:
                 figure, text = self.draw()
@@ -107,7 +107,7 @@ class Panel(ABC):
         self.error.value = alert(f"{type(error).__name__}: {error}{more}")
 
     def state(self) -> str:
-        """The controls' values as JSON, to be kept or sent to somebody."""
+        """The controls' values as JSON, to store or to send."""
         return json.dumps({name: control.value for name, control in self.controls.items()})
 
     def restore(self, state: str) -> None:

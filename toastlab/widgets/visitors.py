@@ -1,5 +1,5 @@
-"""What visitors of a page that others use may do: limits for all of them, and the values of the
-controls as all that comes in from a browser."""
+"""What the dashboard's visitors may do: limits for all of them together, and a guard that lets a
+browser set the values of the controls and nothing else."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ class Limits(Settings):
         visitors: pages open at a time, 1 to 1000; each holds a process with PyTorch, 0.6 GB.
         trainings: live runs at a time, 1 to 1000; the next ones wait.
         gone_after: minutes without a connection or a message after which a visitor is gone, from
-            0.5, since a page must have the time to come up, to a week.
+            0.5, since a page needs time to load, to a week.
     """
 
     visitors: Annotated[int, Range(1, 1000)] = 32

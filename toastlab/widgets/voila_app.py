@@ -68,9 +68,9 @@ def settings(
 
 
 class Channels(VoilaKernelWebsocketHandler):  # type: ignore[misc]
-    """The way to a kernel, for pages that speak the protocol of today.
+    """The websocket to a kernel, for pages that use today's protocol.
 
-    Voila 0.5 reads pictures sent by the older one as if they were the newer, and never ends: one
+    Voila 0.5 reads pictures sent by the older protocol as if it were the newer, and never ends: one
     visitor would stop the server.
     """
 
@@ -82,12 +82,12 @@ class Channels(VoilaKernelWebsocketHandler):  # type: ignore[misc]
 
 
 class Dashboard(Voila):  # type: ignore[misc]
-    """Voila, but for three things: it tells its address, speaks one protocol, and asks no other
+    """Voila with three changes: it says its address, takes one protocol only, and asks no other
     host for files.
 
     Args:
         settings: of Voila and Jupyter, by class.
-        started: is given the port, once it answers.
+        started: is called with the port, once it answers.
     """
 
     template_paths: list[str]
@@ -97,8 +97,8 @@ class Dashboard(Voila):  # type: ignore[misc]
         self.open_browser, self.started = True, started  # so that launch_browser is called
 
     def setup_template_dirs(self) -> None:
-        """Voila's templates, without the style sheets that they ask of another host: the icons in
-        them are in Voila's own files, too, and a page is to work where there is no network."""
+        """Voila's templates, without style sheets from another host: Voila's own files have their
+        icons, too, and a page must work without a network."""
         super().setup_template_dirs()
         ours = Path(self.root_dir) / "templates"
         for name in TEMPLATES:

@@ -24,9 +24,7 @@ class Number(w.HBox):  # type: ignore[misc]
     """
 
     value = Float()
-    tooltip = (
-        Unicode()
-    )  # the hint; not sent to the browser, where ipywidgets fails to show a box with one
+    tooltip = Unicode()  # stays in Python: ipywidgets cannot show a box with a hint
 
     def __init__(
         self, label: str, low: float, high: float, step: float, value: float, hint: str

@@ -56,7 +56,6 @@ def naming(hints: Mapping[str, str]) -> w.Output:
     Args:
         hints: label of a control -> what it is for.
     """
-    script = SCRIPT % (json.dumps(dict(hints)), SENTENCE, PANEL)
-    shown = {"output_type": "display_data", "metadata": {}}
-    shown["data"] = {"application/javascript": script}  # type: ignore[assignment]
+    data = {"application/javascript": SCRIPT % (json.dumps(dict(hints)), SENTENCE, PANEL)}
+    shown = {"output_type": "display_data", "metadata": {}, "data": data}
     return w.Output(outputs=(shown,), layout=w.Layout(display="none"))

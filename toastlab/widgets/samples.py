@@ -46,17 +46,16 @@ class SamplePanel(Panel):
         """Positions of the samples that the controls select, least probable first."""
         p = self.dynamics.probability[self.value("epoch") - 1].astype(np.float64)
         chosen = np.nan_to_num(p, nan=1.0) < self.value("threshold")
-        c, region = self.value("class"), self.value("region")
-        if c >= 0:
-            chosen &= self.dynamics.labels == c
+        if self.value("class") >= 0:
+            chosen &= self.dynamics.labels == self.value("class")
         confidence = self.frame.confidence.to_numpy()
         unsteady = self.frame.variability.to_numpy() > np.nanmedian(self.frame.variability)
-        if region.startswith("easy"):
-            chosen &= ~unsteady & (confidence >= 0.5)
-        elif region.startswith("ambiguous"):
-            chosen &= unsteady
-        elif region.startswith("hard"):
-            chosen &= ~unsteady & (confidence < 0.5)
+        regions = {
+            "easy (sure, steady)": ~unsteady & (confidence >= 0.5),
+            "ambiguous (unsteady)": unsteady,
+            "hard (unsure, steady)": ~unsteady & (confidence < 0.5),
+        }
+        chosen &= regions.get(self.value("region"), True)  # or "all"
         rows = np.flatnonzero(chosen)
         return rows[np.argsort(p[rows], kind="stable")]
 

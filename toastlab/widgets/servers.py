@@ -25,11 +25,6 @@ def warning(what: str) -> str:
     )
 
 
-def as_root() -> list[str]:
-    """A container's only user is often root; without this Jupyter Server refuses to start there."""
-    return ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
-
-
 def spare_threads() -> None:
     """Kernels that a server starts from now on compute in one thread, unless the environment says
     otherwise: networks this small only wait for more threads, above all on a busy machine."""
@@ -49,7 +44,8 @@ def lab_arguments(folder: str, port: int, open_browser: bool, expose: bool) -> l
         "--ServerApp.allow_origin=",
         "--ServerApp.allow_origin_pat=",
         "--ServerApp.disable_check_xsrf=False",
-        *as_root(),
+        # a container's only user is often root, as whom Jupyter Server would not start
+        f"--ServerApp.allow_root={getattr(os, 'geteuid', lambda: 1)() == 0}",
     ]
 
 

@@ -26,9 +26,7 @@ def style() -> Iterator[None]:
     """The look that all figures share: white, quiet grid, readable at notebook width."""
     look = {
         **sns.axes_style("whitegrid"),
-        "figure.facecolor": "white",
         "savefig.facecolor": "white",
-        "axes.facecolor": "white",
         "font.size": 10,
         "axes.titlesize": 11,
         "axes.titleweight": "bold",
@@ -42,7 +40,6 @@ def style() -> Iterator[None]:
         "axes.edgecolor": "#999999",
         "axes.spines.top": False,
         "axes.spines.right": False,
-        "font.family": ["sans-serif"],
     }
     with rc_context(look):
         yield

@@ -106,8 +106,7 @@ class AblationPanel(Panel):
     @property
     def running(self) -> bool:
         """A live run is under way."""
-        thread = self.thread
-        return thread is not None and thread.is_alive()
+        return self.thread is not None and self.thread.is_alive()
 
     def train(self, button: object = None) -> None:
         """Starts a live run of this setting, unless one is under way."""
@@ -129,9 +128,8 @@ class AblationPanel(Panel):
 
     def wait(self, seconds: float | None = None) -> bool:
         """Waits for the live run to end; says whether it has."""
-        thread = self.thread  # it sets the attribute to None when it ends
-        if thread is not None:
-            thread.join(seconds)
+        if self.thread is not None:
+            self.thread.join(seconds)
         return not self.running
 
     def _say(self, text: str) -> None:
@@ -186,4 +184,3 @@ class AblationPanel(Panel):
         finally:
             self.slots.free()
             self.train_button.disabled, self.stop_button.disabled = False, True
-            self.thread = None

@@ -2,6 +2,9 @@
 
 import base64
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -11,6 +14,7 @@ import torch
 from matplotlib.collections import PathCollection
 from PIL import Image
 
+import toastlab
 from toastlab import plots
 from toastlab.analysis.dynamics import Dynamics
 from toastlab.analysis.dynamics import data_map as frame_of
@@ -177,3 +181,16 @@ def test_a_headline_stays_within_its_figure(width: float) -> None:
     box = title.get_window_extent()
     assert 0 <= box.x0 < box.x1 <= figure.bbox.width
     assert title.get_text().replace("\n", " ") == text
+
+
+def test_figures_are_imported_without_pytorch_or_scikit_learn() -> None:
+    """Without the package's own `__init__`, which may list everything."""
+    code = (
+        "import sys, types; door = types.ModuleType('toastlab'); "
+        f"door.__path__ = [{str(Path(toastlab.__file__).parent)!r}]; "
+        "sys.modules['toastlab'] = door; import toastlab.plots; print(*sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(out.stdout.split())
+    assert "toastlab.plots.curves" in loaded
+    assert not loaded & {"torch", "torchvision", "torchmetrics", "sklearn"}

@@ -17,9 +17,9 @@ from tornado.websocket import websocket_connect
 
 from tests.browser.serving import ROOT, started
 from tests.faults.visitor import Visitor, ask
-from toastlab.widgets.dashboard import Limits, settings
+from toastlab.widgets.dashboard import Limits
 from toastlab.widgets.servers import lab_arguments, token, warning
-from toastlab.widgets.voila_app import PROTOCOL
+from toastlab.widgets.voila_app import PROTOCOL, settings
 
 ELSEWHERE = "http://elsewhere.example"
 

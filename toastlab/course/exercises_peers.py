@@ -3,9 +3,35 @@
 import torch
 from torch import Tensor
 
-from toastlab.course.exercises import RIGHT, Exercise, draw
+from toastlab.course.exercises import RIGHT, draw, exercise
 
 
+def _holm(p: Tensor, factor: Tensor, most: float = 1) -> Tensor:
+    """For mistakes: with other factors of the sorted p, or more than 1 allowed."""
+    corrected = (p.sort().values * factor).cummax(0).values.clamp(max=most)
+    return corrected[p.argsort().argsort()]
+
+
+@exercise(
+    [
+        (torch.tensor([0.01, 0.04, 0.03]),),
+        (torch.tensor([0.2, 0.01, 0.02, 0.7, 0.6]),),
+        (torch.tensor([0.011, 0.001, 0.012, 0.5]),),
+    ],
+    {
+        "that is Bonferroni: only the smallest is multiplied by all of m.": lambda p: (
+            p * len(p)
+        ).clamp(max=1),
+        "a corrected p may not be below that of a smaller p: take the running maximum.": (
+            lambda p: (p * (len(p) - p.argsort().argsort())).clamp(max=1)
+        ),
+        "a probability is at most 1.": lambda p: _holm(p, torch.arange(len(p), 0, -1), len(p)),
+        "give them back in their own order.": lambda p: holm(p).sort().values,
+        "the smallest is multiplied by m, the largest by 1.": lambda p: _holm(
+            p, torch.arange(1, len(p) + 1)
+        ),
+    },
+)
 def holm(p: Tensor) -> Tensor:
     order = p.argsort()
     factor = torch.arange(len(p), 0, -1)
@@ -13,99 +39,59 @@ def holm(p: Tensor) -> Tensor:
     return corrected[order.argsort()]
 
 
+@exercise(
+    [(draw(4, seed=50).sigmoid(), RIGHT[3])]
+    + [(draw(6, seed=60 + i).sigmoid(), right) for i, right in enumerate(RIGHT[:3])],
+    {
+        "the most confident come first.": lambda c, r: aurc(-c, r),
+        "that is the error rate of all; take the mean over the first 1, 2, ... N.": (
+            lambda c, r: 1 - r.float().mean()
+        ),
+        "risk is the share of errors, not of right answers.": lambda c, r: 1 - aurc(c, r),
+        "take the mean over the samples, not the sum.": lambda c, r: aurc(c, r) * len(c),
+        "sort the answers by confidence first.": lambda c, r: aurc(-torch.arange(len(r)), r),
+    },
+)
 def aurc(confidence: Tensor, right: Tensor) -> Tensor:
     wrong = (~right)[confidence.argsort(descending=True)].float()
     return (wrong.cumsum(0) / torch.arange(1, len(wrong) + 1)).mean()
 
 
+@exercise(
+    [
+        *((e[:, 0], e[:, 1]) for e in (draw(6, 2, seed=s).sort(1).values for s in (70, 71, 72))),
+        (torch.tensor([-1.0, 1, -2]), torch.tensor([1.0, 2, -1])),
+        (torch.tensor([0.0, -1, 0]), torch.tensor([1.0, 0, 0])),  # zero is an end
+    ],
+    {
+        "a mean above zero is not enough: zero must lie outside.": lambda low, high: (
+            ((low + high) / 2).sign().int()
+        ),
+        "the other way round: both ends above zero is a gain.": lambda low, high: -clear(low, high),
+        "an interval that ends at zero still holds it: > and <, not >= and <=.": (
+            lambda low, high: (low >= 0).int() - (high <= 0).int()
+        ),
+        "say which way: a clear loss is -1.": lambda low, high: clear(low, high).abs(),
+    },
+)
 def clear(low: Tensor, high: Tensor) -> Tensor:
     return (low > 0).int() - (high < 0).int()
 
 
+@exercise(
+    [(torch.tensor([0.1, 0.5, 0.8, 0.9, 1.0]), s) for s in (0.0, 0.5, 0.8)],
+    {
+        "up to `start` it is 0, not negative.": lambda right, start: (right - start) / (1 - start),
+        "it must reach 1 where everything is right.": lambda right, start: (right - start).clamp(
+            min=0
+        ),
+        "that jumps; draw a straight line from `start` to 1.": lambda right, start: (
+            right > start
+        ).float(),
+        "between, not from zero on: at `start` it is still 0.": lambda right, start: torch.where(
+            right > start, right, 0.0
+        ),
+    },
+)
 def ramp(right: Tensor, start: float) -> Tensor:
     return ((right - start) / (1 - start)).clamp(min=0)
-
-
-_ENDS = [draw(6, 2, seed=70 + i).sort(1).values for i in range(3)]
-
-COMPARING: dict[str, Exercise] = {
-    "holm": Exercise(
-        holm,
-        [
-            (torch.tensor([0.01, 0.04, 0.03]),),
-            (torch.tensor([0.2, 0.01, 0.02, 0.7, 0.6]),),
-            (torch.tensor([0.011, 0.001, 0.012, 0.5]),),
-        ],
-        {
-            "that is Bonferroni: only the smallest is multiplied by all of m.": lambda p: (
-                p * len(p)
-            ).clamp(max=1),
-            "a corrected p may not be below that of a smaller p: take the running maximum.": (
-                lambda p: (p * (len(p) - p.argsort().argsort())).clamp(max=1)
-            ),
-            "a probability is at most 1.": lambda p: (
-                (p.sort().values * torch.arange(len(p), 0, -1))
-                .cummax(0)
-                .values[p.argsort().argsort()]
-            ),
-            "give them back in their own order.": lambda p: holm(p).sort().values,
-            "the smallest is multiplied by m, the largest by 1.": lambda p: (
-                (p.sort().values * torch.arange(1, len(p) + 1))
-                .cummax(0)
-                .values.clamp(max=1)[p.argsort().argsort()]
-            ),
-        },
-    ),
-    "aurc": Exercise(
-        aurc,
-        [(draw(4, seed=50 + i).sigmoid(), right) for i, right in enumerate(RIGHT[-1:])]
-        + [(draw(6, seed=60 + i).sigmoid(), right) for i, right in enumerate(RIGHT[:3])],
-        {
-            "the most confident come first.": lambda c, r: aurc(-c, r),
-            "that is the error rate of all; take the mean over the first 1, 2, ... N.": (
-                lambda c, r: 1 - r.float().mean()
-            ),
-            "risk is the share of errors, not of right answers.": lambda c, r: 1 - aurc(c, r),
-            "take the mean over the samples, not the sum.": lambda c, r: aurc(c, r) * len(c),
-            "sort the answers by confidence first.": lambda c, r: (
-                (~r).float().cumsum(0) / torch.arange(1, len(r) + 1)
-            ).mean(),
-        },
-    ),
-    "clear": Exercise(
-        clear,
-        [(e[:, 0], e[:, 1]) for e in _ENDS]
-        + [(torch.tensor([-1.0, 1, -2]), torch.tensor([1.0, 2, -1]))]
-        + [(torch.tensor([0.0, -1, 0]), torch.tensor([1.0, 0, 0]))],  # zero is an end
-        {
-            "a mean above zero is not enough: zero must lie outside.": lambda low, high: (
-                ((low + high) / 2).sign().int()
-            ),
-            "the other way round: both ends above zero is a gain.": lambda low, high: (
-                (high < 0).int() - (low > 0).int()
-            ),
-            "an interval that ends at zero still holds it: > and <, not >= and <=.": (
-                lambda low, high: (low >= 0).int() - (high <= 0).int()
-            ),
-            "say which way: a clear loss is -1.": lambda low, high: ((low > 0) | (high < 0)).int(),
-        },
-    ),
-    "ramp": Exercise(
-        ramp,
-        [(torch.tensor([0.1, 0.5, 0.8, 0.9, 1.0]), s) for s in (0.0, 0.5, 0.8)],
-        {
-            "up to `start` it is 0, not negative.": lambda right, start: (
-                (right - start) / (1 - start)
-            ),
-            "it must reach 1 where everything is right.": lambda right, start: (
-                right - start
-            ).clamp(min=0),
-            "that jumps; draw a straight line from `start` to 1.": lambda right, start: (
-                right > start
-            ).float(),
-            "between, not from zero on: at `start` it is still 0.": lambda right, start: (
-                torch.where(right > start, right, 0.0)
-            ),
-        },
-    ),
-}

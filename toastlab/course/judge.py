@@ -1,10 +1,9 @@
-"""The notebooks' exercises, judged at once: an attempt is compared with the reference and with the
-usual mistakes, on inputs that include the awkward ones.
+"""Judges the notebooks' exercises: an attempt is compared with the solution and with the usual
+mistakes, on inputs that include the awkward ones.
 """
 
 import html
 import inspect
-import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -12,11 +11,10 @@ import torch
 from torch import Tensor
 
 from toastlab.core.errors import one_of
-from toastlab.course.exercises import EXERCISES as BASIC
+from toastlab.course import exercises_peers  # noqa: F401  adds its own to EXERCISES
+from toastlab.course.exercises import EXERCISES as EXERCISES
 from toastlab.course.exercises import Exercise
-from toastlab.course.exercises_peers import COMPARING
 
-EXERCISES: dict[str, Exercise] = {**BASIC, **COMPARING}
 # How a verdict begins -> its colour in a notebook, of a palette that the colour-blind can read.
 COLOURS = {"Right": "#0072b2", "Not yet": "#d55e00", "Not attempted yet": "#8c8c8c"}
 SHOWN = 12  # numbers of a tensor that are shown
@@ -70,14 +68,14 @@ def check(name: str, attempt: Callable[..., Any]) -> Verdict:
             return _not_yet(why, exercise, args, "None")
         answers.append(answer)
     wanted = [exercise.solution(*args) for args in exercise.inputs]
-    failing = [i for i, b in enumerate(wanted) if not _same(answers[i], b)]
-    if not failing:
+    problems = list(map(_problem, answers, wanted))
+    if not any(problems):
         return Verdict(f"Right: equal to the solution on all {len(wanted)} inputs.")
-    first = min(failing, key=lambda i: _size(exercise.inputs[i]))
-    why = _why(answers[first], wanted[first])
+    failing = [i for i, problem in enumerate(problems) if problem]
+    first = min(failing, key=lambda i: sum(torch.as_tensor(a).numel() for a in exercise.inputs[i]))
+    why = problems[first]
     for hint, mistake in exercise.mistakes.items():
-        wrong = [mistake(*args) for args in exercise.inputs]
-        if all(_same(a, b) for a, b in zip(answers, wrong, strict=True)):
+        if not any(map(_problem, answers, [mistake(*args) for args in exercise.inputs])):
             why = hint
             break
     return _not_yet(why, exercise, exercise.inputs[first], _short(answers[first]))
@@ -86,38 +84,28 @@ def check(name: str, attempt: Callable[..., Any]) -> Verdict:
 def solution(name: str) -> str:
     """The source of a solution, to be read after trying."""
     exercise = EXERCISES[one_of("exercise", name, EXERCISES)]
-    return textwrap.dedent(inspect.getsource(exercise.solution))
+    return "def " + inspect.getsource(exercise.solution).partition("\ndef ")[2]  # not `@exercise`
 
 
 def _not_yet(why: str, exercise: Exercise, args: tuple[Any, ...], got: str) -> Verdict:
     names = inspect.signature(exercise.solution).parameters
     given = ", ".join(f"{name} = {_short(a)}" for name, a in zip(names, args, strict=True))
     expected = _short(exercise.solution(*args))
-    lines = (f"Not yet: {why}", f"  input:    {given}", f"  expected: {expected}")
-    return Verdict("\n".join((*lines, f"  got:      {got}")))
+    return Verdict(
+        f"Not yet: {why}\n  input:    {given}\n  expected: {expected}\n  got:      {got}"
+    )
 
 
-def _why(answer: Any, wanted: Tensor) -> str:
-    """What is wrong with an answer that no usual mistake explains."""
+def _problem(answer: Any, wanted: Any) -> str:
+    """What is wrong with an answer; empty if nothing is."""
     try:
-        shape = list(torch.as_tensor(answer, dtype=torch.float64).shape)
+        got, right = (torch.as_tensor(x, dtype=torch.float64) for x in (answer, wanted))
     except (TypeError, ValueError, RuntimeError):
         return f"give back a tensor, not {type(answer).__name__}."
-    if shape != list(wanted.shape):
-        return f"the answer must have the shape {list(wanted.shape)}, not {shape}."
-    return "the numbers differ."
-
-
-def _same(a: Any, b: Any) -> bool:
-    try:
-        x, y = torch.as_tensor(a, dtype=torch.float64), torch.as_tensor(b, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError):
-        return False
-    return x.shape == y.shape and torch.allclose(x, y, rtol=1e-4, atol=1e-6, equal_nan=True)
-
-
-def _size(args: tuple[Any, ...]) -> int:
-    return sum(a.numel() for a in args if isinstance(a, Tensor))
+    if got.shape != right.shape:
+        return f"the answer must have the shape {list(right.shape)}, not {list(got.shape)}."
+    same = torch.allclose(got, right, rtol=1e-4, atol=1e-6, equal_nan=True)
+    return "" if same else "the numbers differ."
 
 
 def _short(value: Any) -> str:

@@ -17,16 +17,15 @@ def course_data() -> Dataset:
 
 
 def course_store(otherwise: Path | str = "runs") -> Path:
-    """A checkout's data/runs, where they are stored, or the folder named."""
+    """Where they are stored: a checkout's data/runs, or else the folder named."""
     stored = Path(__file__).parents[2] / "data" / "runs"
     return stored if stored.is_dir() else Path(otherwise)
 
 
 def course_runs(store: Path | str) -> dict[str, Run]:
     """Name -> run, trained now (about ten seconds each on two cores) where it is missing."""
-    data, runs = course_data(), RunStore(store)
-    found = {}
+    data, runs = course_data(), dict[str, Run]()
     for name, method in METHODS.items():
         config = TrainConfig(data=NOISY, method=method)
-        found[name] = runs.get(config, dataset=data, device="cpu")
-    return found
+        runs[name] = RunStore(store).get(config, dataset=data, device="cpu")
+    return runs

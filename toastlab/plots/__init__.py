@@ -5,12 +5,7 @@ and a background thread.
 """
 
 from toastlab.plots.ablation import ablation_view, describe_ablation_view
-from toastlab.plots.curves import (
-    describe_forest,
-    describe_learning_curves,
-    forest,
-    learning_curves,
-)
+from toastlab.plots.curves import describe_forest, describe_learning_curves, forest, learning_curves
 from toastlab.plots.diagnostics import (
     data_map,
     describe_data_map,

@@ -8,11 +8,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from toastlab.plots.curves import measure
-from toastlab.plots.style import FLAG, PALETTE, new_figure, style
+from toastlab.plots.style import FLAG, PALETTE, new_figure, number_cells, style
+
+# name -> mean, low, high (95 % interval), the single runs
+Bars = Mapping[str, tuple[float, float, float, Sequence[float]]]
 
 
 def ablation_view(
-    bars: Mapping[str, tuple[float, float, float, Sequence[float]]],
+    bars: Bars,
     grid: pd.DataFrame,
     chosen: tuple[float, float],
     column: str,
@@ -31,59 +34,51 @@ def ablation_view(
     with style():
         figure = new_figure(10.4, 3.3)
         left, right, curve = figure.subplots(1, 3, width_ratios=[1.2, 1, 0.9])
-        for place, (name, (mean, low, high, values)) in enumerate(bars.items()):
+        for y, (name, (mean, low, high, values)) in enumerate(bars.items()):
             colour = PALETTE[0] if name == "this setting" else "#666666"
-            left.plot([factor * low, factor * high], [place] * 2, color=colour, linewidth=2)
-            left.plot(factor * np.asarray(values), [place] * len(values), "|", color=colour, ms=9)
-            left.plot(factor * mean, place, "o", color=colour, ms=8)
-        if live:
-            left.plot(factor * live[-1][column], 0, "*", color=FLAG, ms=13)
-        left.set_yticks(range(len(bars)), list(bars))
-        left.set_ylim(len(bars) - 0.5, -0.5)
+            left.plot([factor * low, factor * high], [y, y], color=colour, linewidth=2)
+            left.plot(factor * np.asarray(values), [y] * len(values), "|", color=colour, ms=9)
+            left.plot(factor * mean, y, "o", color=colour, ms=8)
+        left.set(yticks=range(len(bars)), yticklabels=list(bars), ylim=(len(bars) - 0.5, -0.5))
         title = "One run each" if _single(bars) else "Mean, 95 % interval, runs"
         left.set(xlabel=label, title=title)
-        image = right.imshow(
-            factor * grid.to_numpy(), cmap="viridis", aspect="auto", origin="lower"
-        )
+
+        means = factor * grid.to_numpy(dtype=np.float64)
+        image = right.imshow(means, cmap="viridis", aspect="auto", origin="lower")
+        dark = means < (means.min() + means.max()) / 2
+        pattern = ".1f" if factor == 100 else ".2f"
+        number_cells(right, means, pattern, np.where(dark, "white", "black"), 9)
         rows, columns = ([float(x) for x in axis] for axis in (grid.index, grid.columns))
-        middle = factor * float(np.mean([grid.to_numpy().min(), grid.to_numpy().max()]))
-        for i in range(len(rows)):
-            for j in range(len(columns)):
-                value = factor * float(grid.to_numpy()[i, j])
-                colour = "white" if value < middle else "black"
-                text = f"{value:.1f}" if factor == 100 else f"{value:.2f}"
-                right.text(j, i, text, ha="center", va="center", color=colour, fontsize=9)
         if chosen[0] in rows and chosen[1] in columns:
-            spot = (columns.index(chosen[1]), rows.index(chosen[0]))
-            right.plot(*spot, "s", ms=34, mfc="none", mec=FLAG, mew=2.5)
+            cell = (columns.index(chosen[1]), rows.index(chosen[0]))
+            right.plot(*cell, "s", ms=34, mfc="none", mec=FLAG, mew=2.5)
         right.set_xticks(range(len(columns)), [f"{c:g}" for c in columns])
         right.set_yticks(range(len(rows)), [f"{r:g}" for r in rows])
         right.set(xlabel="past weight b", ylabel="medoid weight a", title="Both weights")
         right.grid(False)
         figure.colorbar(image, ax=right, shrink=0.9).outline.set_visible(False)  # type: ignore[operator]
-        epochs = [row["epoch"] for row in live]
-        curve.plot(epochs, [factor * row[column] for row in live], "-", color=FLAG)
+
         if live:
-            curve.plot(epochs[-1], factor * live[-1][column], "*", color=FLAG, ms=13)
+            epochs, now = [row["epoch"] for row in live], factor * live[-1][column]
+            left.plot(now, 0, "*", color=FLAG, ms=13)
+            curve.plot(epochs, [factor * row[column] for row in live], "-", color=FLAG)
+            curve.plot(epochs[-1], now, "*", color=FLAG, ms=13)
             curve.set_xlim(0.5, max(epochs[-1], 10) + 0.5)
             curve.xaxis.set_major_locator(MaxNLocator(integer=True))
         else:
-            curve.text(
-                0.5, 0.5, "no live run\nof this setting", ha="center", transform=curve.transAxes
-            )
+            none = "no live run\nof this setting"
+            curve.text(0.5, 0.5, none, ha="center", transform=curve.transAxes)
             curve.set(xticks=[], yticks=[])
         curve.set(xlabel="epoch", ylabel=label, title="Live run")
     return figure
 
 
-def _single(bars: Mapping[str, tuple[float, float, float, Sequence[float]]]) -> bool:
+def _single(bars: Bars) -> bool:
     """One run stands behind each value: nothing is averaged, and there are no intervals."""
     return all(len(values) == 1 for *_, values in bars.values())
 
 
-def describe_ablation_view(
-    bars: Mapping[str, tuple[float, float, float, Sequence[float]]], column: str
-) -> str:
+def describe_ablation_view(bars: Bars, column: str) -> str:
     """Each mean with its interval, or the single runs, in words."""
     label, factor = measure(column)
     digits = 1 if factor == 100 else 3
@@ -91,7 +86,5 @@ def describe_ablation_view(
     for name, (mean, low, high, values) in bars.items():
         around = f" [{factor * low:.{digits}f}, {factor * high:.{digits}f}]"
         parts.append(f"{name} {factor * mean:.{digits}f}{around if len(values) > 1 else ''}")
-    what = "mean of stored runs with 95 % interval"
-    if _single(bars):
-        what = "one stored run each"
+    what = "one stored run each" if _single(bars) else "mean of stored runs with 95 % interval"
     return f"{label}, {what}: {'; '.join(parts)}."

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from toastlab.plots.style import DASHES, FLAG, MARKERS, PALETTE, headline, new_figure, style
+from toastlab.plots.style import FLAG, PALETTE, headline, line, new_figure, style
 
 NAMES = {
     "top1": "top-1 accuracy",
@@ -31,7 +31,7 @@ def measure(column: str) -> tuple[str, float]:
 
 
 def _stack(frames: Sequence[pd.DataFrame], column: str) -> tuple[np.ndarray, np.ndarray]:
-    frames = [f.dropna(subset=[column]) for f in frames]  # epochs at which nobody looked
+    frames = [f.dropna(subset=[column]) for f in frames]  # epochs without an evaluation
     epochs = frames[0]["epoch"].to_numpy()
     return epochs, np.stack([f[column].to_numpy(dtype=np.float64) for f in frames])
 
@@ -57,34 +57,18 @@ def learning_curves(
             for i, (name, tables) in enumerate(frames.items()):
                 epochs, values = _stack(tables, column)
                 values = values * factor
-                axis.plot(
-                    epochs,
-                    values.mean(0),
-                    DASHES[i % len(DASHES)],
-                    color=PALETTE[i % len(PALETTE)],
-                    marker=MARKERS[i % len(MARKERS)],
-                    markevery=max(1, len(epochs) // 6),
-                    markersize=5,
-                    linewidth=1.8,
-                    label=name,
-                )
+                look = {**line(i), "markevery": max(1, len(epochs) // 6), "linewidth": 1.8}
+                axis.plot(epochs, values.mean(0), label=name, **look)
                 if len(tables) > 1:
-                    axis.fill_between(
-                        epochs,
-                        values.min(0),
-                        values.max(0),
-                        color=PALETTE[i % len(PALETTE)],
-                        alpha=0.15,
-                        linewidth=0,
-                    )
+                    ends, colour = (values.min(0), values.max(0)), look["color"]
+                    axis.fill_between(epochs, *ends, color=colour, alpha=0.15, linewidth=0)
             axis.set(xlabel="epoch", ylabel=label, title=label[0].upper() + label[1:])
         band = f"line: mean of {seeds} seeds, band: all of them" if seeds > 1 else "one seed"
-        band = note or band
         figure.legend(
             *axes[0].get_legend_handles_labels(),
             loc="outside lower center",
             ncols=min(4, len(frames)),
-            title=band,
+            title=note or band,
             title_fontsize=9,
         )
     return figure
@@ -116,19 +100,13 @@ def forest(table: pd.DataFrame, unit: str) -> Figure:
         axes = figure.subplots(1, len(settings), squeeze=False, sharey=True, sharex=True)[0]
         for axis, setting in zip(axes, settings, strict=True):
             part = table[table["setting"] == setting] if setting else table
-            for place, row in enumerate(part.itertuples()):
+            for y, row in enumerate(part.itertuples()):
                 mean, low, high = float(row.mean), float(row.low), float(row.high)  # type: ignore[arg-type]
                 clear = not low <= 0 <= high and not np.isnan(low)
                 colour = PALETTE[0] if mean > 0 else FLAG
-                axis.plot([low, high], [place, place], color=colour, linewidth=2)
-                axis.plot(
-                    mean,
-                    place,
-                    "o" if mean > 0 else "s",
-                    color=colour,
-                    markerfacecolor=colour if clear else "white",
-                    markersize=8,
-                )
+                axis.plot([low, high], [y, y], color=colour, linewidth=2)
+                mark, inside = "o" if mean > 0 else "s", colour if clear else "white"
+                axis.plot(mean, y, mark, color=colour, markerfacecolor=inside, markersize=8)
             axis.axvline(0, color="#444444", linewidth=1)
             axis.set_yticks(range(len(part)), list(part["method"]))
             axis.set_ylim(len(part) - 0.5, -0.5)
@@ -139,10 +117,9 @@ def forest(table: pd.DataFrame, unit: str) -> Figure:
 
 def describe_forest(table: pd.DataFrame, unit: str) -> str:
     """Each difference with its interval, in words."""
-    rows = []
+    parts = []
     for row in table.to_dict("records"):
         where = f" ({row['setting']})" if row.get("setting") else ""
-        rows.append(
-            f"{row['method']}{where} {row['mean']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"
-        )
-    return f"Difference to cross-entropy in {unit}: " + "; ".join(rows) + "."
+        interval = f"[{row['low']:+.2f}, {row['high']:+.2f}]"
+        parts.append(f"{row['method']}{where} {row['mean']:+.2f} {interval}")
+    return f"Difference to cross-entropy in {unit}: {'; '.join(parts)}."

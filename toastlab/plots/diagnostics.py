@@ -1,15 +1,16 @@
 """Every sample at once: the data map, and reliability diagrams."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from toastlab.analysis.dynamics import variability_bound
-from toastlab.analysis.metrics import Bins
-from toastlab.plots.style import FLAG, PALETTE, headline, new_figure, style
+from toastlab.plots.style import FLAG, PALETTE, headline, legend_mark, new_figure, style
+
+if TYPE_CHECKING:  # to draw other figures takes no PyTorch
+    from toastlab.analysis.metrics import Bins
 
 MOST_POINTS = 6000
 
@@ -20,29 +21,24 @@ def data_map(frame: pd.DataFrame) -> Figure:
     Args:
         frame: as of `dynamics.data_map`: confidence, variability, correctness, flipped.
     """
-    known = frame.dropna(subset=["confidence"])
-    step = -(-len(known) // MOST_POINTS) if len(known) else 1
-    some = known.iloc[::step]
+    from toastlab.analysis.dynamics import variability_bound
+
+    seen = frame.dropna(subset=["confidence"])
+    step = max(1, -(-len(seen) // MOST_POINTS))
+    some = seen.iloc[::step]
     with style():
         figure = new_figure(7.6, 4.8)
         axis = figure.subplots()
-        for flipped, marker, size in ((False, "o", 11), (True, "X", 22)):
+        looks: dict[bool, dict[str, Any]] = {
+            False: {"marker": "o", "s": 11, "linewidths": 0, "edgecolors": "none"},
+            True: {"marker": "X", "s": 22, "linewidths": 0.5, "edgecolors": [FLAG]},
+        }
+        for flipped, look in looks.items():
             part = some[some.flipped == flipped]
-            points = axis.scatter(
-                part.variability,
-                part.confidence,
-                c=part.correctness,
-                cmap="viridis",
-                vmin=0,
-                vmax=1,
-                marker=marker,
-                s=size,
-                alpha=0.75,
-                linewidths=0.5 if flipped else 0,
-                edgecolors=[FLAG] if flipped else "none",
-            )
-        m = np.linspace(0, 1, 200)
-        axis.plot(variability_bound(m), m, color="#666666", linewidth=1, linestyle="--")
+            look |= {"c": part.correctness, "cmap": "viridis", "vmin": 0, "vmax": 1}
+            points = axis.scatter(part.variability, part.confidence, alpha=0.75, **look)
+        mean = np.linspace(0, 1, 200)
+        axis.plot(variability_bound(mean), mean, color="#666666", linewidth=1, linestyle="--")
         axis.text(0.492, 0.5, "largest possible", rotation=90, fontsize=8, va="center", ha="right")
         axis.set(
             xlim=(-0.01, 0.52),
@@ -50,26 +46,16 @@ def data_map(frame: pd.DataFrame) -> Figure:
             xlabel="variability of the true-class probability over epochs",
             ylabel="confidence: its mean over epochs",
         )
-        note = f" (1 in {step} of {len(known):,} samples)" if step > 1 else ""
+        note = f" (1 in {step} of {len(seen):,} samples)" if step > 1 else ""
         axis.set_title(f"Data map: easy above, ambiguous right, hard below{note}")
         bar = figure.colorbar(points, ax=axis, shrink=0.85)
         bar.set_label("correctness: share of epochs classified right")
         bar.outline.set_visible(False)  # type: ignore[operator]
         if frame.flipped.any():
-            handles = [
-                Line2D([], [], marker="o", linestyle="", color="#21918c", label="label as it was"),
-                Line2D(
-                    [],
-                    [],
-                    marker="X",
-                    linestyle="",
-                    markerfacecolor="#414487",
-                    markeredgecolor=FLAG,
-                    markersize=7,
-                    label="label flipped on purpose",
-                ),
-            ]
-            axis.legend(handles=handles, loc="upper right")
+            same = legend_mark("label as it was", "o", color="#21918c")
+            look = {"mfc": "#414487", "mec": FLAG, "markersize": 7}
+            flip = legend_mark("label flipped on purpose", "X", **look)
+            axis.legend(handles=[same, flip], loc="upper right")
     return figure
 
 
@@ -86,15 +72,14 @@ def describe_data_map(frame: pd.DataFrame) -> str:
     return text
 
 
-def reliability(entries: Mapping[str, Bins]) -> Figure:
+def reliability(bins_of: Mapping[str, "Bins"]) -> Figure:
     """Accuracy against confidence, one panel a method, with the count of samples below."""
     with style():
-        figure = new_figure(max(3.6, 2.6 * len(entries)), 3.9)
+        figure = new_figure(max(3.6, 2.6 * len(bins_of)), 3.9)
         grid = figure.subplots(
-            2, len(entries), squeeze=False, height_ratios=[3.2, 1], sharex=True, sharey="row"
+            2, len(bins_of), squeeze=False, height_ratios=[3.2, 1], sharex=True, sharey="row"
         )
-        for i, (name, bins) in enumerate(entries.items()):
-            axis, below = grid[0, i], grid[1, i]
+        for axis, below, (name, bins) in zip(*grid, bins_of.items(), strict=True):
             width = 1 / len(bins.count)
             centre = (np.arange(len(bins.count)) + 0.5) * width
             accuracy, confidence = np.nan_to_num(bins.accuracy), np.nan_to_num(bins.confidence)
@@ -102,16 +87,8 @@ def reliability(entries: Mapping[str, Bins]) -> Figure:
             axis.bar(centre, solid, width * 0.94, color="#c9c9c9")
             for over, colour, hatch in ((True, FLAG, "//"), (False, PALETTE[0], "..")):
                 gap = np.where((confidence > accuracy) == over, top - solid, 0)
-                axis.bar(
-                    centre,
-                    gap,
-                    width * 0.94,
-                    bottom=solid,
-                    color=(*colour, 0.35),
-                    hatch=hatch,
-                    edgecolor=colour,
-                    linewidth=0,
-                )
+                look: dict[str, Any] = {"bottom": solid, "hatch": hatch, "edgecolor": colour}
+                axis.bar(centre, gap, width * 0.94, color=(*colour, 0.35), linewidth=0, **look)
             axis.plot([0, 1], [0, 1], color="#444444", linewidth=1, linestyle="--")
             axis.set(xlim=(0, 1), ylim=(0, 1))
             axis.set_title(f"{name}\nECE {100 * bins.ece:.1f} %", fontsize=10)
@@ -120,19 +97,17 @@ def reliability(entries: Mapping[str, Bins]) -> Figure:
             below.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
         grid[0, 0].set_ylabel("accuracy")
         grid[1, 0].set_ylabel("share")
-        headline(
-            figure,
-            "Reliability: the gap to the line is over-confidence (//) or under-confidence (..)",
-        )
+        gaps = "the gap to the line is over-confidence (//) or under-confidence (..)"
+        headline(figure, f"Reliability: {gaps}")
     return figure
 
 
-def describe_reliability(entries: Mapping[str, Bins]) -> str:
+def describe_reliability(bins_of: Mapping[str, "Bins"]) -> str:
     """ECE and its direction for each method, in words."""
     parts = []
-    for name, bins in entries.items():
+    for name, bins in bins_of.items():
         share = bins.count / max(1, bins.count.sum())
         lean = float((share * np.nan_to_num(bins.confidence - bins.accuracy)).sum())
         word = "over-confident" if lean > 0 else "under-confident"
         parts.append(f"{name}: ECE {100 * bins.ece:.1f} %, {word} on average")
-    return "; ".join(parts) + f" ({len(next(iter(entries.values())).count)} bins)."
+    return "; ".join(parts) + f" ({len(next(iter(bins_of.values())).count)} bins)."

@@ -1,12 +1,12 @@
 """t-SNE layouts side by side, classes by colour and marker."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from toastlab.plots.style import FLAG, MARKERS, PALETTE, new_figure, style
+from toastlab.plots.style import FLAG, MARKERS, PALETTE, legend_mark, new_figure, style
 
 
 def tsne_view(
@@ -22,35 +22,30 @@ def tsne_view(
         panels: title -> layout [n, 2] and its trustworthiness.
         labels: [n] class of each sample, which gives colour and marker.
         flipped: [n] bool; those are ringed.
-        extent: half the side of the squares; found from the layouts without it.
+        extent: half the side of the squares; None: what holds all layouts.
     """
     side = extent or 1.05 * max(float(np.abs(xy).max()) for xy, _ in panels.values())
-    shown = list(np.unique(labels))
-    looks = {c: (PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]) for i, c in enumerate(shown)}
+    looks: dict[int, dict[str, Any]] = {
+        c: {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i % len(MARKERS)]}
+        for i, c in enumerate(np.unique(labels))
+    }
+    rings = np.zeros(len(labels), bool) if flipped is None else flipped
     with style():
         figure = new_figure(4.0 * len(panels) + 1.5, 4.3)
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for axis, (title, (xy, trust)) in zip(axes, panels.items(), strict=True):
-            for c, (colour, marker) in looks.items():
-                of_class = labels == c
-                axis.scatter(
-                    *xy[of_class].T, s=14, color=colour, marker=marker, linewidth=0, alpha=0.85
-                )
-            if flipped is not None and flipped.any():
-                axis.scatter(*xy[flipped].T, s=26, facecolor="none", edgecolor=FLAG, linewidth=0.7)
+            for c, look in looks.items():
+                axis.scatter(*xy[labels == c].T, s=14, linewidth=0, alpha=0.85, **look)
+            if rings.any():
+                axis.scatter(*xy[rings].T, s=26, facecolor="none", edgecolor=FLAG, linewidth=0.7)
             axis.set(xlim=(-side, side), ylim=(-side, side), xticks=[], yticks=[], aspect="equal")
             axis.set_title(title)
             axis.set_xlabel(f"t-SNE, no unit; trustworthiness {trust:.2f}")
             axis.grid(False)
-        handles = [
-            Line2D([], [], linestyle="", marker=marker, color=colour, markersize=6)
-            for colour, marker in looks.values()
-        ]
-        names = [classes[c] for c in shown]
-        if flipped is not None and flipped.any():
-            ring = Line2D([], [], linestyle="", marker="o", mfc="none", color=FLAG, markersize=7)
-            handles, names = [*handles, ring], [*names, "label flipped"]
-        figure.legend(handles, names, loc="outside right center")
+        marks = [legend_mark(classes[c], markersize=6, **look) for c, look in looks.items()]
+        if rings.any():
+            marks.append(legend_mark("label flipped", "o", mfc="none", color=FLAG, markersize=7))
+        figure.legend(handles=marks, loc="outside right center")
     return figure
 
 

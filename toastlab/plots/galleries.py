@@ -1,14 +1,17 @@
 """Images as small multiples: medoids with their soft targets, samples with captions."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from toastlab.plots.style import FLAG, PALETTE, headline, new_figure, show_image, style
 
 MOST_CLASSES = 20
+GREY = "#b9b9b9"
 
 
 def medoid_gallery(
@@ -32,37 +35,35 @@ def medoid_gallery(
         for c in range(shown):
             x, y = 5.2 * (c // rows), 1.2 * (c % rows)
             if exists[c]:
-                pixels = images[c][0] if images[c].shape[0] == 1 else images[c].transpose(1, 2, 0)
-                axis.imshow(pixels, cmap="gray", vmin=0, vmax=255, extent=(x, x + 1, y + 1, y))
+                show_image(axis, images[c], extent=(x, x + 1, y + 1, y))
             else:
                 axis.text(x + 0.5, y + 0.5, "no medoid\nyet", ha="center", va="center")
             order = np.argsort(-soft_targets[c], kind="stable")[:top]
             axis.text(x + 1.15, y + 0.08, classes[c], fontsize=10, fontweight="bold", va="center")
-            for place, k in enumerate(order):
-                value, middle = float(soft_targets[c][k]), y + 0.18 + step * (place + 0.5)
-                own = k == c
-                bars.append((middle, 3.6 * value, x + 1.15, PALETTE[0] if own else "#b9b9b9"))
-                text = f"{classes[k]}  {value:.2f}" if value >= 0.005 else f"{classes[k]}  <0.01"
-                inside = value > 0.6
-                axis.text(
-                    x + 1.15 + 3.6 * value + (-0.07 if inside else 0.07),
-                    middle,
-                    text,
-                    va="center_baseline",
-                    ha="right" if inside else "left",
-                    color="white" if inside and own else "black",
-                    fontsize=8.5,
-                )
+            for rank, k in enumerate(order):
+                value, middle = float(soft_targets[c][k]), y + 0.18 + step * (rank + 0.5)
+                bars.append((middle, 3.6 * value, x + 1.15, PALETTE[0] if k == c else GREY))
+                share = f"{value:.2f}" if value >= 0.005 else "<0.01"
+                end, text = x + 1.15 + 3.6 * value, f"{classes[k]}  {share}"
+                look = {"va": "center_baseline", "fontsize": 8.5}
+                _beside(axis, end, middle, text, 0.07, value > 0.6, k == c, **look)
         middles, widths, lefts, colours = zip(*bars, strict=True)
         axis.barh(middles, widths, left=lefts, height=0.8 * step, color=colours)
         axis.set(xlim=(0, 5.2 * columns), ylim=(1.2 * rows, -0.05), aspect="auto")
-        axis.set(xticks=[], yticks=[])  # hidden ones are drawn up all the same
+        axis.set(xticks=[], yticks=[])  # hidden ones would be laid out all the same
         axis.axis("off")
         more = f" (first {shown} of {len(classes)} classes)" if shown < len(classes) else ""
-        axis.set_title(
-            f"Class medoids and their soft targets: what each class is taken for{more}", fontsize=12
-        )
+        title = f"Class medoids and their soft targets: what each class is taken for{more}"
+        axis.set_title(title, fontsize=12)
     return figure
+
+
+def _beside(
+    axis: Axes, end: float, y: float, text: str, gap: float, inside: bool, own: bool, **look: Any
+) -> None:
+    """A bar's text, after its end or, where there is no room, `inside`; `own`: the bar is blue."""
+    x, side = (end - gap, "right") if inside else (end + gap, "left")
+    axis.text(x, y, text, ha=side, color="white" if inside and own else "black", **look)
 
 
 def describe_medoid_gallery(
@@ -100,18 +101,10 @@ def sample_gallery(
         axis = figure.subplots()
         for i, image in enumerate(images):
             x, y = 1.15 * (i % columns), 1.55 * (i // columns)
-            pixels = image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0)
-            axis.imshow(pixels, cmap="gray", vmin=0, vmax=255, extent=(x, x + 1, y + 1, y))
-            axis.add_patch(
-                Rectangle(
-                    (x, y),
-                    1,
-                    1,
-                    fill=False,
-                    edgecolor=FLAG if flagged[i] else "#999999",
-                    linewidth=3.0 if flagged[i] else 0.8,
-                )
-            )
+            show_image(axis, image, extent=(x, x + 1, y + 1, y))
+            colour, width = (FLAG, 3.0) if flagged[i] else ("#999999", 0.8)
+            frame = Rectangle((x, y), 1, 1, fill=False, edgecolor=colour, linewidth=width)
+            axis.add_patch(frame)
             # names of files may hold dollar signs, which are no formulas
             below = (x + 0.5, y + 1.06, captions[i])
             axis.text(*below, fontsize=8, ha="center", va="top", parse_math=False)
@@ -145,24 +138,18 @@ def soft_target_bars(
     with style():
         figure = new_figure(2.4 + 3.1 * len(targets), 3.3)
         axes = figure.subplots(1, 1 + len(targets), width_ratios=[0.8] + [1] * len(targets))
-        show_image(axes[0], image)
+        show_image(axes[0], image, interpolation="nearest")
+        axes[0].set(xticks=[], yticks=[])
+        axes[0].grid(False)
+        axes[0].spines[:].set(visible=True, edgecolor="#999999", linewidth=0.8)
         axes[0].set_title(classes[label], fontsize=10)
-        for i, (name, target) in enumerate(targets.items()):
-            axis, places = axes[i + 1], range(len(target))
-            colours = [PALETTE[0] if k == label else "#b9b9b9" for k in places]
-            axis.barh(places, target, color=colours)
+        for axis, (name, target) in zip(axes[1:], targets.items(), strict=True):
+            rows = range(len(target))
+            axis.barh(rows, target, color=[PALETTE[0] if k == label else GREY for k in rows])
             for k, value in enumerate(target):
-                inside = value > 0.84  # no room beside the bar
-                axis.text(
-                    value - 0.02 if inside else value + 0.02,
-                    k,
-                    f"{value:.2f}",
-                    va="center",
-                    ha="right" if inside else "left",
-                    color="white" if inside and k == label else "black",
-                    fontsize=8,
-                )
-            axis.set_yticks(places, classes if i == 0 else [""] * len(target))
+                look = {"va": "center", "fontsize": 8}  # from 0.84 on there is no room beside it
+                _beside(axis, value, k, f"{value:.2f}", 0.02, value > 0.84, k == label, **look)
+            axis.set_yticks(rows, classes if axis is axes[1] else [""] * len(target))
             axis.set(xlim=(0, 1), ylim=(len(target) - 0.4, -0.6), xlabel="probability")
             axis.set_title(name, fontsize=10)
     return figure

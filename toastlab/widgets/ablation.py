@@ -3,7 +3,6 @@
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import ipywidgets as w
 import pandas as pd
@@ -25,19 +24,18 @@ MEASURES = [
 
 
 class AblationPanel(Panel):
-    """Sliders over the grid of stored runs; "Train this setting" trains it before one's eyes.
+    """Sliders over the grid of stored runs; "Train this setting" trains it while one watches.
 
     Args:
         store: where live runs go.
         redraw_every: seconds at least between two pictures of a live run.
-        trainings: live runs at a time over all processes with this store; 0: as many as one likes.
+        trainings: live runs at a time over all processes with this store; 0: any number.
     """
 
     def __init__(
         self, store: Path | str = "runs", redraw_every: float = 0.5, trainings: int = 0
     ) -> None:
-        self.store = RunStore(store)
-        self.slots = Slots(store, trainings)
+        self.store, self.slots = RunStore(store), Slots(store, trainings)
         self.redraw_every = redraw_every
         self.data = grid_data()
         self.table = load_table({rate: data.fingerprint for rate, data in self.data.items()})
@@ -50,26 +48,27 @@ class AblationPanel(Panel):
         )
         self.stop_button = w.Button(description="Stop", icon="stop", disabled=True)
         self.progress = w.IntProgress(value=0, max=1, layout=w.Layout(width="14em"))
-        self.status = w.HTML("<small>No live run.</small>")
+        self.status = w.HTML()
+        self._say("No live run.")
         self.train_button.on_click(self.train)
         self.stop_button.on_click(self.stop)
-        hints = {
+        sliders = {
             "noise_rate": ("label noise", 0.2, "share of training labels flipped"),
             "medoid_weight": ("medoid weight a", 0.3, "0 switches stage 1 off"),
             "past_weight": ("past weight b", 1.0, "0 switches stage 2 off"),
             "medoid_temperature": ("temperature T_m", 2.0, "of the medoid's soft target"),
             "past_temperature": ("temperature T_p", 3.0, "of the past predictions"),
         }
-        controls: dict[str, Any] = {
-            name: slider(label, list(AXES[name]), value, hint)
-            for name, (label, value, hint) in hints.items()
+        controls = {
+            name: slider(label, AXES[name], value, hint)
+            for name, (label, value, hint) in sliders.items()
         }
-        controls["criterion"] = choice(
-            "under-trained", list(AXES["criterion"]), "misclassified", "who is carried"
-        )
-        seeds = [("mean of all", -1), *((str(s), s) for s in SEEDS)]
-        controls["seed"] = choice("seed", seeds, -1, "one seed, or all of them")
-        controls["measure"] = choice("measure", MEASURES, "test_top1", "what is compared")
+        criteria, seeds = AXES["criterion"], [("mean of all", -1), *((str(s), s) for s in SEEDS)]
+        controls |= {
+            "criterion": choice("under-trained", criteria, "misclassified", "who is carried"),
+            "seed": choice("seed", seeds, -1, "one seed, or all of them"),
+            "measure": choice("measure", MEASURES, "test_top1", "what is compared"),
+        }
         super().__init__(
             controls, "Look-up: stored real runs only, never interpolated. Button: trains for real."
         )
@@ -80,15 +79,12 @@ class AblationPanel(Panel):
 
     def point(self) -> dict[str, float | str]:
         """The grid point of the controls."""
-        return {name: self.controls[name].value for name in AXES}
+        return {name: self.value(name) for name in AXES}
 
     def draw(self) -> tuple[Figure, str]:
         """This setting against its parts, the plane of both weights, and the live run if any."""
-        point, column = self.point(), str(self.controls["measure"].value)
-        table = self.table
-        seed = int(self.controls["seed"].value)
-        if seed >= 0:
-            table = table[table.seed == seed]
+        point, column, seed = self.point(), self.value("measure"), self.value("seed")
+        table = self.table if seed < 0 else self.table[self.table.seed == seed]
         parts = {
             "this setting": point,
             "stage 1 alone": {**point, "past_weight": 0.0},
@@ -102,8 +98,8 @@ class AblationPanel(Panel):
             for b in AXES["past_weight"]
         }
         grid = pd.Series(plane).unstack()
-        chosen = (float(point["medoid_weight"]), float(point["past_weight"]))
-        # a live run is drawn where it belongs: at its own setting and seed
+        chosen = (self.value("medoid_weight"), self.value("past_weight"))
+        # a live run is drawn only at its own setting and seed
         live = self.live if (point, max(0, seed)) == self.live_at else []
         figure = ablation_view(bars, grid, chosen, column, live)
         return figure, describe_ablation_view(bars, column)
@@ -111,8 +107,7 @@ class AblationPanel(Panel):
     @property
     def running(self) -> bool:
         """A live run is under way."""
-        thread = self.thread
-        return thread is not None and thread.is_alive()
+        return self.thread is not None and self.thread.is_alive()
 
     def train(self, button: object = None) -> None:
         """Starts a live run of this setting, unless one is under way."""
@@ -122,7 +117,7 @@ class AblationPanel(Panel):
         self.stopping.clear()
         self.train_button.disabled, self.stop_button.disabled = True, False
         self.error.value = ""
-        self.live_at = (self.point(), max(0, int(self.controls["seed"].value)))
+        self.live_at = (self.point(), max(0, self.value("seed")))
         self.thread = threading.Thread(
             target=self._train, args=self.live_at, name="toastlab-live", daemon=True
         )
@@ -134,23 +129,25 @@ class AblationPanel(Panel):
 
     def wait(self, seconds: float | None = None) -> bool:
         """Waits for the live run to end; says whether it has."""
-        thread = self.thread  # it sets the attribute to None when it ends
-        if thread is not None:
-            thread.join(seconds)
+        if self.thread is not None:
+            self.thread.join(seconds)
         return not self.running
 
-    def _wait_for_a_place(self) -> bool:
-        """Until fewer trainings are under way than may be; False if it was stopped before."""
+    def _say(self, text: str) -> None:
+        self.status.value = f"<small>{text}</small>"
+
+    def _take_slot(self) -> bool:
+        """Waits until fewer trainings are under way than may be; False if stopped before."""
         while not self.slots.take():
             n = self.slots.count
             running = f"{n} trainings are running" if n > 1 else "a training is running"
-            self.status.value = f"<small>Waiting: {running}; then this one.</small>"
+            self._say(f"Waiting: {running}; then this one.")
             if self.stopping.wait(0.3):
                 return False
         return not self.stopping.is_set()
 
     def _train(self, point: dict[str, float | str], seed: int) -> None:
-        """In the thread."""
+        """The live run, in its thread."""
         config, drawn = config_of(point, seed), 0.0
         self.progress.value, self.progress.max = 0, config.epochs
 
@@ -158,17 +155,15 @@ class AblationPanel(Panel):
             nonlocal drawn
             self.live.append(row)
             self.progress.value = int(row["epoch"])
-            self.status.value = (
-                f"<small>epoch {row['epoch']:.0f} of {config.epochs}, validation top-1 "
-                f"{100 * row['val_top1']:.1f} %</small>"
-            )
+            top1 = f"validation top-1 {100 * row['val_top1']:.1f} %"
+            self._say(f"epoch {row['epoch']:.0f} of {config.epochs}, {top1}")
             if time.monotonic() - drawn > self.redraw_every:
                 self.redraw()
                 drawn = time.monotonic()
 
         try:
-            if not self._wait_for_a_place():
-                self.status.value = "<small>Stopped before it began.</small>"
+            if not self._take_slot():
+                self._say("Stopped before it began.")
                 return
             run = self.store.get(
                 config,
@@ -177,18 +172,16 @@ class AblationPanel(Panel):
                 on_epoch=on_epoch,
                 should_stop=self.stopping.is_set,
             )
-            self.live = [
-                {str(k): float(v) for k, v in row.items()} for row in run.metrics.to_dict("records")
-            ]
+            rows = run.metrics.to_dict("records")
+            self.live = [{str(k): float(v) for k, v in row.items()} for row in rows]
             self.progress.value = config.epochs
-            self.status.value = f"<small>Done: run {run.key} is in the store.</small>"
+            self._say(f"Done: run {run.key} is in the store.")
             self.redraw()
         except Stopped:
-            self.status.value = "<small>Stopped; “Train” goes on from the last epoch.</small>"
+            self._say("Stopped; “Train” goes on from the last epoch.")
             self.redraw()
         except Exception as error:  # shown, because a thread's traceback would be lost
             self.show_error(error)
         finally:
             self.slots.free()
             self.train_button.disabled, self.stop_button.disabled = False, True
-            self.thread = None

@@ -1,8 +1,8 @@
 """Names for screen readers: what ipywidgets leaves out of its sliders, lists and pictures.
 
-ipywidgets 8 gives the handle of a slider no name, tells the place in its list instead of its value,
-drops the hint of a drop-down list, and has no alternative text for a picture. None of it can be set
-from Python, so a panel brings a short script of its own, in an output that nobody sees.
+ipywidgets 8 gives the handle of a slider no name, reads out the index in its list instead of its
+value, drops the hint of a drop-down list, and has no alternative text for a picture. None of it can
+be set from Python, so a panel brings a short script of its own, in a hidden output.
 """
 
 import json
@@ -12,7 +12,7 @@ import ipywidgets as w
 
 PANEL, SENTENCE = "toastlab-panel", "toastlab-sentence"  # classes by which the script finds them
 
-# Runs in the page, where JupyterLab and Voila call the output's own place in it `element`.
+# Runs in the browser, where JupyterLab and Voila call the output's own element `element`.
 SCRIPT = """
 (() => {
   const hints = %s;
@@ -41,7 +41,7 @@ SCRIPT = """
       seen.attributeFilter = ['aria-valuetext'];
       new MutationObserver(() => name(panel)).observe(panel, seen);
       name(panel);
-    } else if (tries > 0) {  // the output is made before it has its place in the panel
+    } else if (tries > 0) {  // the output is made before it is put into the panel
       setTimeout(() => watch(tries - 1), 50);
     }
   };
@@ -56,7 +56,6 @@ def naming(hints: Mapping[str, str]) -> w.Output:
     Args:
         hints: label of a control -> what it is for.
     """
-    script = SCRIPT % (json.dumps(dict(hints)), SENTENCE, PANEL)
-    shown = {"output_type": "display_data", "metadata": {}}
-    shown["data"] = {"application/javascript": script}  # type: ignore[assignment]
+    data = {"application/javascript": SCRIPT % (json.dumps(dict(hints)), SENTENCE, PANEL)}
+    shown = {"output_type": "display_data", "metadata": {}, "data": data}
     return w.Output(outputs=(shown,), layout=w.Layout(display="none"))

@@ -24,28 +24,17 @@ class Number(w.HBox):  # type: ignore[misc]
     """
 
     value = Float()
-    tooltip = Unicode()  # the hint, kept from the browser: ipywidgets fails to show a box with one
+    tooltip = Unicode()  # stays in Python: ipywidgets cannot show a box with a hint
 
     def __init__(
         self, label: str, low: float, high: float, step: float, value: float, hint: str
     ) -> None:
         self.description, self.min, self.max = label, low, high
-        self.slider = w.FloatSlider(
-            min=low,
-            max=high,
-            step=step,
-            value=value,
-            readout=False,
-            description=label,
-            continuous_update=False,
-            style=LABEL,
-            layout=w.Layout(width="22em"),
-        )
-        self.field = w.Text(
-            tooltip=f"{label}: a number from {low:g} to {high:g}",
-            continuous_update=False,
-            layout=w.Layout(width="4.5em"),
-        )
+        look = {"description": label, "style": LABEL, "layout": w.Layout(width="22em")}
+        ends = {"min": low, "max": high, "step": step, "value": value}
+        self.slider = w.FloatSlider(readout=False, continuous_update=False, **look, **ends)
+        said, narrow = f"{label}: a number from {low:g} to {high:g}", w.Layout(width="4.5em")
+        self.field = w.Text(tooltip=said, continuous_update=False, layout=narrow)
         self.refused = w.HTML()
         super().__init__([self.slider, self.field, self.refused], tooltip=hint, value=value)
         self._agree()

@@ -11,6 +11,7 @@ import html
 import json
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import ipywidgets as w
@@ -26,24 +27,19 @@ LABEL = {"description_width": "10.5em"}
 WIDE = w.Layout(width="27em")
 
 
-def slider(label: str, values: list[Any], value: Any, hint: str) -> w.SelectionSlider:
+def slider(label: str, values: Sequence[Any], value: Any, hint: str) -> w.SelectionSlider:
     """A slider over given values that reports only when it is let go."""
-    return w.SelectionSlider(
-        options=values,
-        value=value,
-        description=label,
-        tooltip=hint,
-        continuous_update=False,
-        style=LABEL,
-        layout=WIDE,
-    )
+    return w.SelectionSlider(continuous_update=False, **_common(label, values, value, hint))
 
 
-def choice(label: str, values: list[Any], value: Any, hint: str) -> w.Dropdown:
+def choice(label: str, values: Sequence[Any], value: Any, hint: str) -> w.Dropdown:
     """A drop-down list."""
-    return w.Dropdown(
-        options=values, value=value, description=label, tooltip=hint, style=LABEL, layout=WIDE
-    )
+    return w.Dropdown(**_common(label, values, value, hint))
+
+
+def _common(label: str, values: Sequence[Any], value: Any, hint: str) -> dict[str, Any]:
+    look = {"description": label, "tooltip": hint, "style": LABEL, "layout": WIDE}
+    return {"options": list(values), "value": value, **look}
 
 
 def alert(text: str) -> str:
@@ -76,8 +72,12 @@ class Panel(ABC):
         self.widget = w.VBox(parts)
         self.widget.add_class(PANEL)
         for control in controls.values():
-            control.observe(self.on_change, names="value")
+            control.observe(lambda change: self.redraw(), names="value")
         self.redraw()
+
+    def value(self, name: str) -> Any:
+        """What a control is set to."""
+        return self.controls[name].value
 
     def extras(self) -> list[w.Widget]:
         """More widgets, between the controls and the picture."""
@@ -88,34 +88,26 @@ class Panel(ABC):
         """The figure of the controls' values, None where there is nothing to draw, and a sentence
         that says what it shows."""
 
-    def on_change(self, change: object) -> None:
-        """A control has another value."""
-        self.redraw()
-
     def redraw(self) -> None:
-        """Shows the figure of now, or the error that kept it from being drawn."""
+        """Draws and shows the figure again, or the error that came instead."""
         with DRAWING:
             try:
                 figure, text = self.draw()
-                self._show(figure)
+                self.picture.value = drawn_png(figure) if figure else b""
+                self.picture.layout.display = None if figure else "none"
+                if figure:  # as wide as drawn, or less where there is no room
+                    self.picture.width = str(round(figure.bbox.width))
                 self.sentence.value = f"<p>{html.escape(text)}</p>"
-                self.text = text
-                self.error.value = ""
+                self.text, self.error.value = text, ""
             except Exception as error:  # whatever it is: a callback's traceback would be lost
                 self.show_error(error, " (what is shown below is from before)" if self.text else "")
-
-    def _show(self, figure: Figure | None) -> None:
-        self.picture.value = drawn_png(figure) if figure else b""
-        self.picture.layout.display = None if figure else "none"
-        if figure:
-            self.picture.width = str(round(figure.bbox.width))  # as drawn, or less where too narrow
 
     def show_error(self, error: Exception, more: str = "") -> None:
         """Says in the panel what went wrong."""
         self.error.value = alert(f"{type(error).__name__}: {error}{more}")
 
     def state(self) -> str:
-        """The controls' values as JSON, to be kept or sent to somebody."""
+        """The controls' values as JSON, to store or to send."""
         return json.dumps({name: control.value for name, control in self.controls.items()})
 
     def restore(self, state: str) -> None:

@@ -28,41 +28,34 @@ class SamplePanel(Panel):
             raise ValueError(f"run {run.key} keeps no dynamics; train it with record='logits'.")
         self.data, self.dynamics = data, run.dynamics
         self.frame = data_map(run.dynamics)
-        epochs = list(range(1, len(run.dynamics.probability) + 1))
+        last = len(run.dynamics.probability)
         classes = [("all classes", -1), *((name, i) for i, name in enumerate(data.classes))]
         regions = ["all", "easy (sure, steady)", "ambiguous (unsteady)", "hard (unsure, steady)"]
-        super().__init__(
-            {
-                "view": choice("show", ["images", "data map"], "images", "what the picture is"),
-                "epoch": slider("epoch", epochs, epochs[-1], "after which epoch"),
-                "threshold": slider(
-                    "probability below",
-                    [round(0.05 * i, 2) for i in range(1, 21)],
-                    0.5,
-                    "true-class probability below which a sample counts as under-trained",
-                ),
-                "class": choice("label", classes, -1, "samples with this label only"),
-                "region": choice("region", regions, "all", "part of the data map"),
-            },
-            "Live: from the stored training dynamics at each move.",
-        )
+        thresholds = [round(0.05 * i, 2) for i in range(1, 21)]
+        below = "true-class probability below which a sample counts as under-trained"
+        controls = {
+            "view": choice("show", ["images", "data map"], "images", "what the picture is"),
+            "epoch": slider("epoch", range(1, last + 1), last, "after which epoch"),
+            "threshold": slider("probability below", thresholds, 0.5, below),
+            "class": choice("label", classes, -1, "samples with this label only"),
+            "region": choice("region", regions, "all", "part of the data map"),
+        }
+        super().__init__(controls, "Live: from the stored training dynamics at each move.")
 
     def selected(self) -> np.ndarray:
         """Positions of the samples that the controls select, least probable first."""
-        p = self.dynamics.probability[int(self.controls["epoch"].value) - 1].astype(np.float64)
-        chosen = np.nan_to_num(p, nan=1.0) < float(self.controls["threshold"].value)
-        c = int(self.controls["class"].value)
-        if c >= 0:
-            chosen &= self.dynamics.labels == c
+        p = self.dynamics.probability[self.value("epoch") - 1].astype(np.float64)
+        chosen = np.nan_to_num(p, nan=1.0) < self.value("threshold")
+        if self.value("class") >= 0:
+            chosen &= self.dynamics.labels == self.value("class")
         confidence = self.frame.confidence.to_numpy()
         unsteady = self.frame.variability.to_numpy() > np.nanmedian(self.frame.variability)
-        region = str(self.controls["region"].value)
-        if region.startswith("easy"):
-            chosen &= ~unsteady & (confidence >= 0.5)
-        elif region.startswith("ambiguous"):
-            chosen &= unsteady
-        elif region.startswith("hard"):
-            chosen &= ~unsteady & (confidence < 0.5)
+        regions = {
+            "easy (sure, steady)": ~unsteady & (confidence >= 0.5),
+            "ambiguous (unsteady)": unsteady,
+            "hard (unsure, steady)": ~unsteady & (confidence < 0.5),
+        }
+        chosen &= regions.get(self.value("region"), True)  # or "all"
         rows = np.flatnonzero(chosen)
         return rows[np.argsort(p[rows], kind="stable")]
 
@@ -77,23 +70,20 @@ class SamplePanel(Panel):
             f"{100 * flipped[rows].mean():.0f} % of them have a label flipped on purpose "
             f"(of all samples: {100 * flipped.mean():.0f} %)."
         )
-        if self.controls["view"].value == "data map":
+        if self.value("view") == "data map":
             return plot_data_map(self.frame.iloc[rows]), text
         some, title = rows, "All of them, the least probable first"
         if len(rows) > 2 * A_ROW:  # the lower row moves with the threshold
             some = np.concatenate([rows[:A_ROW], rows[-A_ROW:]])
-            below = f"{float(self.controls['threshold'].value):g}"
-            title = f"The least probable (upper row) and the nearest below {below} (lower row)"
+            below = f"the nearest below {self.value('threshold'):g} (lower row)"
+            title = f"The least probable (upper row) and {below}"
         captions = [self._caption(i) for i in some]
         shown = (images_of(self.data.train, some), captions, flipped[some].tolist())
         figure = sample_gallery(*shown, title)
         return figure, text + " " + describe_sample_gallery(*shown, title)
 
     def _caption(self, i: int) -> str:
-        names = self.data.classes
-        p = float(self.dynamics.probability[int(self.controls["epoch"].value) - 1][i])
-        was = self.dynamics.clean_labels[i]
-        lines = [f"{names[self.dynamics.labels[i]]} p {p:.2f}"]
-        lines.append(f"was: {names[was]}" if was != self.dynamics.labels[i] else "")
-        lines.insert(1, caption(self.data.train.ids[i]))
-        return "\n".join(lines)
+        names, label, clean = self.data.classes, self.dynamics.labels, self.dynamics.clean_labels
+        p = float(self.dynamics.probability[self.value("epoch") - 1][i])
+        was = f"was: {names[clean[i]]}" if clean[i] != label[i] else ""
+        return f"{names[label[i]]} p {p:.2f}\n{caption(self.data.train.ids[i])}\n{was}"

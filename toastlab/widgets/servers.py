@@ -1,4 +1,4 @@
-"""Who may reach a server: this machine alone and only with a token, unless told otherwise aloud."""
+"""Who may reach a server: this machine only, and only with a token, unless `--expose` is given."""
 
 import os
 import secrets
@@ -17,17 +17,12 @@ def token() -> tuple[str, bool]:
 
 
 def warning(what: str) -> str:
-    """What `--expose` means. `what`: what somebody with the token can do."""
+    """What `--expose` means. `what`: what anybody with the token can do."""
     return (
         "WARNING: --expose. Every machine that reaches this one is answered, over plain HTTP: who "
         f"listens on the network can read the token, and who has the token {what}. Without "
         "--expose only this machine is answered; from elsewhere, an SSH tunnel leads there."
     )
-
-
-def as_root() -> list[str]:
-    """A container's only user is often root; without this Jupyter Server refuses to start there."""
-    return ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
 
 
 def spare_threads() -> None:
@@ -38,8 +33,8 @@ def spare_threads() -> None:
 
 
 def lab_arguments(folder: str, port: int, open_browser: bool, expose: bool) -> list[str]:
-    """Of JupyterLab, but for the token. Given here, they win over the user's own Jupyter settings,
-    which may have been made for another place."""
+    """Of JupyterLab, without the token. Given here, they win over the user's own Jupyter settings,
+    which may have been made for other uses."""
     return [
         f"--ServerApp.ip={EVERYWHERE if expose else LOOPBACK}",
         f"--ServerApp.port={port}",
@@ -49,7 +44,8 @@ def lab_arguments(folder: str, port: int, open_browser: bool, expose: bool) -> l
         "--ServerApp.allow_origin=",
         "--ServerApp.allow_origin_pat=",
         "--ServerApp.disable_check_xsrf=False",
-        *as_root(),
+        # a container's only user is often root, as whom Jupyter Server would not start
+        f"--ServerApp.allow_root={getattr(os, 'geteuid', lambda: 1)() == 0}",
     ]
 
 
@@ -63,7 +59,7 @@ def serve_lab(
         port: the next free one is taken if this one is not.
         open_browser: shows it in the browser.
         expose: answers other machines, too.
-        say: is told the warning.
+        say: is called with the warning.
 
     Raises:
         ValueError: there is no such port, or the token did not come into force.

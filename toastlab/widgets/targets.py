@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from scipy.stats import entropy
 
-from toastlab.data.dataset import Dataset
-from toastlab.data.splits import Split
+from toastlab.data.dataset import Dataset, images_of
 from toastlab.medoids.targets import class_targets, soft_targets
 from toastlab.plots import soft_target_bars
 from toastlab.store.runs import Run
@@ -21,11 +21,10 @@ class TargetPanel(Panel):
     """
 
     def __init__(self, run: Run, data: Dataset) -> None:
-        assert isinstance(data.train, Split)
         self.data = data
-        kept = run.group("medoids")
-        self.index = kept["index"][-1]
-        self.logits = torch.from_numpy(kept["logits"][-1].astype(np.float32))
+        medoids = run.group("medoids")
+        self.index = medoids["index"][-1]
+        self.logits = torch.from_numpy(medoids["logits"][-1].astype(np.float32))
         classes = [(name, i) for i, name in enumerate(data.classes)]
         super().__init__(
             {
@@ -38,24 +37,15 @@ class TargetPanel(Panel):
 
     def draw(self) -> tuple[Figure, str]:
         """Two bar charts: q, and (1 - a) e + a q."""
-        c, t = int(self.controls["class"].value), float(self.controls["temperature"].value)
-        a = float(self.controls["weight"].value)
+        c, t, a = self.value("class"), self.value("temperature"), self.value("weight")
         soft = soft_targets(self.logits, torch.from_numpy(self.index >= 0), t)
-        target = class_targets(soft, a)
-        assert isinstance(self.data.train, Split)
-        image = self.data.train.images[max(0, int(self.index[c]))].numpy()
-        q = soft[c].numpy()
-        entropy = float(-(q * np.log(np.maximum(q, 1e-12))).sum())
-        figure = soft_target_bars(
-            image,
-            {f"soft target q, T = {t:g}": q, f"trained on, a = {a:g}": target[c].numpy()},
-            self.data.classes,
-            c,
-        )
-        others = np.delete(np.arange(len(q)), c)
-        second = int(others[q[others].argmax()])
-        return figure, (
-            f"{self.data.classes[c]}: at T = {t:g} the medoid's soft target gives its own class "
-            f"{q[c]:.2f} and {self.data.classes[second]} {q[second]:.2f}; entropy {entropy:.2f} "
-            f"of at most {np.log(len(q)):.2f} nats."
+        q, target = soft[c].numpy(), class_targets(soft, a)[c].numpy()
+        (image,) = images_of(self.data.train, self.index[[c]].clip(min=0))
+        bars = {f"soft target q, T = {t:g}": q, f"trained on, a = {a:g}": target}
+        names = self.data.classes
+        second = int(np.where(np.arange(len(q)) == c, -1, q).argmax())
+        return soft_target_bars(image, bars, names, c), (
+            f"{names[c]}: at T = {t:g} the medoid's soft target gives its own class {q[c]:.2f} "
+            f"and {names[second]} {q[second]:.2f}; entropy {entropy(q):.2f} of at most "
+            f"{np.log(len(q)):.2f} nats."
         )

@@ -1,17 +1,37 @@
-"""For pages that others use: what comes from a browser sets the controls' values, nothing else."""
+"""What the dashboard's visitors may do: limits for all of them together, and a guard that lets a
+browser set the values of the controls and nothing else."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import ipywidgets as w
 from comm import get_comm_manager
 
+from toastlab.core.settings import Range, Settings
 from toastlab.widgets.panel import Panel
 
 LONGEST = 40  # characters that may be typed
+WEEK = 7 * 24 * 60.0  # minutes
 
 
-def fits(control: w.Widget, name: str, value: object) -> bool:
-    """Whether a browser may set this: the place in a control's list, a number in its range, or a
+@dataclass(frozen=True)
+class Limits(Settings):
+    """What visitors may use together.
+
+    Attributes:
+        visitors: pages open at a time, 1 to 1000; each holds a process with PyTorch, 0.6 GB.
+        trainings: live runs at a time, 1 to 1000; the next ones wait.
+        gone_after: minutes without a connection or a message after which a visitor is gone, from
+            0.5, since a page needs time to load, to a week.
+    """
+
+    visitors: Annotated[int, Range(1, 1000)] = 32
+    trainings: Annotated[int, Range(1, 1000)] = 2
+    gone_after: Annotated[float, Range(0.5, WEEK)] = 10.0
+
+
+def allowed(control: w.Widget, name: str, value: object) -> bool:
+    """Whether a browser may set this: a position in a control's list, a number in its range, or a
     short text, which its field reads itself."""
     if name == "index" and hasattr(control, "options"):
         return type(value) is int and 0 <= value < len(control.options)
@@ -36,7 +56,7 @@ def take_only_controls(*panels: Panel) -> None:
 
     def guarded(self: w.Widget, state: dict[str, Any]) -> None:
         mine = self.model_id in controls
-        set_state(self, {k: v for k, v in state.items() if mine and fits(self, k, v)})
+        set_state(self, {k: v for k, v in state.items() if mine and allowed(self, k, v)})
 
     w.Widget.set_state = guarded
     get_comm_manager().targets.pop("jupyter.widget", None)

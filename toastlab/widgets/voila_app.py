@@ -1,26 +1,76 @@
-"""Voila, but for three things: it tells its address, speaks one protocol, and asks nobody else for
-files. Slow to import."""
+"""Voila as the dashboard runs it: its settings, and three changes. Slow to import."""
 
+import logging
 import re
-import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jupyter_server import DEFAULT_STATIC_FILES_PATH
 from tornado.web import HTTPError
 from traitlets.config import Config
 from voila.app import Voila
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
+from toastlab.widgets.servers import EVERYWHERE, LOOPBACK
+from toastlab.widgets.visitors import Limits
+
+NOTEBOOK = "toastlab.ipynb"
+CULL_EVERY = 5  # seconds between two looks for visitors who have gone
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
-PAGES = ("index.html.j2", "voila/templates/base/page.html")  # the page, and what errors extend
+TEMPLATES = ("index.html.j2", "voila/templates/base/page.html")  # the page, and what errors extend
 ELSEWHERE = re.compile(r"<link[^>]+https?://[^>]*>")
 
 
-class Channels(VoilaKernelWebsocketHandler):  # type: ignore[misc]
-    """The way to a kernel, for pages that speak the protocol of today.
+def settings(
+    folder: Path, port: int, word: str, expose: bool, limits: Limits
+) -> dict[str, dict[str, Any]]:
+    """Of Voila and Jupyter. `folder` holds the page and its templates; `word` is the token."""
 
-    Voila 0.5 reads pictures sent by the older one as if they were the newer, and never ends: one
+    def enter(request: Any, **about: object) -> None:
+        """Before a visitor's kernel starts."""
+        if len(request.kernel_manager.list_kernel_ids()) >= limits.visitors:
+            raise HTTPError(503, reason="All places are taken, try again when somebody has left")
+        _ = request.xsrf_token  # sets the cookie that the page sends back when it is closed
+
+    return {
+        "Voila": {
+            "ip": EVERYWHERE if expose else LOOPBACK,
+            "port": port,
+            "token": word,
+            "root_dir": str(folder),
+            "notebook_path": str(folder / NOTEBOOK),
+            "connection_dir_root": str(folder),
+            "config_file_paths": [],  # none from the folder one happens to be in: they may be code
+            "tornado_settings": {
+                "xsrf_cookies": True,
+                "allow_remote_access": expose,
+                "local_hostnames": ["localhost"],
+                "static_path": DEFAULT_STATIC_FILES_PATH,  # of the pages that say what is refused
+                "static_url_prefix": "/voila/static/",
+            },
+            "log_level": logging.ERROR,
+        },
+        "VoilaConfiguration": {
+            "file_allowlist": [],
+            "allow_template_override": "NO",
+            "allow_theme_override": "NO",
+            "show_tracebacks": False,
+            "prelaunch_hook": enter,
+        },
+        "IdentityProvider": {"cookie_options": {"samesite": "Strict"}},
+        "MappingKernelManager": {
+            "allow_tracebacks": False,
+            "cull_idle_timeout": max(1, round(60 * limits.gone_after)),
+            "cull_interval": CULL_EVERY,
+        },
+    }
+
+
+class Channels(VoilaKernelWebsocketHandler):  # type: ignore[misc]
+    """The websocket to a kernel, for pages that use today's protocol.
+
+    Voila 0.5 reads pictures sent by the older protocol as if it were the newer, and never ends: one
     visitor would stop the server.
     """
 
@@ -32,11 +82,12 @@ class Channels(VoilaKernelWebsocketHandler):  # type: ignore[misc]
 
 
 class Dashboard(Voila):  # type: ignore[misc]
-    """Serves one page.
+    """Voila with three changes: it says its address, takes one protocol only, and asks no other
+    host for files.
 
     Args:
         settings: of Voila and Jupyter, by class.
-        started: is given the port, once it answers.
+        started: is called with the port, once it answers.
     """
 
     template_paths: list[str]
@@ -46,11 +97,11 @@ class Dashboard(Voila):  # type: ignore[misc]
         self.open_browser, self.started = True, started  # so that launch_browser is called
 
     def setup_template_dirs(self) -> None:
-        """Voila's templates, without the style sheets that they ask of another host: the icons in
-        them are in Voila's own files, too, and a page is to work where there is no network."""
+        """Voila's templates, without style sheets from another host: Voila's own files have their
+        icons, too, and a page must work without a network."""
         super().setup_template_dirs()
         ours = Path(self.root_dir) / "templates"
-        for name in PAGES:
+        for name in TEMPLATES:
             theirs = next(p for p in (Path(d) / name for d in self.template_paths) if p.exists())
             (ours / name).parent.mkdir(parents=True, exist_ok=True)
             text = ELSEWHERE.sub("", theirs.read_text(encoding="utf-8"))
@@ -60,15 +111,8 @@ class Dashboard(Voila):  # type: ignore[misc]
     def init_handlers(self) -> list[Any]:
         """Voila's, with our channels."""
         ours = {VoilaKernelWebsocketHandler: Channels}
-        return [(way, ours.get(of, of), *more) for way, of, *more in super().init_handlers()]
+        return [(path, ours.get(of, of), *more) for path, of, *more in super().init_handlers()]
 
     def launch_browser(self) -> None:
         """Called by Voila when it answers."""
         self.started(self.port)
-
-
-def show(address: str, folder: Path) -> None:
-    """Opens a browser by a file in `folder`: other users can read a browser's command line."""
-    file = folder / "start.html"
-    file.write_text(f'<meta http-equiv="refresh" content="0;url={address}">', encoding="utf-8")
-    webbrowser.open(file.as_uri())

@@ -1,0 +1,197 @@
+"""A study: a grid of runs, the tables condensed from them, and perhaps a page written from those.
+
+    study = STUDIES["peers"]
+    for progress in study.run(study.options(seeds=2), "runs", study.out):
+        print(progress.done, progress.total, progress.text)
+    table = study.load("rows")
+
+A `Study` is a description, which costs nothing to read. What only this study does lies in its
+module: `steps` (which runs, and how they become tables), and where there are such, `load` (the
+stored tables), `page` (Markdown) and `results` (what to show at the end).
+"""
+
+import errno
+import os
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, fields
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from toastlab.core.errors import one_of
+from toastlab.core.settings import Range, Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from toastlab.store.runs import Run
+    from toastlab.studies.arms import Job
+
+SEED_COUNTS = (1, 1000)  # each seed is a run of its own
+Seeds = Annotated[int, Range(*SEED_COUNTS)]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a study is: `done` of `total`, and the same in words with what is being done."""
+
+    done: int
+    total: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Options(Settings):
+    """What can be chosen in a study; each study has its own. Lists may not be empty."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in fields(self):
+            if getattr(self, field.name) == ():
+                what = field.name.removesuffix("s").replace("_", " ")
+                raise ValueError(f"no {what} is given; name one or more.")
+
+
+@dataclass(frozen=True)
+class Study:
+    """The description of a study.
+
+    Attributes:
+        name: as it is typed.
+        question: what it asks, in a sentence.
+        duration: how long it takes, in words.
+        options: class of its settings; made without arguments it has the defaults of what is
+            stored, except that a recipe has to be named.
+        tables: names of its stored tables.
+        module: where `steps`, `load`, `page` and `results` are.
+        out: usual place of its tables: a folder, or the file if there is one table only.
+        store: usual folder of its runs.
+        device: what "auto" stands for: stored rows were made on the CPU.
+        page_out: usual place of its page; empty where it has none.
+    """
+
+    name: str
+    question: str
+    duration: str
+    options: type[Options]
+    tables: tuple[str, ...]
+    module: str
+    out: str
+    store: str = "runs"
+    device: str = "cpu"
+    page_out: str = ""
+
+    def run(
+        self,
+        options: Options,
+        store: Path | str,
+        out: Path | str,
+        *,
+        device: str = "auto",
+        workers: int = 0,
+    ) -> Iterator[Progress]:
+        """Trains what is missing and writes the tables; yields how far it is.
+
+        Args:
+            options: of the class `self.options`.
+            store: folder of runs; what is there is not trained again.
+            out: folder of the tables, or a file if there is one table only.
+            device: auto, cuda, cuda:1, mps or cpu; workers: runs side by side, 0 chooses by cores.
+
+        Raises:
+            ValueError: `out` cannot be written, or an option is not possible. And all errors of
+            training.
+        """
+        from toastlab.store.runs import RunStore
+        from toastlab.training.device import choose
+
+        work = Work(Path(store), Path(out), self.device if device == "auto" else device, workers)
+        choose(work.device)
+        RunStore(store).check_writable()
+        _check_output(work.out)
+        yield from self._own().steps(options, work)
+
+    def load(self, which: str = "") -> Any:
+        """A stored table, checked; the first one without a name. Layouts are no table but a
+        `Layouts`.
+
+        Raises:
+            ValueError: there is no such table. DataError: it is missing, cannot be read, lacks a
+            column or holds runs of other settings.
+        """
+        if not self.tables:
+            raise ValueError(f"no tables of the study {self.name!r} are stored.")
+        return self._own().load(one_of("table", which or self.tables[0], self.tables))
+
+    def page(self) -> str | None:
+        """The page written from the stored tables, Markdown; None where there is none."""
+        return str(self._own().page()) if self.page_out else None
+
+    def results(self, options: Options, out: Path | str) -> "list[str | tuple[str, pd.DataFrame]]":
+        """What to show after `run`: sentences, and tables of text with their titles."""
+        show = getattr(self._own(), "results", None)
+        return list(show(options, Path(out))) if show else [f"Tables: {out}"]
+
+    def _own(self) -> Any:
+        return import_module(self.module)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Where and how a study works: its runs go to `store`, its tables to `out`."""
+
+    store: Path
+    out: Path
+    device: str = "cpu"
+    workers: int = 0
+
+    def train(
+        self, jobs: "Sequence[Job]", text: str, leave_out_diverged: bool = True
+    ) -> "Generator[Progress, None, dict[Job, Run]]":
+        """Has these runs, each once: yields how far it is and returns them.
+
+        Args:
+            leave_out_diverged: a run that diverged is missing, with a warning; else it is an error.
+        """
+        from toastlab.studies.runner import run_all, warn_diverged
+
+        single, runs = list(dict.fromkeys(jobs)), {}
+        for job, run in run_all(
+            single,
+            self.store,
+            device=self.device,
+            workers=self.workers,
+            on_diverged=warn_diverged if leave_out_diverged else None,
+        ):
+            runs[job] = run
+            yield Progress(len(runs), len(single), f"{text}: {len(runs)} of {len(single)} runs")
+        return runs
+
+    def path(self, which: str) -> Path:
+        """Where a table goes."""
+        return table_path(self.out, which)
+
+    def write(self, which: str, rows: "pd.DataFrame") -> None:
+        """Writes a table."""
+        rows.to_csv(self.path(which), index=False)
+
+
+def table_path(out: Path, which: str) -> Path:
+    """Where the table lies: `out` itself if it names a file, else a file in that folder."""
+    return out if out.suffix else out / f"{which}.csv"
+
+
+def _check_output(out: Path) -> None:
+    """Makes the folder that is to be written to.
+
+    Raises:
+        ValueError: it cannot be made, or there is a folder in the place of a file.
+    """
+    try:
+        (out.parent if out.suffix else out).mkdir(parents=True, exist_ok=True)
+        if out.suffix and out.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    except OSError as error:
+        raise ValueError(
+            f"cannot write {str(out)!r} ({error.strerror}); choose another place with --out."
+        ) from error

@@ -111,11 +111,11 @@ def test_where_tables_cannot_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for out in ("file/x.csv", "folder.csv"):
         Path("folder.csv").mkdir(exist_ok=True)
         with pytest.raises(ValueError, match=f"cannot write '{out}'"):
-            next(study.run(Options(), "runs", out))
+            study.run(Options(), "runs", out)
     with pytest.raises(ValueError, match="cannot write 'file'"):
-        next(STUDIES["regime"].run(Options(), "runs", "file"))
+        STUDIES["regime"].run(Options(), "runs", "file")
     with pytest.raises(StoreError):
-        next(study.run(Options(), "file", "x.csv"))
+        study.run(Options(), "file", "x.csv")
     assert not list(tmp_path.rglob("config.json")), "nothing was trained"
 
 

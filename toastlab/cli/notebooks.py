@@ -15,9 +15,10 @@ from toastlab.widgets.servers import serve_lab
 
 def study(name: str, options: Options, store: str, out: str, device: str, workers: int) -> None:
     """Runs a study under a bar, and shows what came out."""
+    steps = STUDIES[name].run(options, store, out, device=device, workers=workers)
     with progress() as bar:
         task = bar.add_task(name, total=None)
-        for at in STUDIES[name].run(options, store, out, device=device, workers=workers):
+        for at in steps:
             bar.update(task, completed=at.done, total=at.total, description=at.text)
     for shown in STUDIES[name].results(options, out):
         console().print(shown if isinstance(shown, str) else comparison_table(*shown))

@@ -4,9 +4,9 @@ The names stand here as they are typed, so that the help knows them before anyth
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from toastlab.core.settings import InnerShare
 from toastlab.studies.study import Options, Seeds, Study
@@ -65,7 +65,8 @@ class PeersOptions(Options):
 class RecipeOptions(Options):
     """Which paper's recipe is run, on which data and networks, with which methods."""
 
-    recipe: Positional[RecipeName]  # Name of the recipe; docs/recipes.md has their settings.
+    # Recipe: ps-kd-300, cs-kd-200, bake-200, tf-kd-200, dlb-240 or self-kd-lib-200.
+    recipe: Annotated[Positional[RecipeName], arg(metavar="RECIPE")]
     data: RecipeData = "cifar100"  # Data set: cifar100 or tiny-imagenet.
     path: str = ""  # Folder of the data; needed for tiny-imagenet.
     # Resize to size x size pixels, up to 4096; 0: as stored. Much of the literature has
@@ -75,7 +76,7 @@ class RecipeOptions(Options):
     val_share: InnerShare = HELD_OUT
     models: tuple[str, ...] = FAMILIES  # Networks, as `toastlab train` lists them.
     # Methods to compare; cross-entropy is always among them.
-    methods: tuple[MethodName, ...] = METHOD_NAMES
+    methods: Annotated[tuple[MethodName, ...], arg(metavar="[METHOD ...]")] = METHOD_NAMES
     seeds: Seeds = 3  # How many seeds, 1 to 1000.
     # What an epoch is: samples (N new samples, as the papers count), images (N images through the
     # network), or both.

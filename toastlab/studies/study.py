@@ -94,6 +94,8 @@ class Study:
     ) -> Iterator[Progress]:
         """Trains what is missing and writes the tables; yields how far it is.
 
+        What cannot be is refused at once, before the first step.
+
         Args:
             options: of the class `self.options`.
             store: folder of runs; what is there is not trained again.
@@ -110,10 +112,11 @@ class Study:
         work = Work(
             Path(store), Path(out or self.out), self.device if device == "auto" else device, workers
         )
-        choose(work.device)
+        choose(device)
+        steps: Iterator[Progress] = self._own().steps(options, work)
         RunStore(store).check_writable()
         _check_output(work.out)
-        yield from self._own().steps(options, work)
+        return steps
 
     def load(self, which: str = "") -> Any:
         """A stored table, checked; the first one without a name. Layouts are no table but a

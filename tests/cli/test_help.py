@@ -83,7 +83,7 @@ def test_times_in_the_help_are_those_of_the_page_about_the_data(
         "peers": ["about an hour on two cores", "40 minutes"],
     }.items():
         said = " ".join(page([command], capsys).split()).lower()
-        made_by = re.compile(rf"\| `toastlab {command}\b")
+        made_by = re.compile(rf"\| `toastlab study run {command}\b")
         stored = " ".join(row for row in rows if made_by.search(row)).lower()
         for time in times:
             assert time in said, (command, time)

@@ -80,7 +80,7 @@ LINES = [
     ("bench --methods nothing", "unknown method 'nothing'"),
     (f"bench --sections data --rounds {HUGE}", f"rounds is {HUGE}"),
     ("bench --json missing/x.json", "'missing/x.json'"),
-    ("recipe run ps-kd-300 --arms", "no method is given"),
+    ("recipe run ps-kd-300 --methods", "no method is given"),
     ("recipe run ps-kd-300 --budgets", "no budget is given"),
     ("recipe run ps-kd-300 --models", "no model is given"),
     ("recipe run ps-kd-300 --size 1000000", "size is 1000000"),

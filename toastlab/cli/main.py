@@ -39,8 +39,10 @@ from toastlab.data import sources
 from toastlab.data.dataset import DataConfig, load
 from toastlab.methods import CONFIGS, MethodConfig
 from toastlab.store.runs import Run, RunStore
-from toastlab.studies.compare import ARM_OF, Job, plan, run_all, tidy
+from toastlab.studies.arms import ARM_OF, Job, plan
 from toastlab.studies.report import findings, summary, write
+from toastlab.studies.rows import run_table
+from toastlab.studies.runner import run_all
 from toastlab.training import device as devices
 from toastlab.training import ranks
 from toastlab.training.config import TrainConfig
@@ -141,7 +143,7 @@ def _compare(
         raise TrainingDiverged("every run diverged: lower the learning rate.")
     place = {job: i for i, job in enumerate(jobs)}
     done.sort(key=lambda pair: place[pair[0]])  # they come in as they end; seeds were outermost
-    table = tidy(done)
+    table = run_table(done)
     table.to_csv(out / "results.csv", index=False)
     page = write(out / "report.html", done, table, command)
     rows, screen = summary(table), console()

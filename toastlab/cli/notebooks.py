@@ -1,29 +1,33 @@
 """Commands behind the notebooks: the stored tables, the stored layouts, the dashboard."""
 
 from pathlib import Path
+from typing import Annotated
 
-from toastlab.bench.text import load_bench
-from toastlab.cli.terminal import console, output_file, progress
-from toastlab.core.errors import in_range, some_of
-from toastlab.course.runs import course_data, course_runs
-from toastlab.methods.plan import BUDGETS, Budget
+from tyro.conf import arg
+
+from toastlab.cli.terminal import comparison_table, console, output_file, progress
 from toastlab.store.runs import RunStore
-from toastlab.studies import layouts as embedding
-from toastlab.studies.ablation import condense, grid_fingerprints, points, run_grid
-from toastlab.studies.claims import page
-from toastlab.studies.compare import SEED_COUNTS
-from toastlab.studies.peers import (
-    MORE_SEEDS,
-    NETWORKS,
-    PARTS,
-    SEEDS,
-    load_peers,
-    run_peers,
-    write_rows,
-)
-from toastlab.studies.regime import run_map
+from toastlab.studies.catalogue import STUDIES, PeersOptions
+from toastlab.studies.study import Options
 from toastlab.widgets.dashboard import Limits, serve
 from toastlab.widgets.servers import serve_lab
+
+
+def study(name: str, options: Options, store: str, out: str, device: str, workers: int) -> None:
+    """Runs a study under a bar, and shows what came out."""
+    steps = STUDIES[name].run(options, store, out, device=device, workers=workers)
+    with progress() as bar:
+        task = bar.add_task(name, total=None)
+        for at in steps:
+            bar.update(task, completed=at.done, total=at.total, description=at.text)
+    for shown in STUDIES[name].results(options, out):
+        console().print(shown if isinstance(shown, str) else comparison_table(*shown))
+
+
+def page(name: str, out: str) -> None:
+    """Writes a study's page."""
+    output_file(out).write_text(STUDIES[name].page() or "", encoding="utf-8")
+    console().print(out)
 
 
 def ablation(store: str = "runs", out: str = "data/ablation.csv", workers: int = 0) -> None:
@@ -34,23 +38,11 @@ def ablation(store: str = "runs", out: str = "data/ablation.csv", workers: int =
         out: The table: one row per run.
         workers: Runs side by side, up to 1024; 0 chooses by cores.
     """
-    RunStore(store).check_writable()
-    file = output_file(out)
-    with progress() as bar:
-        task = bar.add_task("runs of the grid", total=None)
-        for done, total in run_grid(store, workers=workers):
-            bar.update(task, completed=done, total=total, description=f"{done} of {total} runs")
-    table = condense(store, grid_fingerprints())
-    table.to_csv(file, index=False)
-    console().print(f"{len(table)} runs of {len(points())} settings: {out}")
+    study("ablation", Options(), store, out, "auto", workers)
 
 
 def peers(
-    models: tuple[str, ...] = ("mlp",),
-    parts: tuple[str, ...] = PARTS,
-    budgets: tuple[Budget, ...] = BUDGETS,
-    seeds: int = SEEDS,
-    more_seeds: int = MORE_SEEDS,
+    options: Annotated[PeersOptions, arg(name="")],
     store: str = "runs",
     out: str = "data/peers",
     workers: int = 0,
@@ -58,43 +50,12 @@ def peers(
     """Compares all methods on fashion-mini, noisy and clean, at both budgets: the stored tables.
 
     Args:
-        models: Networks: mlp takes about an hour on two cores; resnet-small, with --parts defaults,
-            40 minutes.
-        parts: Parts: defaults (of every source), pairwise (noise), augmented (Cutout, Mixup,
-            CutMix), tuned (on validation, the same number of trials for every method).
-        budgets: Budgets: images (equally many through the network), samples (equally many new
-            ones), both; the other parts than defaults have equal images only.
-        seeds: How many seeds, 1 to 1000.
-        more_seeds: How many seeds of the headline methods (cross-entropy, label smoothing, DLB,
-            TOAST), 1 to 1000.
+        options: What of it.
         store: Folder of runs; what is there is not trained again.
         out: Folder of the tables. Rows of other networks and parts that stand in them stay.
         workers: Runs side by side, up to 1024; 0 chooses by cores.
     """
-    some_of("model", models, NETWORKS)
-    some_of("part", parts, PARTS)
-    some_of("budget", budgets, BUDGETS)
-    in_range("seeds", seeds, *SEED_COUNTS)
-    in_range("more seeds", more_seeds, *SEED_COUNTS)
-    RunStore(store).check_writable()
-    RunStore(out).check_writable()
-    for model in models:
-        with progress() as bar:
-            task = bar.add_task(model, total=None)
-            for name, done, total, tables in run_peers(
-                model,
-                store,
-                parts=parts,
-                seeds=seeds,
-                more=more_seeds,
-                budgets=budgets,
-                workers=workers,
-            ):
-                text = f"{model}, {name}: {done} of {total} runs"
-                bar.update(task, completed=done, total=total, description=text)
-                for which, rows in tables.items():
-                    write_rows(Path(out) / f"{which}.csv", rows)
-    console().print(f"Tables: {out}")
+    study("peers", options, store, out, "auto", workers)
 
 
 def regime(store: str = "runs", out: str = "data/regime", workers: int = 0) -> None:
@@ -105,15 +66,7 @@ def regime(store: str = "runs", out: str = "data/regime", workers: int = 0) -> N
         out: Folder of the tables.
         workers: Runs side by side, up to 1024; 0 chooses by cores.
     """
-    RunStore(store).check_writable()
-    RunStore(out).check_writable()
-    with progress() as bar:
-        task = bar.add_task("runs of the map", total=None)
-        for done, total, tables in run_map(store, workers=workers):
-            bar.update(task, completed=done, total=total, description=f"{done} of {total} runs")
-            for which, rows in tables.items():
-                rows.to_csv(Path(out) / f"{which}.csv", index=False)
-    console().print(f"Tables: {out}")
+    study("regime", Options(), store, out, "auto", workers)
 
 
 def claims(out: str = "docs/claims.md") -> None:
@@ -122,9 +75,7 @@ def claims(out: str = "docs/claims.md") -> None:
     Args:
         out: The page, Markdown.
     """
-    text = page(load_peers(), load_bench())
-    output_file(out).write_text(text, encoding="utf-8")
-    console().print(out)
+    page("peers", out)
 
 
 def layouts(store: str = "data/runs", out: str = "data/layouts.safetensors") -> None:
@@ -134,19 +85,7 @@ def layouts(store: str = "data/runs", out: str = "data/layouts.safetensors") -> 
         store: Folder with the two runs of the notebooks; trained there if they are missing.
         out: The file of layouts.
     """
-    RunStore(store).check_writable()
-    file = output_file(out)
-    runs = course_runs(store)
-    index = embedding.pick(course_data().train.labels.numpy())
-    places, trust = {}, {}
-    with progress() as bar:
-        task = bar.add_task("layouts", total=embedding.count(runs))
-        for key, xy, score in embedding.make(runs, index):
-            places[key], trust[key] = xy, score
-            bar.update(task, advance=1)
-    keys = {name: run.key for name, run in runs.items()}
-    embedding.save(file, embedding.Layouts(index, keys, places, trust))
-    console().print(f"{len(places)} layouts of {len(index)} samples: {out}")
+    study("layouts", Options(), store, out, "auto", 0)
 
 
 def dashboard(

@@ -15,7 +15,7 @@ class TsnePanel(Panel):
     """Layouts of the same samples in several runs, aligned over the epochs.
 
     Args:
-        runs: name -> run, those that `toastlab layouts` laid out; data: what they trained on.
+        runs: name -> run, those of the stored layouts; data: what they trained on.
     """
 
     def __init__(self, runs: Mapping[str, Run], data: Dataset) -> None:
@@ -30,7 +30,7 @@ class TsnePanel(Panel):
             "perplexity": slider("perplexity", PERPLEXITIES, 30.0, near),
             "colour": choice("colour", colours, "label", "the label trained on, or the true"),
         }
-        speed = "Look-up: layouts made beforehand by `toastlab layouts`, none in between."
+        speed = "Look-up: layouts made beforehand by `toastlab study run layouts`, none in between."
         super().__init__(controls, speed)
 
     def draw(self) -> tuple[Figure, str]:

@@ -12,6 +12,7 @@ from toastlab.bench.bars import bars as limits
 from toastlab.bench.config import BenchConfig
 from toastlab.bench.measure import measure
 from toastlab.bench.text import as_text
+from toastlab.cli.options import Device
 from toastlab.cli.terminal import comparison_table, console, progress
 from toastlab.disk.durable import write
 
@@ -25,7 +26,7 @@ TITLES = {
 
 def bench(
     config: Annotated[BenchConfig, arg(name="")],
-    device: str = "auto",
+    device: Device = "auto",
     quick: bool = False,
     json_file: Annotated[str, arg(name="json")] = "",
     stdout: bool = False,
@@ -48,7 +49,6 @@ def bench(
 
     Args:
         config: What is measured.
-        device: Device: auto, cuda, cuda:1, mps or cpu.
         quick: Two steps, one round, the teaching MLP, three methods: seconds, to see that it works.
         json_file: Write everything to this file too, each round's ratio included.
         stdout: Print JSON instead of tables.

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from tyro.conf import UseAppendAction, arg
 
+from toastlab.cli.options import Device, Seeds, Store, Workers
 from toastlab.cli.terminal import comparison_table, console, progress
 from toastlab.core.errors import one_of
 from toastlab.disk.files import showable
@@ -34,14 +35,14 @@ def sweep(
         UseAppendAction[tuple[tuple[str, str], ...]],
         arg(metavar="SETTING VALUES", help_behavior_hint="(once per setting)"),
     ] = (),
-    seeds: int = 3,
+    seeds: Seeds = 3,
     search: Search = "grid",
     trials: int = 16,
     search_seed: int = 0,
     out: str = "sweep.csv",
-    store: str = "runs",
-    device: str = "auto",
-    workers: int = 0,
+    store: Store = "runs",
+    device: Device = "auto",
+    workers: Workers = 0,
     backend: str = "loky",
     scheduler: str = "",
 ) -> None:
@@ -65,15 +66,11 @@ def sweep(
         config: Everything else about the runs; the seed is the first one.
         axis: What to vary: a setting as it is called here (or `method`), and its values 0,0.3,0.6
             or for random, sobol and optuna a range 0..0.6, even in the logarithm log:0.01..1.
-        seeds: Runs of each setting, 1 to 1000.
         search: Search: grid (every combination), random, sobol (even cover), optuna (guided: TPE on
             validation top-1).
         trials: Settings to try, 1 to 100000, for all but grid; 16 and later 32 keeps the first 16.
         search_seed: Seed of what is drawn, 0 to 2^31.
         out: The table, one row per run: .csv, or .parquet where pyarrow is installed.
-        store: Folder of runs; what is there is not trained again.
-        device: Device: auto, cuda, cuda:1, mps or cpu.
-        workers: Runs side by side on this machine, up to 1024; 0 chooses by cores.
         backend: Where the runs go: loky (this machine) or dask (a cluster). Its workers need one
             thread each (dask worker ADDRESS --nthreads 1) and must see the store under the same
             path.

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from toastlab.data.dataset import Dataset, Split
 from toastlab.methods import TfKdSelfConfig
-from toastlab.studies.compare import ARMS
+from toastlab.studies.arms import ARMS
 from toastlab.studies.space import Axis
 from toastlab.studies.tuning import SPACES
 

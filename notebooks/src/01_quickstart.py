@@ -62,10 +62,12 @@ assert lost["TOAST"] < lost["cross-entropy"] and higher > len(toast.metrics) / 2
 # about where that of cross-entropy ends. That is one seed; a claim needs several, and intervals:
 
 # %%
-from toastlab.studies.peers import load_peers, select
+from toastlab.studies.catalogue import STUDIES
 from toastlab.studies.report import findings, summary
+from toastlab.studies.rows import select
 
-stored = select(load_peers(), model="mlp", part="defaults", budget="images", setting="20 % noise")
+peers = STUDIES["peers"].load()
+stored = select(peers, model="mlp", part="defaults", budget="images", setting="20 % noise")
 table = select(stored, ("cross-entropy", "TOAST", "label smoothing"))
 print(summary(table).drop(columns=["setting", "train s"]).to_string(index=False))
 for sentence in findings(table):

@@ -58,7 +58,7 @@ assert trust > 0.95
 # %% [markdown]
 # ## Cross-entropy beside TOAST
 #
-# The layouts below were made beforehand by `toastlab layouts`, the last epoch first: each starts
+# The layouts below were made beforehand by `toastlab study run layouts`, the last epoch first: each starts
 # from the next one and is turned onto it, so that a point that moves has moved.
 
 # %%

@@ -14,15 +14,16 @@ import numpy as np
 import pandas as pd
 from toastlab import plots
 from toastlab.analysis.statistics import interval
-from toastlab.studies.ablation import AXES, SEEDS, grid_fingerprints, load_table, look_up, points
+from toastlab.studies.ablation import AXES, SEEDS, look_up, points
+from toastlab.studies.catalogue import STUDIES
 
-table = load_table(grid_fingerprints())
+table = STUDIES["ablation"].load()
 print(f"{len(points())} settings x {len(SEEDS)} seeds = {len(table)} stored runs")
 for name, values in AXES.items():
     print(f"{name:19s}", *values)
 
 # %% [markdown]
-# Each row is a real run of a small network on 2,000 images over 30 epochs, made by `toastlab ablation`
+# Each row is a real run of a small network on 2,000 images over 30 epochs, made by `toastlab study run ablation`
 # and checked against the settings of this very code. Where a weight is 0, the temperature behind it
 # has no effect, and the setting is stored once.
 #

@@ -17,13 +17,15 @@ import textwrap
 import pandas as pd
 from toastlab import plots
 from toastlab.studies.claims import CLAIMS, PEERS, Claim, evidence, findings, judgement
-from toastlab.studies.compare import ARMS
+from toastlab.studies.arms import ARMS
 from toastlab.analysis.statistics import BASELINE, differences, interval
 from toastlab.bench.memory import extra_bytes
-from toastlab.studies.peers import MADE_BEFORE, NOISE, PAIRWISE, load_peers, select
+from toastlab.studies.catalogue import STUDIES
+from toastlab.studies.peers import MADE_BEFORE, NOISE, PAIRWISE
+from toastlab.studies.rows import select
 from toastlab.studies.tuning import SHARED, SPACES, TRIALS
 
-table = load_peers()
+table = STUDIES["peers"].load()
 print(f"{table.run.nunique()} runs; rows per network and part:")
 print(table.groupby(["model", "part"], sort=False).size().to_string())
 plain = select(table, part="defaults", model="mlp")
@@ -33,7 +35,7 @@ print("seeds:", ", ".join(f"{name} {n}" for name, n in seeds.items()))
 print("\nTo know:", textwrap.fill(MADE_BEFORE, 92))
 
 # %% [markdown]
-# Every row is a real run, made by `toastlab peers`: same initial weights and data order per seed for
+# Every row is a real run, made by `toastlab study run peers`: same initial weights and data order per seed for
 # all methods, test split, last epoch. *Defaults* are the settings of each method's source. Start with
 # those: the teaching MLP on 6,000 images, 30 epochs.
 #
@@ -237,7 +239,7 @@ means.round(3)
 # by the default criterion), and what the test split says meanwhile.
 
 # %%
-curves = load_peers("curves")
+curves = STUDIES["peers"].load("curves")
 curves = curves[(curves.model == "mlp") & (curves.setting == "20 % noise")]
 shown = [BASELINE, "label smoothing", "DLB", "TOAST", "TOAST careful"]
 frames = {name: [curves[curves.method == name]] for name in shown}

@@ -12,11 +12,12 @@
 # %%
 import pandas as pd
 from toastlab import plots
-from toastlab.studies.compare import ARMS, CAREFUL
+from toastlab.studies.arms import ARMS, CAREFUL
+from toastlab.studies.catalogue import STUDIES
 from toastlab.analysis.statistics import BASELINE
-from toastlab.studies.regime import AXES, MEASURES, METHODS, SEEDS, cells, gains, load_regime, summary
+from toastlab.studies.regime import AXES, MEASURES, METHODS, SEEDS, cells, gains, summary
 
-table = load_regime()
+table = STUDIES["regime"].load()
 print(f"{len(cells())} cells x {len(METHODS)} methods x {len(SEEDS)} seeds = {len(table)} runs")
 for name, values in AXES.items():
     print(f"{name:11s}", *(f"{v:g}" for v in values))
@@ -24,7 +25,7 @@ for name, values in AXES.items():
 # %% [markdown]
 # Each cell is one way to train the teaching MLP: how many images, how many wrong labels, how long, with
 # or without augmentation (crop, flip, Cutout). Every method runs in every cell with the same seeds, at
-# equal images through the network and with the defaults of its source (`toastlab regime`).
+# equal images through the network and with the defaults of its source (`toastlab study run regime`).
 #
 # ## TOAST on the map
 #

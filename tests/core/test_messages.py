@@ -102,11 +102,13 @@ def test_a_checkpoint_of_no_tensors(tmp_path: Path, caplog: pytest.LogCaptureFix
 def test_a_table_without_a_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "embedded", lambda name: tmp_path)
     (tmp_path / "rows.csv").write_text("part,model\nx,y\n")
-    with pytest.raises(DataError, match=r"rows\.csv lacks 'budget'; make it again: toastlab peers"):
-        peers.load_peers()
+    with pytest.raises(
+        DataError, match=r"rows\.csv lacks 'budget'; make it again: toastlab study run peers"
+    ):
+        peers.load()
     (tmp_path / "rows.csv").write_bytes(b'"\xff')
     with pytest.raises(DataError, match="the stored comparison cannot be read"):
-        peers.load_peers()
+        peers.load()
 
 
 def test_a_split_without_images() -> None:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from tests.helpers import tiny
 from toastlab.core.stream import Stream
 from toastlab.methods import CrossEntropyConfig, Plan, ToastConfig
-from toastlab.studies.compare import ARMS, CAREFUL
+from toastlab.studies.arms import ARMS, CAREFUL
 from toastlab.training.config import TrainConfig
 from toastlab.training.loop import train
 

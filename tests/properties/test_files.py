@@ -234,11 +234,11 @@ def test_a_network_by_any_name_stays_in_the_store(tmp_path: Path) -> None:
 
 
 TABLES: dict[str, tuple[str, Callable[[], object]]] = {
-    "peers/rows.csv": ("peers", lambda: peers.load_peers()),
-    "peers/curves.csv": ("peers", lambda: peers.load_peers("curves")),
-    "regime/rows.csv": ("regime", lambda: regime.load_regime()),
-    "regime/curves.csv": ("regime", lambda: regime.load_regime("curves")),
-    "ablation.csv": ("ablation", lambda: ablation.load_table({0.0: "a", 0.2: "b"})),
+    "peers/rows.csv": ("peers", lambda: peers.load()),
+    "peers/curves.csv": ("peers", lambda: peers.load("curves")),
+    "regime/rows.csv": ("regime", lambda: regime.load()),
+    "regime/curves.csv": ("regime", lambda: regime.load("curves")),
+    "ablation.csv": ("ablation", lambda: ablation.load("rows", {0.0: "a", 0.2: "b"})),
 }
 
 
@@ -283,7 +283,7 @@ def test_layouts(run: Run, tmp_path: Path) -> None:
         try:
             found = load_layouts({"one": run}, file)
         except DataError as error:
-            return refused(error, "toastlab layouts")
+            return refused(error, "toastlab study run layouts")
         assert all(v.shape == (len(found.index), 2) for v in found.places.values())
 
     fuzz()

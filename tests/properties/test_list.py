@@ -26,7 +26,7 @@ WITHOUT = {
     "toastlab.data.dataset.DiskSplit": "reads files: tests/data",
     "toastlab.studies.layouts.Layouts": "holds what was read: tests/studies/test_layouts.py",
     "toastlab.studies.layouts.layout": "t-SNE, a second a case: tests/studies/test_layouts.py",
-    "toastlab.studies.layouts.count": "a product of constants",
+    "toastlab.studies.layouts.load": "reads files: tests/studies/test_layouts.py",
     "toastlab.studies.layouts.make": "needs runs: tests/studies/test_layouts.py",
     "toastlab.studies.layouts.save": "writes files: tests/studies/test_layouts.py",
     "toastlab.studies.layouts.load_layouts": "reads files: tests/studies/test_layouts.py",

@@ -8,43 +8,41 @@ import pytest
 
 from tests.helpers import as_stored
 from toastlab.bench.text import alternatives_table, load_bench, methods_table
-from toastlab.data.dataset import DataConfig, load
+from toastlab.data.dataset import DataConfig
+from toastlab.data.dataset import load as load_data
 from toastlab.store.runs import run_key
+from toastlab.studies.arms import ARMS
+from toastlab.studies.catalogue import PARTS, PeersOptions
 from toastlab.studies.claims import CLAIMS, Claim, evidence, judgement, overview, page, parts
-from toastlab.studies.compare import ARMS
 from toastlab.studies.peers import (
     AUGMENTED_ARMS,
     HEADLINE,
     MADE_BEFORE,
-    MORE_SEEDS,
     NETWORKS,
     NOISE,
     PAIRWISE,
-    PARTS,
-    SEEDS,
     TUNED,
-    Entry,
     entries,
-    load_peers,
-    select,
+    load,
     trial_jobs,
     tuned_entries,
-    write_rows,
 )
+from toastlab.studies.rows import Entry, select, write_rows
 from toastlab.studies.tuning import SHARED, SPACES, TRIALS, chosen, settings_of, trials
 
+SEEDS, MORE_SEEDS = PeersOptions().seeds, PeersOptions().more_seeds
 prints: dict[DataConfig, str] = {}
 
 
 def key_of(entry: Entry) -> str:
     data = entry.job.config.data
     if data not in prints:
-        prints[data] = load(data).fingerprint
+        prints[data] = load_data(data).fingerprint
     return run_key(entry.job.config, prints[data])
 
 
 def test_the_stored_comparison_is_whole() -> None:
-    table = load_peers()
+    table = load()
     assert set(table.model) <= set(NETWORKS)
     assert set(select(table, model="mlp").part) == set(PARTS)
     plain = select(table, part="defaults")
@@ -65,7 +63,7 @@ def test_the_stored_comparison_is_whole() -> None:
 
 def test_its_runs_are_those_of_this_code_and_these_data(monkeypatch: pytest.MonkeyPatch) -> None:
     as_stored(monkeypatch)
-    table, searched = load_peers(), load_peers("trials")
+    table, searched = load(), load("trials")
     columns = ["part", "model", "budget", "setting", "method", "seed"]
     stored = table.set_index(columns).run.to_dict()
     for model in dict.fromkeys(table.model):
@@ -83,7 +81,7 @@ def test_the_trials_are_those_of_this_code_and_equally_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     as_stored(monkeypatch)
-    table = load_peers("trials")
+    table = load("trials")
     assert set(table.groupby(["model", "setting", "method"]).size()) == {TRIALS + 1}
     stored = table.set_index(["model", "setting", "method", "trial"]).run.to_dict()
     for job, number in trial_jobs("mlp"):
@@ -92,7 +90,7 @@ def test_the_trials_are_those_of_this_code_and_equally_many(
 
 
 def test_the_tuned_settings_are_the_best_on_validation() -> None:
-    table = load_peers("trials")
+    table = load("trials")
     by = ["model", "setting", "method"]
     best = chosen(table)
     assert len(best) == len(table[by].drop_duplicates())
@@ -104,7 +102,7 @@ def test_the_tuned_settings_are_the_best_on_validation() -> None:
 
 
 def test_equal_images_are_equal() -> None:
-    images = select(load_peers(), budget="images", part="defaults")
+    images = select(load(), budget="images", part="defaults")
     for name, rows in images.groupby("model"):
         network = NETWORKS[str(name)]
         # steps are whole: an epoch may fall short by one, of at most twice the batch
@@ -116,15 +114,13 @@ def test_equal_images_are_equal() -> None:
 
 def test_the_committed_page_is_what_the_table_says() -> None:
     committed = Path(__file__).parents[2] / "docs" / "claims.md"
-    assert committed.read_text(encoding="utf-8") == page(load_peers(), load_bench()), (
-        "run `toastlab claims`"
-    )
+    assert committed.read_text(encoding="utf-8") == page(), "run `toastlab study page peers`"
     assert len(CLAIMS) >= 6
 
 
 def test_the_readme_shows_the_stored_comparison() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    table = load_peers()
+    table = load()
     for text in (
         overview(table, "mlp"),
         *(parts(table, "mlp", name) for name in ("20 % noise", "clean labels")),

@@ -12,8 +12,9 @@ import pytest
 
 from toastlab.core.errors import DeviceError, WorkerError
 from toastlab.data.dataset import DataConfig
-from toastlab.studies.compare import Job, run_all
+from toastlab.studies.arms import Job
 from toastlab.studies.pool import run_tasks
+from toastlab.studies.runner import run_all
 from toastlab.training.config import TrainConfig
 
 distributed = pytest.importorskip("distributed")

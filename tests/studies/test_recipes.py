@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, get_args
 
 import pandas as pd
 import pytest
@@ -9,19 +10,22 @@ import torch
 import torchvision.datasets as tv
 from torch import nn
 
-from tests.cli.test_cli import ok, refused
 from tests.helpers import tiny, write_cifar, write_tiny_imagenet
+from toastlab.core.errors import DataError
 from toastlab.data.dataset import DataConfig
 from toastlab.store.runs import from_json, to_json
-from toastlab.studies.compare import ARMS, plan, run_all
-from toastlab.studies.peers import Entry, rows_of
-from toastlab.studies.recipe_table import beside, entries, page
-from toastlab.studies.recipes import DATA, FAMILIES, RECIPES, Recipe
+from toastlab.studies.arms import ARMS, plan
+from toastlab.studies.catalogue import FAMILIES, STUDIES, RecipeData, RecipeName, RecipeOptions
+from toastlab.studies.recipe_table import beside, entries, overview, page
+from toastlab.studies.recipes import RECIPES, Recipe
+from toastlab.studies.rows import Entry, rows_of
+from toastlab.studies.runner import run_all
 from toastlab.training.config import TrainConfig, make_optimizer, make_schedule
 from toastlab.training.loop import train
 from toastlab.training.models import MODELS
 
 ROOT = Path(__file__).parents[2]
+DATA = get_args(RecipeData)
 # epoch, from 0 -> learning rate, as the papers and their code have it
 RATES = {
     "ps-kd-300": {0: 0.1, 149: 0.1, 150: 0.01, 224: 0.01, 225: 0.001, 299: 0.001},
@@ -97,15 +101,16 @@ def test_published_figures_are_of_methods_and_networks_known_here(recipe: Recipe
 
 def test_the_page_is_the_code_s() -> None:
     text = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
-    assert text == page(), "make it again: toastlab recipe page"
+    assert text == page(), "make it again: toastlab study page recipe"
     assert "Not yet run on a GPU" in text
 
 
-def test_list(capsys: pytest.CaptureFixture[str]) -> None:
-    out = ok(capsys, "recipe", "list")
+def test_names_and_overview() -> None:
+    assert tuple(RECIPES) == get_args(RecipeName)
+    rows = overview().set_index("recipe")
     for recipe in RECIPES.values():
-        assert f"{recipe.name}: {recipe.paper}." in out
-    assert "150, 180, 210" in out
+        assert rows.paper[recipe.name] == recipe.paper
+    assert "150, 180, 210" in rows.falls["dlb-240"]
 
 
 def one_step(model: str, arm: str) -> None:
@@ -131,20 +136,31 @@ def test_every_family_takes_a_step(model: str, arm: str) -> None:
     one_step(model, arm)
 
 
-def short(name: str, folder: Path, *args: str) -> list[str]:
-    words = ["recipe", "run", name, "--epochs", "1", "--batch-size", "8", "--val-share", "0.25"]
-    words += ["--models", "resnet18", "--seeds", "2", "--device", "cpu", "--workers", "1"]
-    return [*words, "--store", str(folder / "runs"), *args]
+def short(folder: Path, options: RecipeOptions, out: Path | str = "") -> str:
+    """Runs a recipe, and returns what is shown of it."""
+    study = STUDIES["recipe"]
+    list(study.run(options, folder / "runs", out, device="cpu", workers=1))
+    shown = study.results(options, out)
+    return "\n".join(x if isinstance(x, str) else f"{x[0]}\n{x[1].to_string()}" for x in shown)
+
+
+def shortened(recipe: RecipeName, **options: Any) -> RecipeOptions:
+    few = {"models": ("resnet18",), "seeds": 2, "epochs": 1, "batch_size": 8, "val_share": 0.25}
+    return RecipeOptions(recipe, **{**few, **options})
 
 
 def test_a_shortened_run_in_cifar100_s_format(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_cifar(tv.CIFAR100, tmp_path / "data", monkeypatch, k=4, per_class=6)
-    args = short("ps-kd-300", tmp_path, "--path", str(tmp_path / "data"))
-    args += ["--arms", "ps-kd", "cs-kd", "--budgets", "samples", "images"]
-    out = ok(capsys, *args)
+    options = shortened(
+        "ps-kd-300",
+        path=str(tmp_path / "data"),
+        methods=("ps-kd", "cs-kd"),
+        budgets=("samples", "images"),
+    )
+    out = short(tmp_path, options)
     name = "ps-kd-300-cifar100-shortened-to-1-of-300-epochs-batch-8.csv"
     table = pd.read_csv(tmp_path / "results" / name)
     assert list(table) == peers_columns(tmp_path / "other")
@@ -163,11 +179,11 @@ def test_a_shortened_run_in_cifar100_s_format(
 
     monkeypatch.setattr("toastlab.store.runs.train", None)  # to train again would be an error
     before = (tmp_path / "results" / name).read_bytes()
-    assert ok(capsys, *args).splitlines()[-1] == out.splitlines()[-1]
+    assert short(tmp_path, options) == out
     assert (tmp_path / "results" / name).read_bytes() == before
 
-    err = refused(capsys, *short("dlb-240", tmp_path, "--out", str(Path("results") / name)))
-    assert "recipes never share a table" in err
+    with pytest.raises(DataError, match="recipes never share a table"):
+        short(tmp_path, shortened("dlb-240"), Path("results") / name)
 
 
 def peers_columns(store: Path) -> list[object]:
@@ -178,14 +194,17 @@ def peers_columns(store: Path) -> list[object]:
     return list(rows_of("mlp", [Entry("defaults", "images", job) for job in every], done))
 
 
-def test_a_shortened_run_in_tiny_imagenet_s_layout(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_shortened_run_in_tiny_imagenet_s_layout(tmp_path: Path) -> None:
     write_tiny_imagenet(tmp_path / "data", per_class=12)
     file = tmp_path / "table.csv"
-    args = short("dlb-240", tmp_path, "--data", "tiny-imagenet", "--path", str(tmp_path / "data"))
-    args += ["--arms", "dlb", "toast", "--size", "16", "--out", str(file)]
-    out = ok(capsys, *args)
+    options = shortened(
+        "dlb-240",
+        data="tiny-imagenet",
+        path=str(tmp_path / "data"),
+        methods=("dlb", "toast"),
+        size=16,
+    )
+    out = short(tmp_path, options, file)
     table = pd.read_csv(file)
     assert set(table.setting) == {
         "dlb-240: tiny-imagenet, 16 x 16 pixels, shortened to 1 of 240 epochs, batch 8"
@@ -193,8 +212,7 @@ def test_a_shortened_run_in_tiny_imagenet_s_layout(
     assert table.groupby("method").size().to_dict() == {"cross-entropy": 2, "DLB": 2, "TOAST": 2}
     assert set(table.budget) == {"samples"}
     assert "No published figures are noted" in out
-    args[args.index("resnet18")] = "resnet-small"
-    ok(capsys, *args)
+    short(tmp_path, replace(options, models=("resnet-small",)), file)
     assert set(pd.read_csv(file).model) == {"resnet18", "resnet-small"}, "rows of others stay"
 
 
@@ -221,9 +239,12 @@ def test_beside_knows_whose_figures_they_are() -> None:
     assert beside(RECIPES["bake-200"], bake)["published top-1 %"].tolist() == ["58.29", ""]
 
 
-def test_wrong_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "Did you mean 'dlb-240'" in refused(capsys, "recipe", "run", "dlb-24")
-    args = short("dlb-240", tmp_path, "--data", "tiny-imagenet")
-    assert "needs a folder" in refused(capsys, *args)
-    args = short("dlb-240", tmp_path, "--models")
-    assert "no model is given" in refused(capsys, *args)
+def test_wrong_input(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Did you mean 'dlb-240'"):
+        shortened("dlb-24")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="needs a folder"):
+        short(tmp_path, shortened("dlb-240", data="tiny-imagenet"))
+    with pytest.raises(ValueError, match="no model is given"):
+        shortened("dlb-240", models=())
+    with pytest.raises(ValueError, match="Did you mean 'resnet18'"):
+        short(tmp_path, shortened("dlb-240", models=("resnet",)))

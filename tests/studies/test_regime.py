@@ -10,11 +10,13 @@ from scipy import stats
 
 from tests.helpers import as_stored
 from toastlab.analysis.statistics import BASELINE
-from toastlab.data.dataset import DataConfig, load
+from toastlab.data.dataset import DataConfig
+from toastlab.data.dataset import load as load_data
 from toastlab.methods import ToastConfig
 from toastlab.plots import describe_regime_view, regime_view
 from toastlab.store.runs import run_key
-from toastlab.studies.compare import ARMS, CAREFUL
+from toastlab.studies.arms import ARMS, CAREFUL
+from toastlab.studies.catalogue import STUDIES
 from toastlab.studies.regime import (
     AXES,
     MEASURES,
@@ -24,8 +26,7 @@ from toastlab.studies.regime import (
     cells,
     config_of,
     gains,
-    load_regime,
-    run_map,
+    load,
     summary,
 )
 from toastlab.widgets import RegimePanel
@@ -101,7 +102,7 @@ def test_figure_and_words() -> None:
 
 def test_the_stored_map_is_whole_and_of_this_code(monkeypatch: pytest.MonkeyPatch) -> None:
     as_stored(monkeypatch)
-    table = load_regime()
+    table = load()
     assert len(table) >= len(cells()) * len(METHODS) * len(SEEDS) * 0.99  # a run may diverge
     assert set(table.method) == set(METHODS)
     prints: dict[DataConfig, str] = {}
@@ -109,12 +110,12 @@ def test_the_stored_map_is_whole_and_of_this_code(monkeypatch: pytest.MonkeyPatc
         cell = Cell(*(type(v)(row[k]) for k, v in vars(cells()[0]).items()))
         config = config_of(cell, row["method"], 0)
         if config.data not in prints:
-            prints[config.data] = load(config.data).fingerprint
+            prints[config.data] = load_data(config.data).fingerprint
         assert row["run"] == run_key(config, prints[config.data])
 
 
 def test_our_own_defaults_never_lose_on_the_stored_map() -> None:
-    rows = summary(load_regime(), [CAREFUL]).set_index("measure")
+    rows = summary(load(), [CAREFUL]).set_index("measure")
     assert (rows.worse_holm == 0).all()
     assert (rows["mean"] > 0).all()
     method = ARMS[CAREFUL]
@@ -122,16 +123,20 @@ def test_our_own_defaults_never_lose_on_the_stored_map() -> None:
     assert method.ramp == "fit"
 
 
-def test_a_map_is_trained_once(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+def test_a_map_is_trained_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     few = {"per_class": (25,), "noise_rate": (0.2,), "epochs": (2,), "augmented": (0, 1)}
     monkeypatch.setattr("toastlab.studies.regime.AXES", few)
     monkeypatch.setattr("toastlab.studies.regime.SEEDS", (0,))
-    last = list(run_map(str(tmp_path), [BASELINE, "TOAST"], workers=1))[-1]
-    assert last[:2] == (4, 4)
-    assert len(last[2]["rows"]) == 4
-    assert set(last[2]["curves"].epoch) == {1, 2}
-    again = list(run_map(str(tmp_path), [BASELINE, "TOAST"], workers=1))[-1]
-    pd.testing.assert_frame_equal(again[2]["rows"], last[2]["rows"])
+    monkeypatch.setattr("toastlab.studies.regime.METHODS", (BASELINE, "TOAST"))
+    study, store, out = STUDIES["regime"], tmp_path / "runs", tmp_path / "out"
+    last = list(study.run(study.options(), store, out, workers=1))[-1]
+    assert (last.done, last.total) == (4, 4)
+    rows, curves = ((out / f"{name}.csv").read_bytes() for name in study.tables)
+    assert len(pd.read_csv(out / "rows.csv")) == 4
+    assert set(pd.read_csv(out / "curves.csv").epoch) == {1, 2}
+    monkeypatch.setattr("toastlab.store.runs.train", None)  # to train again would be an error
+    list(study.run(study.options(), store, out, workers=1))
+    assert [(out / f"{name}.csv").read_bytes() for name in study.tables] == [rows, curves]
 
 
 def test_panel_shows_the_cell_asked_for() -> None:
@@ -148,7 +153,7 @@ def test_panel_shows_the_cell_asked_for() -> None:
 
 def test_the_readme_shows_the_stored_map() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    rows = summary(load_regime()).set_index(["method", "measure"])
+    rows = summary(load()).set_index(["method", "measure"])
     for method in METHODS[1:]:
         cells = [f"{rows.better[method, m]} / {rows.worse[method, m]}" for m in MEASURES]
         assert f"| {method} | {' | '.join(cells)} |" in readme

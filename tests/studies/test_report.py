@@ -11,8 +11,10 @@ import pytest
 from toastlab.analysis.statistics import BASELINE
 from toastlab.data.dataset import DataConfig
 from toastlab.store.runs import Run
-from toastlab.studies.compare import Job, plan, run_all, tidy
+from toastlab.studies.arms import Job, plan
 from toastlab.studies.report import findings, summary, write
+from toastlab.studies.rows import run_table
+from toastlab.studies.runner import run_all
 from toastlab.training.config import TrainConfig
 
 Done = list[tuple[Job, Run]]
@@ -49,7 +51,7 @@ class Page(HTMLParser):
 
 
 def test_one_file_that_needs_no_network(done: Done, tmp_path: Path) -> None:
-    path = write(tmp_path / "sub" / "report.html", done, tidy(done), "toastlab demo")
+    path = write(tmp_path / "sub" / "report.html", done, run_table(done), "toastlab demo")
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
     text = path.read_text(encoding="utf-8")
     page = Page(text)
@@ -67,7 +69,7 @@ def test_one_file_that_needs_no_network(done: Done, tmp_path: Path) -> None:
 
 
 def test_summary_says_what_the_runs_say(done: Done) -> None:
-    rows, table = summary(tidy(done)), tidy(done)
+    rows, table = summary(run_table(done)), run_table(done)
     row = rows[(rows.setting == "clean") & (rows.method == "TOAST")].iloc[0]
     mine = table[(table.setting == "clean") & (table.method == "TOAST")].sort_values("seed")
     base = table[(table.setting == "clean") & (table.method == BASELINE)].sort_values("seed")
@@ -101,7 +103,7 @@ def test_findings_name_noise_as_noise() -> None:
 
 def test_one_seed_claims_nothing(done: Done, tmp_path: Path) -> None:
     single = [(job, run) for job, run in done if job.config.seed == 0]
-    text = write(tmp_path / "r.html", single, tidy(single), "x").read_text(encoding="utf-8")
+    text = write(tmp_path / "r.html", single, run_table(single), "x").read_text(encoding="utf-8")
     assert "one seed: nothing to say" in text
     assert "better:" not in text
     assert "nan" not in re.sub(r"base64,[^']*", "", text).lower()

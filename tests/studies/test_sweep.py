@@ -16,7 +16,7 @@ from toastlab.cli.sweep import options_of
 from toastlab.data.dataset import DataConfig
 from toastlab.store import runs
 from toastlab.studies.space import Axis, parse
-from toastlab.studies.sweep import Done, Sweep, ranking, run, tidy, writer
+from toastlab.studies.sweep import Done, Sweep, ranking, run, sweep_table, writer
 from toastlab.training.config import TrainConfig
 
 BASE = TrainConfig(data=DataConfig(name="digits"), epochs=1, batch_size=64, record="none")
@@ -76,14 +76,14 @@ def test_a_sweep_goes_on_where_it_stopped(tmp_path: Path, trained: list[TrainCon
     assert len(trained) == 3
     done = list(run(what, tmp_path, **HERE))
     assert len(trained) == len(set(trained)) == 8, "nothing twice"
-    assert [one.found for one in done] == [True] * 3 + [False] * 5
+    assert [one.stored for one in done] == [True] * 3 + [False] * 5
     assert {one.run.key for one in first if one.run} == {
-        o.run.key for o in done if o.run and o.found
+        o.run.key for o in done if o.run and o.stored
     }
     again = list(run(what, tmp_path, **HERE))
     assert len(trained) == 8
-    assert all(one.found for one in again)
-    pd.testing.assert_frame_equal(tidy(done), tidy(again))
+    assert all(one.stored for one in again)
+    pd.testing.assert_frame_equal(sweep_table(done), sweep_table(again))
     # another seed and another value: only what is new
     list(run(replace(what, seeds=3), tmp_path, **HERE))
     assert len(trained) == 12
@@ -93,7 +93,7 @@ def test_a_sweep_goes_on_where_it_stopped(tmp_path: Path, trained: list[TrainCon
 def test_the_table_is_tidy_and_of_the_runs(tmp_path: Path) -> None:
     what = Sweep(BASE, (WEIGHTS, NOISE), seeds=2)
     done = list(run(what, tmp_path, **HERE))
-    table = tidy(done[::-1])
+    table = sweep_table(done[::-1])
     assert list(table.columns[:4]) == ["medoid-weight", "data.noise-rate", "seed", "run"]
     assert table["seed"].tolist() == [0, 1] * 4
     assert table["medoid-weight"].tolist() == [0.0] * 4 + [0.6] * 4
@@ -128,8 +128,8 @@ def test_settings_are_ranked_by_validation_not_by_test() -> None:
 def test_a_run_that_diverges_does_not_end_the_sweep(tmp_path: Path) -> None:
     what = Sweep(BASE, (Axis("learning-rate", (1000.0, 0.05)),), seeds=1)
     done = list(run(what, tmp_path, **HERE))
-    assert [one.run is None for one in sorted(done, key=lambda one: one.place)] == [True, False]
-    table = tidy(done)
+    assert [one.run is None for one in sorted(done, key=lambda one: one.number)] == [True, False]
+    table = sweep_table(done)
     assert table["run"].tolist()[0] == ""
     assert np.isnan(table["val_top1"][0])
     assert ranking(table, ["learning-rate"])["learning-rate"].tolist() == [0.05, 1000.0]
@@ -179,7 +179,7 @@ def test_a_guided_search_asks_again_for_the_same_runs(
     done = list(run(what, tmp_path, **HERE))
     assert len(done) == what.size == 28
     assert len(trained) == len(set(trained)) == 28, "found again, not trained again"
-    assert sum(one.found for one in done) == 9
+    assert sum(one.stored for one in done) == 9
     again = list(run(replace(what, trials=15), tmp_path, **HERE))
     assert [one.point for one in again[:28:2]] == [one.point for one in done[::2]]
     assert len(trained) == 30

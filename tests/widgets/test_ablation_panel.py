@@ -11,7 +11,7 @@ import pytest
 
 from toastlab import RunStore
 from toastlab.core.errors import DataError
-from toastlab.studies.ablation import AXES, SEEDS, grid_fingerprints, load_table, look_up, points
+from toastlab.studies.ablation import AXES, SEEDS, load, look_up, points
 from toastlab.widgets import AblationPanel
 
 TRAINED = "<small>Done"
@@ -30,7 +30,7 @@ def until(true: object, seconds: float = 240) -> None:
 
 
 def test_the_grid_is_whole_and_real() -> None:
-    table = load_table(grid_fingerprints())
+    table = load()
     assert len(points()) >= 60
     assert len(table) == len(points()) * len(SEEDS)
     assert table.run.is_unique
@@ -42,16 +42,16 @@ def test_the_grid_is_whole_and_real() -> None:
 
 
 def test_what_is_not_on_the_grid_is_not_made_up() -> None:
-    table = load_table(grid_fingerprints())
+    table = load()
     point = points()[-1]
     with pytest.raises(DataError, match="nothing is interpolated"):
         look_up(table, {**point, "medoid_weight": 0.45}, "test_top1")
 
 
 def test_a_table_of_other_settings_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = {rate: "0" * 64 for rate in grid_fingerprints()}
+    wrong = {float(rate): "0" * 64 for rate in AXES["noise_rate"]}
     with pytest.raises(DataError, match="no longer match"):
-        load_table(wrong)
+        load(fingerprints=wrong)
 
 
 def test_the_sentence_says_what_the_table_has(panel: AblationPanel) -> None:

@@ -80,8 +80,8 @@ def _moments(probability: np.ndarray) -> tuple[Floats, Floats]:
     known = ~np.isnan(p)
     count = np.where(known.any(0), known.sum(0), np.nan)
     mean = np.where(known, p, 0).sum(0) / count
-    spread = np.where(known, p - mean, 0)
-    return mean, np.sqrt((spread**2).sum(0) / count)
+    gap = np.where(known, p - mean, 0)
+    return mean, np.sqrt((gap**2).sum(0) / count)
 
 
 def variability_bound(mean: np.ndarray | float) -> Floats:
@@ -186,7 +186,7 @@ def data_map(dynamics: Dynamics) -> pd.DataFrame:
     the row of their array, or the file (None where the dynamics do not know it).
     """
     known = ~np.isnan(dynamics.probability)
-    mean, spread = _moments(dynamics.probability)
+    mean, deviation = _moments(dynamics.probability)
     events, never = forgetting(dynamics.correct, known)
     missing = np.full(len(dynamics.labels), np.nan)
     ids = np.full(len(missing), None) if dynamics.ids is None else dynamics.ids
@@ -198,7 +198,7 @@ def data_map(dynamics: Dynamics) -> pd.DataFrame:
             "clean_label": dynamics.clean_labels,
             "flipped": dynamics.flipped,
             "confidence": mean,
-            "variability": spread,
+            "variability": deviation,
             "correctness": correctness(dynamics.correct, known),
             "forgetting": events,
             "never_learnt": never,

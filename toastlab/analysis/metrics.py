@@ -1,9 +1,9 @@
 """What is measured on a split: top-1, top-5, NLL, ECE, Brier score, AURC; fractions, not per cent.
 
-torchmetrics has top-1. Top-5 is our own, since ties fall anywhere in torchmetrics: here the lower
-class goes first, as in top-1, so that top-5 is never below it. ECE is our own over the bins that
-the reliability diagram shows: torchmetrics' bins are [l, u), the literature's (l, u], and a network
-that is sure of itself puts many samples on an edge. Both agree off the edges, which a test holds.
+Of equal logits the lower class goes first, in top-5 as in top-1, so that top-5 is never below it;
+in torchmetrics such ties fall anywhere. ECE is over the bins that the reliability diagram shows:
+torchmetrics' bins are [l, u), the literature's (l, u], and a network that is sure of itself puts
+many samples on an edge. Without ties and off the edges both give the same, which a test holds.
 """
 
 import math
@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_accuracy
 
 from toastlab.core.checks import FLOAT, INT, check_labels, check_shapes
 from toastlab.core.errors import in_range
@@ -58,13 +57,13 @@ def evaluate(logits: Tensor, labels: Tensor) -> dict[str, float]:
     z, k = logits.double(), logits.shape[1]
     p = z.softmax(1)
     hard = F.one_hot(labels, k)
-    said = z.argmax(1)  # of equal logits the first
+    predicted = z.argmax(1)  # of equal logits the first
     values = [
-        multiclass_accuracy(said, labels, k, "micro", validate_args=False),
+        (predicted == labels).sum() / len(z),
         _top(z, labels, 5),
         F.cross_entropy(z, labels),
         (p - hard).square().sum(1).mean(),
-        _aurc(z, said, labels),
+        _aurc(z, predicted, labels),
     ]
     top1, top5, nll, brier, aurc = torch.stack([v.double() for v in values]).tolist()
     ece = _bins(logits, labels, BINS).ece
@@ -87,8 +86,8 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     logits, labels = _checked(logits, labels)
     z = logits.double()
 
-    def loss(log_heat: float) -> float:
-        return float(F.cross_entropy(z / math.exp(log_heat), labels))
+    def loss(log_temperature: float) -> float:
+        return float(F.cross_entropy(z / math.exp(log_temperature), labels))
 
     bounds = (math.log(0.02), math.log(50))
     # the NLL is convex in 1 / T, so it has one valley in log T
@@ -114,11 +113,11 @@ def _bins(logits: Tensor, labels: Tensor, bins: int) -> Bins:
     right = (logits.argmax(1) == labels).cpu().numpy()  # the softmax can round two logits to one
     # float32 edges against float32 confidences, so that a value on an edge is on it exactly
     edges = np.linspace(0, 1, bins + 1, dtype=np.float32).astype(np.float64)
-    place = np.clip(np.searchsorted(edges, c, side="left") - 1, 0, bins - 1)
-    count = np.bincount(place, minlength=bins)
+    bin_of = np.clip(np.searchsorted(edges, c, side="left") - 1, 0, bins - 1)
+    count = np.bincount(bin_of, minlength=bins)
     with np.errstate(invalid="ignore"):
-        mean = np.bincount(place, weights=c, minlength=bins) / count
-        accuracy = np.bincount(place, weights=right, minlength=bins) / count
+        mean = np.bincount(bin_of, weights=c, minlength=bins) / count
+        accuracy = np.bincount(bin_of, weights=right, minlength=bins) / count
     return Bins(count, mean, accuracy)
 
 
@@ -131,7 +130,7 @@ def _top(z: Tensor, labels: Tensor, places: int) -> Tensor:
     return (ahead < places).sum() / len(z)
 
 
-def _aurc(z: Tensor, said: Tensor, labels: Tensor) -> Tensor:
+def _aurc(z: Tensor, predicted: Tensor, labels: Tensor) -> Tensor:
     """Area under the risk-coverage curve (Geifman et al., 2019): the mean over i of the error rate
     among the i samples of highest confidence.
 
@@ -141,11 +140,11 @@ def _aurc(z: Tensor, said: Tensor, labels: Tensor) -> Tensor:
     at logit gaps above 37.
 
     Args:
-        z: [N, K] float64; said: [N] int64, the predictions.
+        z: [N, K] float64; predicted: [N] int64.
     """
-    rest = z.scatter(1, said[:, None], -torch.inf).logsumexp(1)
+    rest = z.scatter(1, predicted[:, None], -torch.inf).logsumexp(1)
     odds, order = (z.amax(1) - rest).sort(descending=True)
-    wrong = (said != labels)[order].double()
+    wrong = (predicted != labels)[order].double()
     group = F.pad(odds[1:] != odds[:-1], (1, 0)).cumsum(0)
     errors, size = (
         torch.zeros_like(odds).index_add_(0, group, x) for x in (wrong, torch.ones_like(wrong))

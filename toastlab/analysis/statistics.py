@@ -1,10 +1,12 @@
 """What a few numbers allow to say: intervals, paired differences, p values, verdicts."""
 
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+from scipy import stats
 
 from toastlab.core.errors import DataError, in_range, one_of
 
@@ -15,18 +17,17 @@ def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float
     """Mean and Student's t interval of a few values; NaN bounds for a single one, and where some
     value is NaN or infinite."""
     x = _values(values, level)
-    mean = float(x.mean())
     if len(x) < 2 or not np.isfinite(x).all():
-        return mean, float("nan"), float("nan")
-    half = float(student.ppf(0.5 + level / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
-    return mean, mean - half, mean + half
+        return float(x.mean()), float("nan"), float("nan")
+    low, high = _t_test(x).confidence_interval(level)
+    return float(x.mean()), float(low), float(high)
 
 
 def differences(table: pd.DataFrame, metric: str, baseline: str = BASELINE) -> pd.DataFrame:
     """Paired over seeds: each method minus the baseline, per setting.
 
     Args:
-        table: as of `tidy`; metric: a column of it.
+        table: rows of setting, method and seed; metric: another column of it.
 
     Returns:
         setting, method, mean, low, high (95 % t interval: with few seeds it is the honest one),
@@ -54,9 +55,9 @@ def differences(table: pd.DataFrame, metric: str, baseline: str = BASELINE) -> p
         around = (*interval(pair.tolist()), *bootstrap_interval(pair.tolist()))
         rows.append((setting, method, *around, paired_p(pair.tolist()), len(pair)))
     names = ["setting", "method", "mean", "low", "high", "boot_low", "boot_high", "p", "seeds"]
-    found = pd.DataFrame(rows, columns=names)
-    found["p_holm"] = found.groupby("setting", sort=False)["p"].transform(holm)
-    return found
+    gaps = pd.DataFrame(rows, columns=names)
+    gaps["p_holm"] = gaps.groupby("setting", sort=False)["p"].transform(holm)
+    return gaps
 
 
 def _values(values: Sequence[float], level: float = 0.95) -> np.ndarray:
@@ -68,14 +69,16 @@ def _values(values: Sequence[float], level: float = 0.95) -> np.ndarray:
 
 
 def bootstrap_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean, 10,000 resamples, always the same lots; NaN as
-    in `interval`."""
+    """Percentile bootstrap interval of the mean, 10,000 resamples, always the same random draws;
+    NaN as in `interval`."""
     x = _values(values, level)
     if len(x) < 2 or not np.isfinite(x).all():
         return float("nan"), float("nan")
-    lots = np.random.default_rng(0).integers(0, len(x), (10_000, len(x)))
-    low, high = np.quantile(x[lots].mean(1), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    draws = np.random.default_rng(0)
+    found = stats.bootstrap(
+        (x,), np.mean, n_resamples=10_000, confidence_level=level, method="percentile", rng=draws
+    ).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def paired_p(differences: Sequence[float]) -> float:
@@ -83,22 +86,25 @@ def paired_p(differences: Sequence[float]) -> float:
     x = _values(differences)
     if len(x) < 2 or not np.isfinite(x).all():
         return float("nan")
-    if not x.any():
-        return 1.0
-    spread = x.std(ddof=1) / np.sqrt(len(x))
-    if spread == 0:
-        return 0.0
-    return float(2 * student.sf(abs(x.mean()) / spread, len(x) - 1))
+    p = float(_t_test(x).pvalue)
+    return 1.0 if np.isnan(p) else p  # 0 / 0: nothing differs
+
+
+def _t_test(x: np.ndarray) -> Any:
+    """Student's t test of the mean against 0."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)  # equal values are nothing to warn of
+        return stats.ttest_1samp(x, 0)
 
 
 def holm(p: pd.Series) -> pd.Series:
     """Holm's step-down correction (1979) of several p values; NaN stays NaN and does not count."""
     for value in p.dropna():
         in_range("p", value, 0, 1)
-    known = p.dropna().sort_values(kind="stable")
-    factor = np.arange(len(known), 0, -1)
-    corrected = np.minimum(1.0, np.maximum.accumulate(known.to_numpy() * factor))
-    return pd.Series(corrected, index=known.index).reindex(p.index)
+    ordered = p.dropna().sort_values(kind="stable")
+    factor = np.arange(len(ordered), 0, -1)
+    corrected = np.minimum(1.0, np.maximum.accumulate(ordered.to_numpy() * factor))
+    return pd.Series(corrected, index=ordered.index).reindex(p.index)
 
 
 def verdict(mean: float, low: float, high: float, larger_is_better: bool = True) -> str:

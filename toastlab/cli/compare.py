@@ -11,9 +11,11 @@ from toastlab.cli.terminal import comparison_table, console, progress
 from toastlab.core.errors import TrainingDiverged, one_of, some_of
 from toastlab.data.dataset import DataConfig
 from toastlab.store.runs import Run, RunStore
+from toastlab.studies.arms import ARM_OF, Job, plan
 from toastlab.studies.catalogue import METHOD_NAMES, MethodName
-from toastlab.studies.compare import ARM_OF, Job, plan, run_all, tidy
 from toastlab.studies.report import findings, summary, write
+from toastlab.studies.rows import run_table
+from toastlab.studies.runner import run_all
 from toastlab.training import device as devices
 from toastlab.training.config import TrainConfig
 from toastlab.training.models import MODELS
@@ -107,7 +109,7 @@ def _compare(
     if not done:
         raise TrainingDiverged("every run diverged: lower the learning rate.")
     rows = [(job, done[job]) for job in jobs if job in done]  # they come in as they end
-    table = tidy(rows)
+    table = run_table(rows)
     table.to_csv(out / "results.csv", index=False)
     report = write(out / "report.html", rows, table, command)
     for setting, part in summary(table).groupby("setting", sort=False):

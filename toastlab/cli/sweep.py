@@ -15,7 +15,7 @@ from toastlab.methods import MethodConfig
 from toastlab.store.runs import RunStore
 from toastlab.studies.pool import BACKENDS
 from toastlab.studies.space import parse
-from toastlab.studies.sweep import Done, Search, Sweep, ranking, run, tidy, writer
+from toastlab.studies.sweep import Done, Search, Sweep, ranking, run, sweep_table, writer
 from toastlab.training import device as devices
 from toastlab.training.config import TrainConfig
 
@@ -95,7 +95,7 @@ def sweep(
     RunStore(Path(out).parent).check_writable()
     how = {"device": device, "workers": workers, "backend": backend, "scheduler": scheduler}
     done = _follow(what, store, how)
-    table = tidy(done)
+    table = sweep_table(done)
     write(table)
     _show(what, done, table, out)
 
@@ -108,10 +108,10 @@ def _follow(what: Sweep, store: str, how: dict[str, Any]) -> list[Done]:
         found = 0
         for one in run(what, store, **how):
             done.append(one)
-            found += one.found
+            found += one.stored
             if len(done) - found == 1 or len(done) == what.size:
                 bar.reset(task, completed=len(done) - 1)
-            if one.found:
+            if one.stored:
                 score = f"{found} found"
             elif one.run is None:
                 score = f"seed {one.seed} diverged"

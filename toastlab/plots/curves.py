@@ -6,28 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from toastlab.analysis.measures import measure as measure
 from toastlab.plots.style import DASHES, FLAG, MARKERS, PALETTE, headline, new_figure, style
-
-NAMES = {
-    "top1": "top-1 accuracy",
-    "top5": "top-5 accuracy",
-    "nll": "NLL (nats)",
-    "ece": "ECE",
-    "brier": "Brier score",
-    "aurc": "AURC",
-    "loss": "training loss",
-    "carried_share": "carried images",
-    "under_trained": "under-trained samples",
-}
-PERCENT = ("top1", "top5", "ece", "carried_share", "under_trained")
-
-
-def measure(column: str) -> tuple[str, float]:
-    """Axis label and factor of a column such as "test_top1"."""
-    split, _, name = column.partition("_") if column[:4] in ("val_", "test") else ("", "", column)
-    factor = 100.0 if name in PERCENT else 1.0
-    label = NAMES.get(name, name) + (" (%)" if factor == 100 else "")
-    return f"{split} {label}".strip(), factor
 
 
 def _stack(frames: Sequence[pd.DataFrame], column: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,27 +1,27 @@
 """The stored ablation: every combination of a few weights, temperatures and criteria, real runs.
 
-A grid is data; `toastlab ablation` trains what is missing of it and condenses the runs to one
-table, small enough to keep beside the code. Panels look rows up in that table; nothing is
+A grid is data; `toastlab study run ablation` trains what is missing of it and condenses the runs to
+one table, small enough to keep beside the code. Panels look rows up in that table; nothing is
 interpolated.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 import pandas as pd
 
 from toastlab.analysis.statistics import interval
 from toastlab.core.errors import DataError
-from toastlab.data.dataset import DataConfig, Dataset, load
+from toastlab.data.dataset import DataConfig, Dataset
+from toastlab.data.dataset import load as load_data
 from toastlab.disk.files import embedded
 from toastlab.disk.tables import read_table
 from toastlab.methods import MethodConfig, ToastConfig
-from toastlab.store.runs import RunStore, run_key
-from toastlab.studies.compare import Job as Job
-from toastlab.studies.compare import run_all
+from toastlab.store.runs import run_key
+from toastlab.studies.arms import Job
+from toastlab.studies.study import Options, Progress, Work
 from toastlab.training.config import TrainConfig
 
 AXES: dict[str, tuple[float | str, ...]] = {
@@ -33,6 +33,7 @@ AXES: dict[str, tuple[float | str, ...]] = {
     "criterion": ("misclassified", "random"),
 }
 SEEDS = (0, 1, 2)
+AGAIN = "toastlab study run ablation"
 MEASURES = ("test_top1", "test_nll", "test_ece", "val_top1", "carried_share", "target_entropy")
 
 
@@ -65,57 +66,38 @@ def config_of(point: dict[str, float | str], seed: int) -> TrainConfig:
 def grid_data() -> dict[float, Dataset]:
     """Noise rate -> the data set of the grid with it."""
     return {
-        float(rate): load(DataConfig(noise_rate=float(rate), per_class=200))
+        float(rate): load_data(DataConfig(noise_rate=float(rate), per_class=200))
         for rate in AXES["noise_rate"]
     }
 
 
-def grid_fingerprints() -> dict[float, str]:
-    """Noise rate -> fingerprint of the data set of the grid with it."""
-    return {rate: data.fingerprint for rate, data in grid_data().items()}
-
-
-def run_grid(store: Path | str, *, workers: int = 0) -> Iterator[tuple[int, int]]:
-    """Trains what is missing; yields how many of how many runs are there."""
+def steps(options: Options, work: Work) -> Iterator[Progress]:
+    """Trains the grid; one row per run: the point, seed, key, and the last epoch's measures."""
     jobs = [Job("", "", config_of(point, seed)) for seed in SEEDS for point in points()]
-    for done, _ in enumerate(run_all(jobs, store, device="cpu", workers=workers), 1):
-        yield done, len(jobs)
-
-
-def condense(store: Path | str, fingerprints: dict[float, str]) -> pd.DataFrame:
-    """One row per run of the grid: the point, the seed, the run's key, the last epoch's measures.
-
-    Args:
-        fingerprints: noise rate -> fingerprint of the data with it.
-    """
-    runs = RunStore(store)
+    runs = yield from work.train(jobs, "the grid", leave_out_diverged=False)
     rows = []
     for point, seed in product(points(), SEEDS):
-        config = config_of(point, seed)
-        run = runs.find(config, fingerprints[float(point["noise_rate"])])
-        if run is None:
-            raise DataError(f"the run of {point}, seed {seed}, is not in {runs.root}.")
+        run = runs[Job("", "", config_of(point, seed))]
         measures = {m: round(run.last[m], 5) for m in MEASURES if m in run.last}
         rows.append({**point, "seed": seed, "run": run.key, **measures})
-    return pd.DataFrame(rows)
+    work.write("rows", pd.DataFrame(rows))
 
 
-def table_path() -> Path:
-    """Where the stored table lies."""
-    return embedded("ablation.csv")
-
-
-def load_table(fingerprints: dict[float, str]) -> pd.DataFrame:
+def load(which: str = "rows", fingerprints: Mapping[float, str] | None = None) -> pd.DataFrame:
     """The stored table, after making sure that it is of this code's runs on these data.
+
+    Args:
+        fingerprints: noise rate -> fingerprint of the data with it; None reads the data.
 
     Raises:
         DataError: it is missing or damaged, or holds a run that this code would give another name.
     """
-    path = table_path()
+    if fingerprints is None:
+        fingerprints = {rate: data.fingerprint for rate, data in grid_data().items()}
+    path = embedded("ablation.csv")
     columns = (*AXES, "seed", "run", *MEASURES[:4])
-    table = read_table(path, "the stored ablation", columns, "toastlab ablation")
-    rows = table[[*AXES, "seed", "run"]].to_dict("records")
-    for row in rows:
+    table = read_table(path, "the stored ablation", columns, AGAIN)
+    for row in table[[*AXES, "seed", "run"]].to_dict("records"):
         point = {str(k): row[k] for k in AXES}
         key = ""
         with suppress(KeyError, ValueError, TypeError, OverflowError):  # it stands for no run
@@ -124,7 +106,7 @@ def load_table(fingerprints: dict[float, str]) -> pd.DataFrame:
         if key != row["run"]:
             raise DataError(
                 f"{path} holds a run of {point}, seed {row['seed']}, that settings or data no "
-                "longer match; make the table again with `toastlab ablation`."
+                f"longer match; make the table again with `{AGAIN}`."
             )
     return table
 

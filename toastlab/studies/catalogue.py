@@ -96,6 +96,7 @@ STUDIES: dict[str, Study] = {
             ("rows", "trials", "curves"),
             "toastlab.studies.peers",
             "data/peers",
+            page_module="toastlab.studies.claims",
             page_out="docs/claims.md",
         ),
         Study(
@@ -125,6 +126,7 @@ STUDIES: dict[str, Study] = {
             "toastlab.studies.recipe_table",
             "results",
             device="auto",
+            page_module="toastlab.studies.recipe_table",
             page_out="docs/recipes.md",
         ),
         Study(

@@ -1,7 +1,7 @@
 """The source's claims, each held against the stored comparison: supported, not supported or open.
 
-A page of text made from `data/peers` by one command, `toastlab claims`; nothing in it is written by
-hand but the questions.
+A page of text made from `data/peers` by one command, `toastlab study page peers`; nothing in it is
+written by hand but the questions.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,11 @@ from typing import Any
 import pandas as pd
 
 from toastlab.analysis.statistics import BASELINE, differences, holm
-from toastlab.bench.text import markdown
-from toastlab.studies.compare import ARMS
-from toastlab.studies.peers import AUGMENTED, MADE_BEFORE, NOISE, PAIRWISE, TUNED, select
+from toastlab.bench.text import load_bench, markdown
+from toastlab.studies.arms import ARMS
+from toastlab.studies.peers import AUGMENTED, MADE_BEFORE, NOISE, PAIRWISE, TUNED, load
 from toastlab.studies.report import summary
+from toastlab.studies.rows import select
 from toastlab.studies.tuning import TRIALS
 
 TOAST = "TOAST"
@@ -91,7 +92,7 @@ CLAIMS = (
     Claim(
         "It works on five architectures",
         "Only two small networks have been run here, a multilayer perceptron and a residual one; "
-        "the five families wait for a GPU: `toastlab recipe run` (docs/recipes.md).",
+        "the five families wait for a GPU: `toastlab study run recipe` (docs/recipes.md).",
     ),
     Claim(
         "It combines with augmentation-based regularisers",
@@ -123,8 +124,7 @@ def evidence(table: pd.DataFrame, claim: Claim, metric: str = "test_top1") -> pd
         both = select(table, (claim.first, other))
         shared = both.groupby(["setting", "seed"])["method"].transform("nunique") == 2
         if shared.any():  # a method of which every run diverged has no row
-            found = differences(both[shared], metric, baseline=other)
-            rows.append(found.assign(method=other))
+            rows.append(differences(both[shared], metric, baseline=other).assign(method=other))
     gaps = pd.concat(rows, ignore_index=True)
     gaps["p_holm"] = gaps.groupby("setting", sort=False)["p"].transform(holm)
     gaps["verdict"] = [
@@ -134,7 +134,7 @@ def evidence(table: pd.DataFrame, claim: Claim, metric: str = "test_top1") -> pd
 
 
 def _verdict(mean: float, p: float) -> str:
-    """As `compare.verdict`, by the corrected p: with many comparisons an interval is too short."""
+    """By the corrected p, unlike `verdict`: with many comparisons an interval is too short."""
     if p != p:
         return "one seed: nothing to say"
     if p >= LEVEL:
@@ -154,26 +154,24 @@ def judgement(verdicts: list[str]) -> str:
 
 def findings(table: pd.DataFrame, claim: Claim) -> pd.DataFrame:
     """Everything in the stored rows that speaks about a claim: network, part and `evidence`."""
-    found = []
+    gaps = []
     for model in dict.fromkeys(table.model):
         for name, settings in claim.where:
             rows = select(table, part=name, model=str(model), budget="images")
             rows = rows[rows.setting.isin(settings)]
             if len(rows):
-                found.append(evidence(rows, claim).assign(model=model, part=name))
-    return pd.concat(found, ignore_index=True)
+                gaps.append(evidence(rows, claim).assign(model=model, part=name))
+    return pd.concat(gaps, ignore_index=True)
 
 
-def page(table: pd.DataFrame, measured: dict[str, Any]) -> str:
-    """Markdown: every claim with its judgement and the differences behind it.
-
-    Args:
-        table: as of `peers.load_peers`; measured: as of `bench_text.load_bench`.
-    """
+def page() -> str:
+    """Markdown: every claim with its judgement and the differences behind it."""
+    table = load()
     lines = [
         "# The source's claims on our data",
         "",
-        "Made by `toastlab claims` from `data/peers`, which `toastlab peers` makes from real runs:",
+        "Made by `toastlab study page peers` from `data/peers`, which `toastlab study run peers`",
+        "makes from real runs:",
         "`fashion-mini`, equal images through the network, test split, last epoch. The multilayer",
         "perceptron (mlp) has 6,000 images, batches of 128 and 30 epochs, the residual network",
         "(resnet-small) 1,000, 64 and 20. *Defaults*: all methods with their source's settings.",
@@ -191,7 +189,7 @@ def page(table: pd.DataFrame, measured: dict[str, Any]) -> str:
     for claim in CLAIMS:
         lines += ["", f"## {claim.title}", "", claim.question, ""]
         if claim.costs:
-            lines += ["**Open.**", "", *_costs(measured)]
+            lines += ["**Open.**", "", *_costs(load_bench())]
             continue
         if not claim.others:
             lines += ["**Open.**"]
@@ -199,8 +197,8 @@ def page(table: pd.DataFrame, measured: dict[str, Any]) -> str:
         rows = findings(table, claim)
         said = judgement(rows.verdict.tolist()).capitalize()
         counts = rows.verdict.value_counts()
-        told = ", ".join(f"{n} of {len(rows)} {word}" for word, n in counts.items())
-        lines += [f"**{said}.** {told[0].upper()}{told[1:]}.", ""]
+        shares = ", ".join(f"{n} of {len(rows)} {word}" for word, n in counts.items())
+        lines += [f"**{said}.** {shares}.", ""]
         lines += ["| network | settings | data | difference | top-1 | p (Holm) | seeds | |"]
         lines += ["|---|---|---|---|---|---|---|---|"]
         for row in rows.to_dict("records"):
@@ -243,7 +241,7 @@ def overview(table: pd.DataFrame, model: str) -> str:
     """Markdown: every method's top-1 under each noise rate and budget, in per cent.
 
     Args:
-        table: as of `peers.load_peers`.
+        table: the rows, as of `peers.load`.
     """
     columns = [*NOISE, PAIRWISE, "20 % noise, equal samples", "20 % noise, tuned"]
     lines = [f"| method | passes a new sample | {' | '.join(columns)} |", "|---|---|" + "---|" * 6]
@@ -265,7 +263,7 @@ def parts(table: pd.DataFrame, model: str, setting: str) -> str:
     """Markdown: TOAST, its stages and their controls against cross-entropy, at equal images.
 
     Args:
-        table: as of `peers.load_peers`; setting: of `peers.NOISE`.
+        table: the rows, as of `peers.load`; setting: of `peers.NOISE`.
     """
     rows = select(table, PARTS, part="defaults", budget="images", model=model, setting=setting)
     text = summary(rows).drop(columns=["setting", "train s"])

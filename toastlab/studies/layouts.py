@@ -25,8 +25,10 @@ from sklearn.manifold import trustworthiness as _trustworthiness
 
 from toastlab.core.checks import FLOAT, check_arrays
 from toastlab.core.errors import DataError, in_range, one_of
+from toastlab.course.runs import course_data, course_runs, course_store
 from toastlab.disk.files import embedded, regular, showable
 from toastlab.store.runs import Run
+from toastlab.studies.study import Options, Progress, Work
 
 FEATURES = ("soft targets", "logits")
 PERPLEXITIES = (5.0, 15.0, 30.0, 50.0)
@@ -34,6 +36,7 @@ EPOCHS = (1, 2, 3, 5, 10, 20, 30)
 TEMPERATURE = 2.0
 PER_CLASS = 60
 NEIGHBOURS = 15
+AGAIN = "toastlab study run layouts"
 Floats = NDArray[np.float64]
 
 
@@ -63,11 +66,11 @@ def layout(
     """
     first = PCA(2, random_state=seed).fit_transform(x) if start is None else start - start.mean(0)
     small = 1e-4 * first / max(float(first[:, 0].std()), 1e-12)
-    found = TSNE(perplexity=perplexity, init=small, random_state=seed).fit_transform(x)
-    found = found - found.mean(0)
+    xy = TSNE(perplexity=perplexity, init=small, random_state=seed).fit_transform(x)
+    xy = xy - xy.mean(0)
     if start is not None:
-        found = found @ orthogonal_procrustes(found, start - start.mean(0))[0]
-    return np.asarray(found, dtype=np.float64)
+        xy = xy @ orthogonal_procrustes(xy, start - start.mean(0))[0]
+    return np.asarray(xy, dtype=np.float64)
 
 
 def trustworthiness(x: np.ndarray, xy: np.ndarray, neighbours: int = NEIGHBOURS) -> float:
@@ -114,11 +117,6 @@ def _logits(run: Run) -> np.ndarray:
     return run.dynamics.logits
 
 
-def count(runs: Mapping[str, Run]) -> int:
-    """How many layouts `make` yields."""
-    return len(runs) * len(FEATURES) * len(PERPLEXITIES) * len(EPOCHS)
-
-
 def make(
     runs: Mapping[str, Run], index: NDArray[np.int64], epochs: Sequence[int] = EPOCHS
 ) -> Iterator[tuple[tuple[str, str, float, int], np.ndarray, float]]:
@@ -136,6 +134,24 @@ def make(
                         reference = start
                     trust = trustworthiness(x, start)
                     yield (name, kind, perplexity, epoch), start.astype(np.float32), trust
+
+
+def steps(options: Options, work: Work) -> Iterator[Progress]:
+    """Lays out the two runs of the notebooks, trained where they are missing, and saves it all."""
+    runs = course_runs(work.store)
+    index = pick(course_data().train.labels.numpy())
+    total = len(runs) * len(FEATURES) * len(PERPLEXITIES) * len(EPOCHS)
+    places, trust = {}, {}
+    for key, xy, score in make(runs, index):
+        places[key], trust[key] = xy, score
+        yield Progress(len(places), total, f"{len(places)} of {total} layouts")
+    keys = {name: run.key for name, run in runs.items()}
+    save(work.out, Layouts(index, keys, places, trust))
+
+
+def load(which: str = "layouts") -> Layouts:
+    """The stored layouts, see `load_layouts`, of the two runs of the notebooks."""
+    return load_layouts(course_runs(course_store()))
 
 
 def save(path: Path | str, layouts: Layouts) -> None:
@@ -174,11 +190,8 @@ def load_layouts(runs: Mapping[str, Run], path: Path | str | None = None) -> Lay
             raise ValueError("its parts do not fit together")
     except Exception as error:  # each of the readers has errors of its own
         raise DataError(
-            f"the stored layouts cannot be read: {showable(error)}; make them again with "
-            "`toastlab layouts`."
+            f"the stored layouts cannot be read: {showable(error)}; make them again: {AGAIN}."
         ) from error
     if of != {name: run.key for name, run in runs.items()}:
-        raise DataError(
-            f"{path} holds layouts of other runs; make them again with `toastlab layouts`."
-        )
+        raise DataError(f"{path} holds layouts of other runs; make them again: {AGAIN}.")
     return Layouts(index, of, places, trust)

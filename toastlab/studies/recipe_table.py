@@ -1,14 +1,25 @@
 """A recipe's runs, its table beside the published figures, and the page about all recipes."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 
+from toastlab.analysis.measures import measure_of
+from toastlab.analysis.statistics import BASELINE
+from toastlab.bench.text import markdown
+from toastlab.core.errors import DataError, some_of
+from toastlab.data.dataset import DataConfig
 from toastlab.methods.base import Budget
-from toastlab.studies.compare import plan
-from toastlab.studies.peers import Entry
-from toastlab.studies.recipes import HELD_OUT, RECIPES, Recipe
+from toastlab.studies.arms import ARM_OF, plan
+from toastlab.studies.catalogue import HELD_OUT, RecipeOptions
+from toastlab.studies.recipes import RECIPES, Recipe
+from toastlab.studies.rows import NAMES, Entry, rows_of, write_rows
+from toastlab.studies.study import Progress, Work, table_path
 from toastlab.training.config import TrainConfig
+from toastlab.training.models import MODELS
 
 ALL_DIFFER = (
     "Every method keeps this kit's default settings (`toastlab train METHOD --help`), most of them "
@@ -28,31 +39,81 @@ CAVEAT = (
 )
 
 
+def steps(options: RecipeOptions, work: Work) -> Iterator[Progress]:
+    """Network by network; rows of other networks that stand in the table stay.
+
+    Raises:
+        DataError: the table is there and is of another setting.
+    """
+    some_of("model", options.models, MODELS)
+    recipe, base = RECIPES[options.recipe], _base(options)
+    names = list(dict.fromkeys([BASELINE, *(ARM_OF[name] for name in options.methods)]))
+    file = _file(options, work.out)
+    _check_setting(file, recipe.label(base))
+    for model in options.models:
+        at = replace(base, model=model)
+        wanted = entries(recipe, at, names, options.seeds, options.budgets)
+        jobs = [entry.job for entry in wanted]
+        runs = yield from work.train(jobs, model, leave_out_diverged=False)
+        write_rows(file, rows_of(model, wanted, runs))
+
+
+def _base(options: RecipeOptions) -> TrainConfig:
+    """The runs' settings, but for network, method, seed and budget."""
+    data = DataConfig(
+        name=options.data, path=options.path, size=options.size, val_share=options.val_share
+    )
+    return RECIPES[options.recipe].config(
+        options.models[0], data, epochs=options.epochs, batch_size=options.batch_size
+    )
+
+
+def _file(options: RecipeOptions, out: Path) -> Path:
+    """The table: `out`, or in that folder a file with the setting's name."""
+    setting = RECIPES[options.recipe].label(_base(options))
+    return table_path(out, re.sub(r"[^a-z0-9]+", "-", setting.lower()).strip("-"))
+
+
+def _check_setting(file: Path, setting: str) -> None:
+    """Sees to it that no table of something else is written over."""
+    if not file.exists():
+        return
+    try:
+        table = pd.read_csv(file)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} is not a table ({error}); choose another file with --out.") from (
+            error
+        )
+    if not set(NAMES) <= set(table) or set(table.setting) - {setting}:
+        raise DataError(
+            f"{file} does not hold {setting!r}, and recipes never share a table; choose another "
+            "file with --out."
+        )
+
+
 def entries(
     recipe: Recipe, base: TrainConfig, arms: Sequence[str], seeds: int, budgets: Sequence[Budget]
 ) -> list[Entry]:
-    """Every row of one network, as `peers.rows_of` takes them; the part is the recipe.
+    """Every row of one network, as `rows_of` takes them; the part is the recipe.
 
     Args:
-        base: as of `Recipe.config`; arms: names of `compare.ARMS`; budgets: "samples", "images".
+        base: as of `Recipe.config`; arms: names of `ARMS`; budgets: "samples", "images".
     """
-    found = []
-    for budget in budgets:
-        config = recipe.config(
-            base.model, base.data, epochs=base.epochs, batch_size=base.batch_size, budget=budget
-        )
-        every = plan(arms, seeds, config, {recipe.label(base): base.data})
-        found += [Entry(recipe.name, budget, job) for job in every]
-    return found
+    setting = {recipe.label(base): base.data}
+    return [
+        Entry(recipe.name, budget, job)
+        for budget in budgets
+        for job in plan(arms, seeds, replace(base, budget=budget), setting)
+    ]
 
 
 def beside(recipe: Recipe, table: pd.DataFrame) -> pd.DataFrame:
     """Ours, mean and standard deviation over the seeds, beside what others published, as text.
 
     Args:
-        table: as of `peers.rows_of`, of this recipe.
+        table: as of `rows_of`, of this recipe.
     """
-    known = {
+    published = {
         (p.model, p.method, p.metric): p
         for p in recipe.published
         if table.setting.str.startswith(f"{recipe.name}: {p.data}").all()
@@ -61,17 +122,38 @@ def beside(recipe: Recipe, table: pd.DataFrame) -> pd.DataFrame:
     for (model, budget, method), group in table.groupby(["model", "budget", "method"], sort=False):
         row = {"network": model, "budget": budget, "method": method, "seeds": str(len(group))}
         theirs = ""
-        for metric, column in (("top-1", "test_top1"), ("ECE", "test_ece")):
-            spread = f" ± {100 * group[column].std():.2f}" if len(group) > 1 else ""
-            row[f"{metric} %"] = f"{100 * group[column].mean():.2f}{spread}"
-            figure = known.get((str(model), str(method), metric))
-            row[f"published {metric} %"] = str(figure or "")
+        for column in ("test_top1", "test_ece"):
+            what = measure_of(column)
+            values = what.factor * group[column]
+            deviation = f" ± {values.std():.2f}" if len(group) > 1 else ""
+            row[what.heading] = f"{values.mean():.2f}{deviation}"
+            figure = published.get((str(model), str(method), what.short))
+            row[f"published {what.heading}"] = str(figure or "")
             theirs = theirs or (figure.network if figure else "")
         rows.append({**row, "their network": theirs})
     return pd.DataFrame(rows)
 
 
-def summary() -> pd.DataFrame:
+def results(options: RecipeOptions, out: Path) -> list[str | tuple[str, pd.DataFrame]]:
+    """The table beside the published figures, a part per network, and what to know of them."""
+    recipe, file = RECIPES[options.recipe], _file(options, out)
+    table = pd.read_csv(file)
+    rows, setting = beside(recipe, table), recipe.label(_base(options))
+    shown: list[str | tuple[str, pd.DataFrame]] = [
+        (f"{setting}, {network}", part.drop(columns="network"))
+        for network, part in rows.groupby("network", sort=False)
+    ]
+    shown += ["Test split, last epoch, mean ± deviation; ECE over 15 bins.", f"{recipe.paper}."]
+    if any(rows["their network"]):
+        shown += [f"Published: {recipe.source}.", CAVEAT]
+    else:
+        shown.append("No published figures are noted for these networks, methods and data.")
+    if "shortened" in setting:
+        shown.append("These runs are shortened: they say nothing about the published figures.")
+    return [*shown, f"{len(table)} rows: {file}"]
+
+
+def overview() -> pd.DataFrame:
     """Every recipe in a row of text."""
     return pd.DataFrame(
         [
@@ -91,54 +173,48 @@ def summary() -> pd.DataFrame:
     )
 
 
+INTRODUCTION = """\
+# The literature's recipes
+
+Made by `toastlab study page recipe`. A recipe is how a paper trains: optimizer, schedule,
+epochs, batch. One command trains every method with it, on five families of networks, and
+writes a table of one row per run. Recipes never share a table: weight decay and epochs
+alone move top-1 by more than most methods do.
+
+**Not yet run on a GPU.** The commands are tested by runs of one epoch on a few images
+in the data sets' own formats. Time and memory on a GPU have not been measured, so none
+stand here. A whole recipe is every method x five networks x three seeds, more than 200
+runs; `--models`, `--methods` and `--seeds` take fewer. What is finished is found again, and
+what was interrupted goes on after its last whole epoch.
+
+An epoch is N new samples (`--budgets samples`), as the papers count: a method that looks
+at an image twice does more work. `--budgets samples images` adds runs with equally many
+images through the network. `--epochs 2` shortens a recipe, and the table says so.
+
+What differs from the papers in all of them:
+"""
+
+
 def page() -> str:
     """Markdown: every recipe with its settings, differences, published figures and command."""
-    lines = [
-        "# The literature's recipes",
-        "",
-        "Made by `toastlab recipe page`. A recipe is how a paper trains: optimizer, schedule,",
-        "epochs, batch. One command trains every method with it, on five families of networks, and",
-        "writes a table of one row per run. Recipes never share a table: weight decay and epochs",
-        "alone move top-1 by more than most methods do.",
-        "",
-        "**Not yet run on a GPU.** The commands are tested by runs of one epoch on a few images",
-        "in the data sets' own formats. Time and memory on a GPU have not been measured, so none",
-        "stand here. A whole recipe is every method x five networks x three seeds, more than 200",
-        "runs; `--models`, `--arms` and `--seeds` take fewer. What is finished is found again, and",
-        "what was interrupted goes on after its last whole epoch.",
-        "",
-        "An epoch is N new samples (`--budgets samples`), as the papers count: a method that looks",
-        "at an image twice does more work. `--budgets samples images` adds runs with equally many",
-        "images through the network. `--epochs 2` shortens a recipe, and the table says so.",
-        "",
-        "What differs from the papers in all of them:",
-        "",
-        *(f"- {sentence}" for sentence in ALL_DIFFER),
-        "",
-        CAVEAT,
-    ]
-    for recipe, row in zip(RECIPES.values(), summary().to_dict("records"), strict=True):
-        settings = {k: v for k, v in row.items() if k not in ("recipe", "paper")}
+    lines = [INTRODUCTION, *(f"- {sentence}" for sentence in ALL_DIFFER), "", CAVEAT]
+    for recipe, (_, row) in zip(RECIPES.values(), overview().iterrows(), strict=True):
+        settings = row.drop(["recipe", "paper"]).to_frame().T
         lines += ["", f"## {recipe.name}", "", f"{recipe.paper}.", ""]
-        lines += ["| " + " | ".join(map(str, settings)) + " |", "|---" * len(settings) + "|"]
-        lines += ["| " + " | ".join(map(str, settings.values())) + " |", ""]
-        lines += [recipe.differs, ""]
-        lines += _published(recipe)
+        lines += [markdown(settings), recipe.differs, "", _published(recipe)]
         lines += [
-            f"    toastlab recipe run {recipe.name} --data cifar100",
-            f"    toastlab recipe run {recipe.name} --data tiny-imagenet --path FOLDER",
+            f"    toastlab study run recipe {recipe.name} --data cifar100",
+            f"    toastlab study run recipe {recipe.name} --data tiny-imagenet --path FOLDER",
         ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).replace(" --- ", "---") + "\n"
 
 
-def _published(recipe: Recipe) -> list[str]:
+def _published(recipe: Recipe) -> str:
     if not recipe.published:
-        return ["No published figures are noted here.", ""]
-    found: dict[tuple[str, str, str], dict[str, str]] = {}
+        return "No published figures are noted here.\n"
+    figures: dict[tuple[str, str, str], dict[str, str]] = {}
     for p in recipe.published:
-        found.setdefault((p.data, p.network, p.method), {})[p.metric] = str(p)
-    lines = [f"Published ({recipe.source}):", ""]
-    lines += ["| data | their network | method | top-1 % | ECE % |", "|---|---|---|---|---|"]
-    for names, values in found.items():
-        lines.append("| " + " | ".join([*names, values["top-1"], values.get("ECE", "")]) + " |")
-    return [*lines, ""]
+        figures.setdefault((p.data, p.network, p.method), {})[p.metric] = str(p)
+    rows = [(*names, v["top-1"], v.get("ECE", "")) for names, v in figures.items()]
+    columns = ["data", "their network", "method", "top-1 %", "ECE %"]
+    return f"Published ({recipe.source}):\n\n{markdown(pd.DataFrame(rows, columns=columns))}"

@@ -2,23 +2,24 @@
 
 Every cell is one way to train the teaching MLP: how many images, how many wrong labels, how long,
 with or without augmentation. In every cell every method runs with the same seeds, at equal images
-through the network. `toastlab regime` trains what is missing and condenses the runs to two tables.
+through the network. `toastlab study run regime` trains what is missing and condenses the runs to
+two tables.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
 import pandas as pd
 
+from toastlab.analysis.measures import measure_of
 from toastlab.analysis.statistics import BASELINE, holm, interval, paired_p
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig
 from toastlab.disk.files import embedded
 from toastlab.disk.tables import read_table
-from toastlab.store.runs import Run
-from toastlab.studies.compare import ARMS, CAREFUL, Job, run_all, warn_diverged
+from toastlab.studies.arms import ARMS, CAREFUL, Job
+from toastlab.studies.study import Options, Progress, Work
 from toastlab.training.config import TrainConfig
 
 AXES: dict[str, tuple[float, ...]] = {
@@ -29,7 +30,7 @@ AXES: dict[str, tuple[float, ...]] = {
 }
 AUGMENT = AugmentConfig(crop=2, flip=True, cutout=8)
 SEEDS = (0, 1, 2)
-LOOKS = 5  # how often a run is evaluated on its way
+EVALUATIONS = 5  # of a run on its way
 METHODS = (
     BASELINE,
     "label smoothing",
@@ -45,8 +46,6 @@ METHODS = (
     CAREFUL,
 )
 MEASURES = ("test_top1", "test_nll", "test_ece")
-LARGER_IS_BETTER = {"test_top1": True, "test_nll": False, "test_ece": False}
-TABLES = ("rows", "curves")
 
 
 @dataclass(frozen=True)
@@ -81,44 +80,35 @@ def config_of(cell: Cell, method: str, seed: int) -> TrainConfig:
         batch_size=64,
         seed=seed,
         record="none",
-        evaluate_every=max(1, cell.epochs // LOOKS),
+        evaluate_every=max(1, cell.epochs // EVALUATIONS),
     )
 
 
-def run_map(
-    store: Path | str, methods: Sequence[str] = METHODS, *, workers: int = 0
-) -> Iterator[tuple[int, int, dict[str, pd.DataFrame]]]:
-    """Trains what is missing; yields how many of how many runs are there, and at last the tables by
-    the names of `TABLES`."""
-    places = {
+def steps(options: Options, work: Work) -> Iterator[Progress]:
+    """Trains the map: rows of the last epoch, and curves, means over the seeds."""
+    jobs = {
         Job(cell.name, method, config_of(cell, method, seed)): cell
         for seed in SEEDS
         for cell in cells()
-        for method in methods
+        for method in METHODS
     }
-    done: dict[Job, Run] = {}
-    for job, run in run_all(
-        list(places), store, device="cpu", workers=workers, on_diverged=warn_diverged
-    ):
-        done[job] = run
-        yield len(done), len(places), {}
+    runs = yield from work.train(list(jobs), "the map")
     rows, curves = [], []
-    for job, cell in places.items():
-        if job not in done:
+    for job, cell in jobs.items():
+        if job not in runs:
             continue  # it diverged
-        run = done[job]
-        at = {**vars(cell), "method": job.arm}
-        seed = {"seed": job.config.seed, "run": run.key}
-        rows.append(at | seed | {name: run.last[name] for name in MEASURES})
-        looked = run.metrics.dropna(subset=["test_top1"])[["epoch", *MEASURES]]
-        curves.append(looked.assign(**at))
+        run, at = runs[job], {**vars(cell), "method": job.arm}
+        of_run = {"seed": job.config.seed, "run": run.key}
+        rows.append(at | of_run | {name: run.last[name] for name in MEASURES})
+        evaluated = run.metrics.dropna(subset=["test_top1"])[["epoch", *MEASURES]]
+        curves.append(evaluated.assign(**at))
     by = [*AXES, "method", "epoch"]
     means = pd.concat(curves).groupby(by, sort=False)[list(MEASURES)].mean().reset_index()
-    tables = {"rows": pd.DataFrame(rows).round(5), "curves": means.astype({"epoch": int}).round(5)}
-    yield len(done), len(places), tables
+    work.write("rows", pd.DataFrame(rows).round(5))
+    work.write("curves", means.astype({"epoch": int}).round(5))
 
 
-def load_regime(which: str = "rows") -> pd.DataFrame:
+def load(which: str = "rows") -> pd.DataFrame:
     """A stored table: "rows", one per cell, method and seed, or "curves", means over the seeds.
 
     Raises:
@@ -126,28 +116,28 @@ def load_regime(which: str = "rows") -> pd.DataFrame:
     """
     columns = (*AXES, "method", "seed" if which == "rows" else "epoch", *MEASURES)
     path = embedded("regime") / f"{which}.csv"
-    return read_table(path, "the stored regime map", columns, "toastlab regime")
+    return read_table(path, "the stored regime map", columns, "toastlab study run regime")
 
 
 def gains(table: pd.DataFrame, method: str, measure: str) -> pd.DataFrame:
     """What a method changes against cross-entropy, in every cell.
 
     Args:
-        table: as of `load_regime`; measure: one of `MEASURES`.
+        table: the rows, as of `load`; measure: one of `MEASURES`.
 
     Returns:
         The columns of `AXES`; gain, low, high (positive is better, whatever the measure; 95 % t
         interval, paired over the seeds); p and p_holm (Holm's correction over all cells).
     """
-    sign = 1 if LARGER_IS_BETTER[measure] else -1
+    sign = 1 if measure_of(measure).larger_is_better else -1
     value = table.set_index([*AXES, "seed"])[measure]
     own, base = (value[(table.method == name).to_numpy()] for name in (method, BASELINE))
     pairs = sign * (own - base).dropna()
     rows = []
     for cell, pair in pairs.groupby(list(AXES), sort=False):
         rows.append((*cell, *interval(pair.tolist()), paired_p(pair.tolist())))
-    found = pd.DataFrame(rows, columns=[*AXES, "gain", "low", "high", "p"])
-    return found.assign(p_holm=holm(found.p))
+    table = pd.DataFrame(rows, columns=[*AXES, "gain", "low", "high", "p"])
+    return table.assign(p_holm=holm(table.p))
 
 
 def summary(table: pd.DataFrame, methods: Sequence[str] = METHODS[1:]) -> pd.DataFrame:
@@ -155,10 +145,16 @@ def summary(table: pd.DataFrame, methods: Sequence[str] = METHODS[1:]) -> pd.Dat
     and in how many still after Holm's correction over the cells."""
     rows = []
     for measure, method in product(MEASURES, methods):
-        found = gains(table, method, measure)
-        lost, kept = found[found.high < 0], found[found.p_holm < 0.05]
-        row = {"measure": measure, "method": method, "mean": found.gain.mean()}
-        row |= {"better": int((found.low > 0).sum()), "worse": len(lost)}
-        row |= {"worse_holm": int((kept.gain < 0).sum()), "worst": found.gain.min()}
-        rows.append(row)
+        cells = gains(table, method, measure)
+        rows.append(
+            {
+                "measure": measure,
+                "method": method,
+                "mean": cells.gain.mean(),
+                "better": int((cells.low > 0).sum()),
+                "worse": int((cells.high < 0).sum()),
+                "worse_holm": int(((cells.p_holm < 0.05) & (cells.gain < 0)).sum()),
+                "worst": cells.gain.min(),
+            }
+        )
     return pd.DataFrame(rows)

@@ -11,21 +11,17 @@ from matplotlib.figure import Figure
 
 from toastlab import plots
 from toastlab.analysis.dynamics import data_map, precision_at_flipped
+from toastlab.analysis.measures import measure_of
 from toastlab.analysis.metrics import reliability_bins
 from toastlab.analysis.statistics import BASELINE, differences, verdict
 from toastlab.data.dataset import Dataset, images_of, load
 from toastlab.data.ids import caption
 from toastlab.store.runs import Run
-from toastlab.studies.compare import Job
+from toastlab.studies.arms import Job
 
 Done = Sequence[tuple[Job, Run]]
 
-# column, heading, factor, digits, larger is better
-COLUMNS = (
-    ("test_top1", "top-1 %", 100.0, 1, True),
-    ("test_nll", "NLL", 1.0, 3, False),
-    ("test_ece", "ECE %", 100.0, 1, False),
-)
+COLUMNS = ("test_top1", "test_nll", "test_ece")
 
 STYLE = """
 :root { color-scheme: light; }
@@ -47,7 +43,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Per setting and method: means over the seeds, and what the paired difference allows to say.
 
     Args:
-        table: as of `compare.tidy`, `BASELINE` among its methods.
+        table: as of `rows.run_table`, `BASELINE` among its methods.
 
     Returns:
         setting, method, one text column per measure, "top-1 difference" in points, "verdict".
@@ -59,10 +55,10 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (setting, method), group in table.groupby(["setting", "method"], sort=False):
         row = {"setting": str(setting), "method": str(method)}
-        for column, heading, factor, digits, _ in COLUMNS:
-            mean = group[column].mean() * factor
-            spread = f" ± {group[column].std() * factor:.{digits}f}" if len(group) > 1 else ""
-            row[heading] = f"{mean:.{digits}f}{spread}"
+        for column in COLUMNS:
+            what = measure_of(column)
+            deviation = f" ± {what.show(group[column].std())}" if len(group) > 1 else ""
+            row[what.heading] = what.show(group[column].mean()) + deviation
         row["train s"] = f"{group['seconds'].mean():.1f}"
         row["top-1 difference"], row["verdict"] = "", ""
         if method != BASELINE:
@@ -77,16 +73,16 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 def findings(table: pd.DataFrame) -> list[str]:
     """Plain sentences: which differences to the baseline are real on these runs, and which not."""
     sentences = []
-    for column, heading, factor, digits, larger in COLUMNS:
-        gaps = differences(table, column)
-        for setting, group in gaps.groupby("setting", sort=False):
-            said: dict[str, list[str]] = {}
+    for column in COLUMNS:
+        what = measure_of(column)
+        for setting, group in differences(table, column).groupby("setting", sort=False):
+            by_verdict: dict[str, list[str]] = {}
             for row in group.to_dict("records"):
                 mean, low, high = (float(row[k]) for k in ("mean", "low", "high"))
-                word = verdict(mean, low, high, larger)
-                said.setdefault(word, []).append(f"{row['method']} ({factor * mean:+.{digits}f})")
-            parts = [f"{word}: {', '.join(names)}" for word, names in said.items()]
-            sentences.append(f"{setting}, {heading}, against cross-entropy: {'; '.join(parts)}.")
+                word = verdict(mean, low, high, what.larger_is_better)
+                by_verdict.setdefault(word, []).append(f"{row['method']} ({what.show(mean, '+')})")
+            parts = "; ".join(f"{word}: {', '.join(names)}" for word, names in by_verdict.items())
+            sentences.append(f"{setting}, {what.heading}, against cross-entropy: {parts}.")
     return sentences
 
 
@@ -94,7 +90,7 @@ def write(path: Path, done: Done, table: pd.DataFrame, command: str) -> Path:
     """Writes the page and returns its path.
 
     Args:
-        done: jobs and their runs; table: as of `compare.tidy`.
+        done: jobs and their runs; table: as of `rows.run_table`.
         command: what makes the page again.
     """
     settings = list(dict.fromkeys(job.setting for job, _ in done))
@@ -151,8 +147,10 @@ def write(path: Path, done: Done, table: pd.DataFrame, command: str) -> Path:
         bins = {}
         for job, run in done:
             if job.setting == setting and job.config.seed == first.config.seed:
-                kept = run.group("predictions")
-                logits, labels = (torch.from_numpy(kept[f"test_{k}"]) for k in ("logits", "labels"))
+                stored = run.group("predictions")
+                logits, labels = (
+                    torch.from_numpy(stored[f"test_{k}"]) for k in ("logits", "labels")
+                )
                 bins[job.arm] = reliability_bins(logits, labels)
         parts.append(f"<h3>{html.escape(setting)}, seed {first.config.seed}</h3>")
         parts.append(_figure(plots.reliability(bins), plots.describe_reliability(bins)))
@@ -215,14 +213,14 @@ def _inside(run: Run, setting: str) -> list[str]:
     flipped = frame.flipped.to_numpy()
     if flipped.any():
         scores = {"low confidence": -frame.confidence, "times carried": frame.carried}
-        found = ", ".join(
+        precision = ", ".join(
             f"{name} {100 * precision_at_flipped(s.to_numpy(float), flipped):.0f} %"
             for name, s in scores.items()
         )
         parts.append(
             f"<p>Under-trained is not the same as useful: of the top {int(flipped.sum())} "
-            f"samples by each measure, this share has a label flipped on purpose: {found} (chance: "
-            f"{100 * flipped.mean():.0f} %).</p>"
+            f"samples by each measure, this share has a label flipped on purpose: {precision} "
+            f"(chance: {100 * flipped.mean():.0f} %).</p>"
         )
     return parts
 
@@ -238,8 +236,8 @@ def _table(rows: pd.DataFrame) -> str:
 
 
 def _figure(figure: Figure, text: str) -> str:
-    said = html.escape(text, quote=True)
+    words = html.escape(text, quote=True)
     return (
-        f"<figure><img alt='{said}' src='{plots.to_data_uri(figure)}'>"
-        f"<figcaption>{said}</figcaption></figure>"
+        f"<figure><img alt='{words}' src='{plots.to_data_uri(figure)}'>"
+        f"<figcaption>{words}</figcaption></figure>"
     )

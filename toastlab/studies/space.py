@@ -80,12 +80,12 @@ class Axis(Settings):
             return self.values[int(share * len(self.values))]
         low, high = self.low, self.high + (1 if self.whole else 0)
         if self.log:
-            place = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+            value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
         else:
-            place = low + share * (high - low)
+            value = low + share * (high - low)
         if self.whole:
-            return min(int(self.high), max(int(low), math.floor(place)))
-        return self.rounded(place)
+            return min(int(self.high), max(int(low), math.floor(value)))
+        return self.rounded(value)
 
     def rounded(self, value: float) -> float:
         """A drawn value to `DIGITS` digits, still within the bounds."""
@@ -94,15 +94,15 @@ class Axis(Settings):
 
 def settings(config: TrainConfig) -> dict[str, type]:
     """Name -> type of everything that can be an axis around this config."""
-    found: dict[str, type] = {"method": str}
+    kinds: dict[str, type] = {"method": str}
     parts = [("", config), ("", config.method), *((f"{p}.", getattr(config, p)) for p in PARTS)]
     for prefix, part in parts:
-        kinds = get_type_hints(type(part))
+        hints = get_type_hints(type(part))
         for field in fields(part):
-            kind = str if get_origin(kinds[field.name]) is Literal else kinds[field.name]
+            kind = str if get_origin(hints[field.name]) is Literal else hints[field.name]
             if kind in (int, float, str, bool):  # no tuples, no parts
-                found[prefix + field.name.replace("_", "-")] = kind
-    return {name: kind for name, kind in found.items() if name not in NOT_SWEPT}
+                kinds[prefix + field.name.replace("_", "-")] = kind
+    return {name: kind for name, kind in kinds.items() if name not in NOT_SWEPT}
 
 
 def parse(name: str, text: str, base: TrainConfig, methods: Sequence[str] = ()) -> Axis:

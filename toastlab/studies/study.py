@@ -63,11 +63,11 @@ class Study:
         options: class of its settings; made without arguments it has the defaults of what is
             stored, except that a recipe has to be named.
         tables: names of its stored tables.
-        module: where `steps`, `load`, `page` and `results` are.
+        module: where `steps`, `load` and `results` are; page_module: where `page` is, if any.
         out: usual place of its tables: a folder, or the file if there is one table only.
         store: usual folder of its runs.
         device: what "auto" stands for: stored rows were made on the CPU.
-        page_out: usual place of its page; empty where it has none.
+        page_out: usual place of its page.
     """
 
     name: str
@@ -79,13 +79,14 @@ class Study:
     out: str
     store: str = "runs"
     device: str = "cpu"
+    page_module: str = ""
     page_out: str = ""
 
     def run(
         self,
         options: Options,
         store: Path | str,
-        out: Path | str,
+        out: Path | str = "",
         *,
         device: str = "auto",
         workers: int = 0,
@@ -95,7 +96,7 @@ class Study:
         Args:
             options: of the class `self.options`.
             store: folder of runs; what is there is not trained again.
-            out: folder of the tables, or a file if there is one table only.
+            out: folder of the tables, or a file if there is one table only; empty: `self.out`.
             device: auto, cuda, cuda:1, mps or cpu; workers: runs side by side, 0 chooses by cores.
 
         Raises:
@@ -105,7 +106,9 @@ class Study:
         from toastlab.store.runs import RunStore
         from toastlab.training.device import choose
 
-        work = Work(Path(store), Path(out), self.device if device == "auto" else device, workers)
+        work = Work(
+            Path(store), Path(out or self.out), self.device if device == "auto" else device, workers
+        )
         choose(work.device)
         RunStore(store).check_writable()
         _check_output(work.out)
@@ -125,12 +128,16 @@ class Study:
 
     def page(self) -> str | None:
         """The page written from the stored tables, Markdown; None where there is none."""
-        return str(self._own().page()) if self.page_out else None
+        return str(import_module(self.page_module).page()) if self.page_module else None
 
-    def results(self, options: Options, out: Path | str) -> "list[str | tuple[str, pd.DataFrame]]":
+    def results(
+        self, options: Options, out: Path | str = ""
+    ) -> "list[str | tuple[str, pd.DataFrame]]":
         """What to show after `run`: sentences, and tables of text with their titles."""
         show = getattr(self._own(), "results", None)
-        return list(show(options, Path(out))) if show else [f"Tables: {out}"]
+        return (
+            list(show(options, Path(out or self.out))) if show else [f"Tables: {out or self.out}"]
+        )
 
     def _own(self) -> Any:
         return import_module(self.module)

@@ -1,4 +1,4 @@
-"""Sweeps: points of a search space x seeds, run wherever there is room, as one tidy table.
+"""Sweeps: points of a search space x seeds, run wherever there is room, as one table.
 
 Nothing is noted about a sweep but its runs: the same sweep asks for the same runs, finds those that
 are there, and trains the rest. Settings are ranked by the validation split; choosing by the test
@@ -18,8 +18,10 @@ from toastlab.core.errors import one_of
 from toastlab.core.settings import Count, Seed, Settings
 from toastlab.data.dataset import DataConfig, load
 from toastlab.store.runs import Run, RunStore
-from toastlab.studies.compare import Job, Seeds, run_all
+from toastlab.studies.arms import Job
+from toastlab.studies.runner import run_all
 from toastlab.studies.space import Axis, Point, drawn, grid, with_point
+from toastlab.studies.study import Seeds
 from toastlab.training.config import TrainConfig
 from toastlab.training.models import MODELS
 
@@ -88,15 +90,15 @@ class Done:
     """One run of a sweep, or why there is none.
 
     Attributes:
-        place: the point's number in the sweep; point: what was varied.
-        run: None where training diverged; found: it was there before.
+        number: of the point in the sweep; point: what was varied.
+        run: None where training diverged; stored: it was in the store before.
     """
 
-    place: int
+    number: int
     point: Point
     seed: int
     run: Run | None
-    found: bool = False
+    stored: bool = False
 
     @property
     def aim(self) -> float:
@@ -113,7 +115,7 @@ def run(sweep: Sweep, store: Path | str, **how: Any) -> Iterator[Done]:
     """Trains what is missing and yields every run as it is ready, the finished ones first.
 
     Args:
-        how: device, workers, backend, scheduler of `compare.run_all`, and its errors.
+        how: device, workers, backend, scheduler of `runner.run_all`, and its errors.
     """
     batches = _guided if sweep.search == "optuna" else _whole
     yield from batches(sweep, _Runs(RunStore(store), how))
@@ -134,11 +136,11 @@ class _Runs:
             data = job.config.data
             if data not in self.fingerprints:
                 self.fingerprints[data] = load(data).fingerprint
-            found = self.store.find(job.config, self.fingerprints[data])
-            if found is None:
+            stored = self.store.find(job.config, self.fingerprints[data])
+            if stored is None:
                 missing.append(job)
             else:
-                yield job, found, True
+                yield job, stored, True
         options = {**self.how, "on_diverged": lambda job, why: lost.append(job)}
         for job, run in run_all(missing, self.store.root, **options):
             yield job, run, False
@@ -149,9 +151,9 @@ class _Runs:
 def _whole(sweep: Sweep, runs: _Runs) -> Iterator[Done]:
     points = sweep.points()
     jobs = sweep.jobs(points)
-    place = {job: i % len(points) for i, job in enumerate(jobs)}
-    for job, run, found in runs.get(jobs):
-        yield Done(place[job], points[place[job]], job.config.seed, run, found)
+    number = {job: i % len(points) for i, job in enumerate(jobs)}
+    for job, run, stored in runs.get(jobs):
+        yield Done(number[job], points[number[job]], job.config.seed, run, stored)
 
 
 def _guided(sweep: Sweep, runs: _Runs) -> Iterator[Done]:
@@ -161,12 +163,12 @@ def _guided(sweep: Sweep, runs: _Runs) -> Iterator[Done]:
     the runs that are in the store.
     """
     study = _study(sweep.search_seed)
-    for place in range(sweep.trials):
+    for number in range(sweep.trials):
         trial = study.ask()
         point = {axis.name: suggest(trial, axis) for axis in sweep.axes}
         done = []
-        for job, run, found in runs.get(sweep.jobs([point])):
-            done.append(Done(place, point, job.config.seed, run, found))
+        for job, run, stored in runs.get(sweep.jobs([point])):
+            done.append(Done(number, point, job.config.seed, run, stored))
             yield done[-1]
         # by seed: the mean must not depend on which run was ready first, to the last bit
         values = [one.aim for one in sorted(done, key=lambda one: one.seed)]
@@ -193,14 +195,14 @@ def suggest(trial: Any, axis: Axis) -> Any:
     return axis.rounded(trial.suggest_float(axis.name, axis.low, axis.high, log=axis.log))
 
 
-def tidy(done: Sequence[Done]) -> pd.DataFrame:
+def sweep_table(done: Sequence[Done]) -> pd.DataFrame:
     """One row per run, in the sweep's order: axes, seed, run, the last epoch's measures, seconds.
 
     A diverged run has neither a name nor measures; one that a guided search asked for twice stands
     once.
     """
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for one in sorted(done, key=lambda one: (one.place, one.seed)):
+    for one in sorted(done, key=lambda one: (one.number, one.seed)):
         row: dict[str, Any] = {**one.point, "seed": one.seed, "run": ""}
         if one.run is not None:
             last = {k: v for k, v in one.run.last.items() if k.startswith(("val_", "test_"))}
@@ -214,7 +216,7 @@ def ranking(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
     """The settings, best first by mean validation top-1.
 
     Args:
-        table: as of `tidy`; axes: names of the columns that were varied.
+        table: as of `sweep_table`; axes: names of the columns that were varied.
 
     Returns:
         the axes, mean, low, high (95 % t interval over the seeds), seeds; NaN and last where a run
@@ -224,8 +226,8 @@ def ranking(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
     for values, group in table.groupby(list(axes), sort=False):
         around = interval(group[AIM].tolist()) if AIM in group else (float("nan"),) * 3
         rows.append((*values, *around, len(group)))
-    found = pd.DataFrame(rows, columns=[*axes, "mean", "low", "high", "seeds"])
-    return found.sort_values("mean", ascending=False, kind="stable", ignore_index=True)
+    ranked = pd.DataFrame(rows, columns=[*axes, "mean", "low", "high", "seeds"])
+    return ranked.sort_values("mean", ascending=False, kind="stable", ignore_index=True)
 
 
 def writer(path: Path) -> Callable[[pd.DataFrame], None]:

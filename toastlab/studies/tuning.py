@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from toastlab.studies.compare import ARMS
+from toastlab.studies.arms import ARMS
 from toastlab.studies.space import Axis, drawn, with_point
 from toastlab.training.config import TrainConfig
 
@@ -22,7 +22,7 @@ def _axis(name: str, low: float, high: float, log: bool = False) -> Axis:
 
 
 SHARED = (_axis("learning-rate", 0.01, 0.2, log=True), _axis("weight-decay", 1e-4, 5e-3, log=True))
-HEAT, WEIGHT = _axis("temperature", 1, 8), _axis("weight", 0.2, 4, log=True)
+TEMPERATURE, WEIGHT = _axis("temperature", 1, 8), _axis("weight", 0.2, 4, log=True)
 SPACES: dict[str, tuple[Axis, ...]] = {
     "cross-entropy": (),
     "label smoothing": (_axis("smoothing", 0.02, 0.4),),
@@ -30,12 +30,12 @@ SPACES: dict[str, tuple[Axis, ...]] = {
     "OLS": (_axis("weight", 0.2, 0.9),),
     "Tf-KD": (_axis("weight", 0.05, 0.9), _axis("temperature", 5, 40)),
     # the range of m in its public code; a, which with the learning rate would do the same, stays
-    "Tf-KD self": (_axis("multiplier", 1, 100, log=True), HEAT),
-    "CS-KD": (WEIGHT, HEAT),
+    "Tf-KD self": (_axis("multiplier", 1, 100, log=True), TEMPERATURE),
+    "CS-KD": (WEIGHT, TEMPERATURE),
     "PS-KD": (_axis("final-weight", 0.2, 1),),
-    "DLB": (WEIGHT, HEAT),
+    "DLB": (WEIGHT, TEMPERATURE),
     "BAKE": (WEIGHT, _axis("ensemble", 0.1, 0.9)),
-    "BYOT": (_axis("weight", 0.05, 0.9), HEAT),
+    "BYOT": (_axis("weight", 0.05, 0.9), TEMPERATURE),
 }
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from toastlab.disk.slots import Slots
 from toastlab.plots import ablation_view, describe_ablation_view
 from toastlab.store.runs import RunStore
-from toastlab.studies.ablation import AXES, SEEDS, config_of, grid_data, load_table, look_up
+from toastlab.studies.ablation import AXES, SEEDS, config_of, grid_data, load, look_up
 from toastlab.widgets.panel import Panel, choice, slider
 
 MEASURES = [
@@ -39,7 +39,7 @@ class AblationPanel(Panel):
         self.slots = Slots(store, trainings)
         self.redraw_every = redraw_every
         self.data = grid_data()
-        self.table = load_table({rate: data.fingerprint for rate, data in self.data.items()})
+        self.table = load(fingerprints={rate: data.fingerprint for rate, data in self.data.items()})
         self.live: list[dict[str, float]] = []  # metrics per epoch of the live run
         self.live_at: tuple[dict[str, float | str], int] = ({}, 0)  # its setting and seed
         self.thread: threading.Thread | None = None

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from toastlab.analysis.statistics import BASELINE
 from toastlab.plots import describe_regime_view, regime_view
-from toastlab.studies.regime import AXES, MEASURES, METHODS, Cell, gains, load_regime
+from toastlab.studies.regime import AXES, MEASURES, METHODS, Cell, gains, load
 from toastlab.widgets.panel import Panel, choice, slider
 
 
@@ -17,7 +17,7 @@ class RegimePanel(Panel):
     """
 
     def __init__(self, method: str = "TOAST") -> None:
-        self.rows, self.curves = load_regime("rows"), load_regime("curves")
+        self.rows, self.curves = load("rows"), load("curves")
         self.gains: dict[str, dict[str, pd.DataFrame]] = {}  # method -> measure -> cells
         methods = [m for m in METHODS if m != BASELINE]
         controls = {

@@ -15,7 +15,7 @@ class TsnePanel(Panel):
     """Layouts of the same samples in several runs, aligned over the epochs.
 
     Args:
-        runs: name -> run, those that `toastlab layouts` laid out; data: what they trained on.
+        runs: name -> run, those of the stored layouts; data: what they trained on.
     """
 
     def __init__(self, runs: Mapping[str, Run], data: Dataset) -> None:
@@ -35,7 +35,7 @@ class TsnePanel(Panel):
                     "colour", ["label", "clean label"], "label", "the label trained on, or the true"
                 ),
             },
-            "Look-up: layouts made beforehand by `toastlab layouts`, none in between.",
+            "Look-up: layouts made beforehand by `toastlab study run layouts`, none in between.",
         )
 
     def draw(self) -> tuple[Figure, str]:

@@ -4,43 +4,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-import pandas as pd
 import pytest
-from scipy import stats
 from torch import Tensor
 
 from toastlab.analysis.statistics import (
     BASELINE,
-    bootstrap_interval,
-    differences,
-    holm,
-    interval,
-    paired_p,
-    verdict,
 )
 from toastlab.bench.memory import extra_bytes
-from toastlab.core.errors import DataError
 from toastlab.core.losses import Loss
 from toastlab.core.stream import Batch
 from toastlab.data.dataset import DataConfig, Dataset, load
 from toastlab.methods import CONFIGS, Method, MethodConfig
 from toastlab.store.runs import from_json, to_json
-from toastlab.studies.compare import ARMS, Job, plan, run_all, tidy
+from toastlab.studies.arms import ARMS, Job, plan
+from toastlab.studies.rows import run_table
+from toastlab.studies.runner import run_all
 from toastlab.training.config import TrainConfig
 from toastlab.training.loop import train
 
 BASE = TrainConfig(data=DataConfig(name="digits"), epochs=1, batch_size=64)
-
-
-def table(values: dict[str, list[float]], setting: str = "s") -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {"setting": setting, "method": name, "seed": seed, "top1": value}
-            for name, column in values.items()
-            for seed, value in enumerate(column)
-        ]
-    )
 
 
 def test_plan_has_whole_sets_and_equal_compute() -> None:
@@ -59,48 +41,6 @@ def test_plan_has_whole_sets_and_equal_compute() -> None:
         plan(["TOAST"], 0, BASE)
 
 
-def test_interval_against_scipy() -> None:
-    values = [0.3, 0.1, 0.4, 0.15]
-    mean, low, high = interval(values)
-    wanted = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    assert mean == pytest.approx(np.mean(values))
-    assert (low, high) == pytest.approx((wanted.low, wanted.high))
-    assert np.isnan(interval([1.0])[1])
-    assert interval([2.0, 2.0]) == (2.0, 2.0, 2.0)
-
-
-def test_differences_are_paired_over_seeds() -> None:
-    rows = table({BASELINE: [0.1, 0.5, 0.9], "TOAST": [0.2, 0.61, 1.0]})
-    row = differences(rows.sample(frac=1, random_state=0), "top1").iloc[0]
-    paired = stats.ttest_rel([0.2, 0.61, 1.0], [0.1, 0.5, 0.9]).confidence_interval(0.95)
-    assert (row["low"], row["high"]) == pytest.approx((paired.low, paired.high))
-    assert row["seeds"] == 3
-
-
-def test_differences_need_the_baseline_with_the_same_seeds() -> None:
-    rows = table({BASELINE: [0.1, 0.5], "TOAST": [0.2, 0.6, 1.0]})
-    with pytest.raises(DataError, match=r"'cross-entropy' has not run with the seeds of 'TOAST'"):
-        differences(rows, "top1")
-    with pytest.raises(DataError, match="has not run"):
-        differences(table({"TOAST": [0.1, 0.2]}), "top1")
-
-
-@pytest.mark.parametrize(
-    ("numbers", "larger", "said"),
-    [
-        ((0.2, 0.1, 0.3), True, "better"),
-        ((0.2, 0.1, 0.3), False, "worse"),
-        ((-0.2, -0.3, -0.1), True, "worse"),
-        ((-0.2, -0.3, -0.1), False, "better"),
-        ((0.2, -0.1, 0.3), True, "within seed noise"),
-        ((0.2, 0.0, 0.3), True, "within seed noise"),
-        ((0.2, float("nan"), float("nan")), True, "one seed: nothing to say"),
-    ],
-)
-def test_verdict(numbers: tuple[float, float, float], larger: bool, said: str) -> None:
-    assert verdict(*numbers, larger) == said
-
-
 def test_runs_in_a_row_read_their_data_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,7 +50,7 @@ def test_runs_in_a_row_read_their_data_once(
         read.append(config)
         return load(config)
 
-    monkeypatch.setattr("toastlab.studies.compare.load", watched)
+    monkeypatch.setattr("toastlab.studies.runner.load", watched)
     jobs = plan([BASELINE, "TOAST"], 2, BASE)
     for calls in (1, 2):  # another call reads anew: the files may have changed
         list(run_all(jobs, tmp_path, device="cpu", workers=1))
@@ -126,7 +66,7 @@ def test_runs_side_by_side_equal_runs_in_a_row(workers: int, tmp_path: Path) -> 
     for job, run in done:
         assert run.config == job.config
         assert once[job].folder.stat().st_mtime == run.folder.stat().st_mtime, "found, not trained"
-    rows = tidy(done)
+    rows = run_table(done)
     assert list(rows.columns[:4]) == ["setting", "method", "seed", "run"]
     assert len(rows) == 4
     assert rows.test_top1.between(0, 1).all()
@@ -138,30 +78,6 @@ def test_jobs_can_be_told_apart() -> None:
     jobs = plan(list(ARMS), 2, BASE)
     assert len({(j.arm, j.config.seed) for j in jobs}) == len(jobs) == len(set(jobs))
     assert isinstance(jobs[0], Job)
-
-
-def test_holm_by_hand_and_against_bonferroni() -> None:
-    p = pd.Series([0.01, 0.04, 0.03, float("nan")])
-    assert holm(p).tolist()[:3] == pytest.approx([0.03, 0.06, 0.06])
-    assert np.isnan(holm(p)[3])
-    many = pd.Series(np.random.default_rng(0).random(20))
-    assert (holm(many) >= many).all()
-    assert (holm(many) <= np.minimum(1, 20 * many)).all()
-
-
-def test_paired_p_against_scipy() -> None:
-    x = [0.3, 0.1, 0.4, 0.15]
-    assert paired_p(x) == pytest.approx(stats.ttest_1samp(x, 0).pvalue)
-    assert paired_p([0.0, 0.0]) == 1
-    assert paired_p([0.5, 0.5]) == 0
-    assert np.isnan(paired_p([0.5]))
-
-
-def test_bootstrap_interval_against_scipy() -> None:
-    x = np.random.default_rng(1).normal(0.3, 1, 12)
-    wanted = stats.bootstrap((x,), np.mean, method="percentile", rng=0).confidence_interval
-    assert bootstrap_interval(x.tolist()) == pytest.approx(tuple(wanted), abs=0.03)
-    assert np.isnan(bootstrap_interval([1.0])[0])
 
 
 def test_one_run_serves_both_budgets_where_they_are_the_same_steps() -> None:
@@ -177,7 +93,7 @@ def test_one_run_serves_both_budgets_where_they_are_the_same_steps() -> None:
 
 def test_the_table_has_costs_and_the_control_for_calibration(tmp_path: Path) -> None:
     jobs = plan([BASELINE, "CS-KD"], 1, BASE)
-    rows = tidy(list(run_all(jobs, tmp_path, device="cpu", workers=1))).set_index("method")
+    rows = run_table(list(run_all(jobs, tmp_path, device="cpu", workers=1))).set_index("method")
     assert (rows.test_nll_scaled < rows.test_nll).all(), "one epoch: far from calibrated"
     assert rows.total_passes["CS-KD"] == 2 * rows.total_gradients["CS-KD"]
     assert rows.total_steps[BASELINE] * 64 == rows.total_passes[BASELINE]

@@ -61,11 +61,12 @@ def study_run(name: str) -> Callable[..., None]:
             text = isinstance(result, str)
             screen.print(result if text else comparison_table(*result), soft_wrap=text)
 
-    run.__doc__ = (
-        f"{study.question}\n\nHow long: {study.duration}. On a terminal it asks before it begins. "
-        "What is in the store is not trained again: the same command goes on where it stopped.\n\n"
-        f"toastlab study run {EXAMPLES.get(name, name)}"
-    )
+    run.__doc__ = f"""Trains the runs of a study, which asks: {study.question}
+
+    How long: {study.duration}. On a terminal it asks before it begins. What is in the store is not
+    trained again: the same command goes on where it stopped.
+
+    toastlab study run {EXAMPLES.get(name, name)}"""
     return run
 
 

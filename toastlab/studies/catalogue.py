@@ -4,9 +4,9 @@ The names stand here as they are typed, so that the help knows them before anyth
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from toastlab.core.settings import InnerShare
 from toastlab.studies.study import Options, Seeds, Study
@@ -31,6 +31,7 @@ MethodName = Literal[
     "byot",
 ]
 METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
+MethodNames = Annotated[tuple[MethodName, ...], arg(metavar="METHOD [METHOD ...]")]
 RecipeName = Literal[
     "ps-kd-300", "cs-kd-200", "bake-200", "tf-kd-200", "dlb-240", "self-kd-lib-200"
 ]
@@ -75,7 +76,7 @@ class RecipeOptions(Options):
     val_share: InnerShare = HELD_OUT
     models: tuple[str, ...] = FAMILIES  # Networks, as `toastlab train` lists them.
     # Methods to compare; cross-entropy is always among them.
-    methods: tuple[MethodName, ...] = METHOD_NAMES
+    methods: MethodNames = METHOD_NAMES
     seeds: Seeds = 3  # How many seeds, 1 to 1000.
     # What an epoch is: samples (N new samples, as the papers count), images (N images through the
     # network), or both.

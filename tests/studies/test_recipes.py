@@ -246,5 +246,10 @@ def test_wrong_input(tmp_path: Path) -> None:
         short(tmp_path, shortened("dlb-240", data="tiny-imagenet"))
     with pytest.raises(ValueError, match="no model is given"):
         shortened("dlb-240", models=())
+    study = STUDIES["recipe"]
     with pytest.raises(ValueError, match="Did you mean 'resnet18'"):
-        short(tmp_path, shortened("dlb-240", models=("resnet",)))
+        study.run(shortened("dlb-240", models=("resnet",)), tmp_path)
+    with pytest.raises(ValueError, match=r"epochs is 301, but must lie in \[0, 300\]"):
+        study.run(shortened("ps-kd-300", epochs=301), tmp_path)
+    with pytest.raises(ValueError, match="size is 1000000"):
+        study.run(shortened("ps-kd-300", size=1000000), tmp_path)

@@ -4,6 +4,9 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
 
 from toastlab.analysis.statistics import BASELINE
 from toastlab.cli.options import Device, Epochs, Seeds, Store, Workers
@@ -12,7 +15,7 @@ from toastlab.core.errors import TrainingDiverged, one_of, some_of
 from toastlab.data.dataset import DataConfig
 from toastlab.store.runs import Run, RunStore
 from toastlab.studies.arms import ARM_OF, Job, plan
-from toastlab.studies.catalogue import METHOD_NAMES, MethodNames
+from toastlab.studies.catalogue import METHOD_NAMES, MethodName
 from toastlab.studies.report import findings, summary, write
 from toastlab.studies.rows import run_table
 from toastlab.studies.runner import run_all
@@ -51,7 +54,7 @@ def demo(
 
 def compare(
     data: DataConfig,
-    methods: MethodNames = METHOD_NAMES,
+    methods: Annotated[tuple[MethodName, ...], arg(metavar="[METHOD ...]")] = METHOD_NAMES,
     seeds: Seeds = 3,
     model: str = "mlp",
     epochs: Epochs = 30,

@@ -31,7 +31,6 @@ MethodName = Literal[
     "byot",
 ]
 METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
-MethodNames = Annotated[tuple[MethodName, ...], arg(metavar="METHOD [METHOD ...]")]
 RecipeName = Literal[
     "ps-kd-300", "cs-kd-200", "bake-200", "tf-kd-200", "dlb-240", "self-kd-lib-200"
 ]
@@ -66,7 +65,8 @@ class PeersOptions(Options):
 class RecipeOptions(Options):
     """Which paper's recipe is run, on which data and networks, with which methods."""
 
-    recipe: Positional[RecipeName]  # Name of the recipe; docs/recipes.md has their settings.
+    # Recipe: ps-kd-300, cs-kd-200, bake-200, tf-kd-200, dlb-240 or self-kd-lib-200.
+    recipe: Annotated[Positional[RecipeName], arg(metavar="RECIPE")]
     data: RecipeData = "cifar100"  # Data set: cifar100 or tiny-imagenet.
     path: str = ""  # Folder of the data; needed for tiny-imagenet.
     # Resize to size x size pixels, up to 4096; 0: as stored. Much of the literature has
@@ -76,7 +76,7 @@ class RecipeOptions(Options):
     val_share: InnerShare = HELD_OUT
     models: tuple[str, ...] = FAMILIES  # Networks, as `toastlab train` lists them.
     # Methods to compare; cross-entropy is always among them.
-    methods: MethodNames = METHOD_NAMES
+    methods: Annotated[tuple[MethodName, ...], arg(metavar="[METHOD ...]")] = METHOD_NAMES
     seeds: Seeds = 3  # How many seeds, 1 to 1000.
     # What an epoch is: samples (N new samples, as the papers count), images (N images through the
     # network), or both.

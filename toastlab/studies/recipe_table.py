@@ -43,13 +43,17 @@ def steps(options: RecipeOptions, work: Work) -> Iterator[Progress]:
     """Network by network; rows of other networks that stand in the table stay.
 
     Raises:
-        DataError: the table is there and is of another setting.
+        ValueError: no such network, too many epochs. DataError: the table is of another setting.
     """
     some_of("model", options.models, MODELS)
-    recipe, base = RECIPES[options.recipe], _base(options)
+    base = _base(options)
+    _check_setting(_file(options, work.out), RECIPES[options.recipe].label(base))
+    return _train(options, base, work)
+
+
+def _train(options: RecipeOptions, base: TrainConfig, work: Work) -> Iterator[Progress]:
     names = list(dict.fromkeys([BASELINE, *(ARM_OF[name] for name in options.methods)]))
-    file = _file(options, work.out)
-    _check_setting(file, recipe.label(base))
+    recipe, file = RECIPES[options.recipe], _file(options, work.out)
     for model in options.models:
         at = replace(base, model=model)
         wanted = entries(recipe, at, names, options.seeds, options.budgets)

@@ -13,10 +13,10 @@ stored tables), `page` (Markdown) and `results` (what to show at the end).
 import errno
 import os
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 from toastlab.core.errors import one_of
 from toastlab.core.settings import Range, Settings
@@ -46,10 +46,11 @@ class Options(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for field in fields(self):
-            if getattr(self, field.name) == ():
-                what = field.name.removesuffix("s").replace("_", " ")
-                raise ValueError(f"no {what} is given; name one or more.")
+        for name, kind in get_type_hints(type(self)).items():
+            if getattr(self, name) == ():
+                choices = ", ".join(get_args(get_args(kind)[0]))  # none of a plain str
+                more = f" of: {choices}" if choices else ", as the help says"
+                raise ValueError(f"no {name.removesuffix('s')} is given; name one or more{more}.")
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ class Study:
     ) -> Iterator[Progress]:
         """Trains what is missing and writes the tables; yields how far it is.
 
+        What cannot be is refused at once, before the first step.
+
         Args:
             options: of the class `self.options`.
             store: folder of runs; what is there is not trained again.
@@ -109,10 +112,11 @@ class Study:
         work = Work(
             Path(store), Path(out or self.out), self.device if device == "auto" else device, workers
         )
-        choose(work.device)
+        choose(device)
+        steps: Iterator[Progress] = self._own().steps(options, work)
         RunStore(store).check_writable()
         _check_output(work.out)
-        yield from self._own().steps(options, work)
+        return steps
 
     def load(self, which: str = "") -> Any:
         """A stored table, checked; the first one without a name. Layouts are no table but a

@@ -189,7 +189,11 @@ def test_a_value_refused_in_a_worker_is_wrong_input(
 ) -> None:
     args = ["compare", *FAST, "--batch-size", "5000", "--seeds", "2", "--methods", "toast"]
     args += ["--workers", "2", "--device", "cpu", "--store", str(tmp_path), "--out", str(tmp_path)]
-    assert "at most the 1078 training samples" in refused(capsys, *args)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(args)
+    assert stop.value.code == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert re.match("toastlab: .* at most the 1078 training samples", line)
 
 
 @pytest.mark.parametrize(

@@ -94,9 +94,9 @@ def _split(args: list[str]) -> tuple[str, list[str]]:
 def _is_input(error: Exception) -> bool:
     """Whether it is about what the user gave: files and devices, or a value our own code refused.
 
-    What another library raises in the midst of our work is a bug of ours, whatever its class.
+    A ValueError that another library raises in the midst of our work is a bug of ours.
     """
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) or type(error).__module__.startswith("toastlab."):
         return True
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     files += re.findall(r'^ *File "(.+?)", line', str(error.__cause__), re.M)  # of a worker process

@@ -16,8 +16,8 @@ import textwrap
 
 import pandas as pd
 from toastlab import plots
-from toastlab.studies.claims import CLAIMS, PEERS, Claim, evidence, findings, judgement
-from toastlab.studies.arms import ARMS
+from toastlab.studies.claims import CLAIMS, Claim, evidence, findings, judgement
+from toastlab.studies.arms import ARMS, PEERS
 from toastlab.analysis.statistics import BASELINE, differences, interval
 from toastlab.bench.memory import extra_bytes
 from toastlab.studies.catalogue import STUDIES

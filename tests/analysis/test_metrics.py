@@ -9,7 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_calibration_error
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_calibration_error,
+)
 
 from toastlab.analysis.metrics import METRICS, evaluate, fit_temperature, reliability_bins
 
@@ -76,6 +79,16 @@ def test_ece_agrees_with_torchmetrics_off_the_edges() -> None:
     labels = torch.randint(0, 10, (500,), generator=g)
     theirs = multiclass_calibration_error(logits.softmax(1), labels, 10, 15, "l1")
     assert reliability_bins(logits, labels).ece == pytest.approx(float(theirs), abs=1e-6)
+
+
+def test_accuracies_are_torchmetrics_without_ties() -> None:
+    g = torch.Generator().manual_seed(1)
+    logits = torch.randn(500, 10, generator=g) * 2
+    labels = torch.randint(0, 10, (500,), generator=g)
+    found = evaluate(logits, labels)
+    for k in (1, 5):
+        theirs = float(multiclass_accuracy(logits, labels, 10, "micro", top_k=k))
+        assert found[f"top{k}"] == theirs, "to the last bit: stored rows are compared"
 
 
 def test_bins_are_open_below_and_closed_above() -> None:

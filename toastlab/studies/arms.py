@@ -54,6 +54,8 @@ ARMS: dict[str, MethodConfig] = {
     "BAKE": BakeConfig(),
     "BYOT": ByotConfig(),
 }
+# The other methods that are compared with TOAST
+PEERS = tuple(name for name in ARMS if not name.startswith("TOAST") and name != BASELINE)
 ARM_OF = {name.lower().replace(" ", "-"): name for name in ARMS}  # as one types it -> as shown
 
 

@@ -13,14 +13,13 @@ import pandas as pd
 
 from toastlab.analysis.statistics import BASELINE, differences, holm
 from toastlab.bench.text import load_bench, markdown
-from toastlab.studies.arms import ARMS
+from toastlab.studies.arms import ARMS, PEERS
 from toastlab.studies.peers import AUGMENTED, MADE_BEFORE, NOISE, PAIRWISE, TUNED, load
 from toastlab.studies.report import summary
 from toastlab.studies.rows import select
 from toastlab.studies.tuning import TRIALS
 
 TOAST = "TOAST"
-PEERS = tuple(name for name in ARMS if not name.startswith(TOAST) and name != BASELINE)
 # What TOAST is made of, and what each part is held against
 PARTS = (BASELINE, "label smoothing", *(name for name in ARMS if name.startswith(TOAST)))
 LEVEL = 0.05  # of p after correction

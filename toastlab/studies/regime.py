@@ -18,7 +18,7 @@ from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig
 from toastlab.disk.files import embedded
 from toastlab.disk.tables import read_table
-from toastlab.studies.arms import ARMS, CAREFUL, Job
+from toastlab.studies.arms import ARMS, CAREFUL, PEERS, Job
 from toastlab.studies.study import Options, Progress, Work
 from toastlab.training.config import TrainConfig
 
@@ -31,20 +31,7 @@ AXES: dict[str, tuple[float, ...]] = {
 AUGMENT = AugmentConfig(crop=2, flip=True, cutout=8)
 SEEDS = (0, 1, 2)
 EVALUATIONS = 5  # of a run on its way
-METHODS = (
-    BASELINE,
-    "label smoothing",
-    "OLS",
-    "Tf-KD",
-    "Tf-KD self",
-    "CS-KD",
-    "PS-KD",
-    "DLB",
-    "BAKE",
-    "BYOT",
-    "TOAST",
-    CAREFUL,
-)
+METHODS = (BASELINE, *PEERS, "TOAST", CAREFUL)
 MEASURES = ("test_top1", "test_nll", "test_ece")
 
 

@@ -14,7 +14,7 @@ from toastlab.analysis.dynamics import data_map, precision_at_flipped
 from toastlab.analysis.measures import measure_of
 from toastlab.analysis.metrics import reliability_bins
 from toastlab.analysis.statistics import BASELINE, differences, verdict
-from toastlab.data.dataset import Dataset, images_of, load
+from toastlab.data.dataset import images_of, load
 from toastlab.data.ids import caption
 from toastlab.store.runs import Run
 from toastlab.studies.arms import Job
@@ -115,7 +115,7 @@ def write(path: Path, done: Done, table: pd.DataFrame, command: str) -> Path:
     rows = summary(table)
     for setting in settings:
         part = rows[rows.setting == setting].drop(columns="setting")
-        note = _dataset(next(run for job, run in done if job.setting == setting)).note
+        note = load(next(job for job, _ in done if job.setting == setting).config.data).note
         parts.append(f"<h3>{html.escape(setting)}</h3><p>{html.escape(note)}</p>{_table(part)}")
     parts.append(
         "<p class='small'>± is the standard deviation over seeds; the difference is paired over "
@@ -139,9 +139,9 @@ def write(path: Path, done: Done, table: pd.DataFrame, command: str) -> Path:
                 frames.setdefault(job.arm, []).append(run.metrics)
         parts.append(f"<h3>{html.escape(setting)}</h3>")
         parts.append(_figure(plots.learning_curves(frames), plots.describe_learning_curves(frames)))
-    shown = _find(done, settings[0], "TOAST")
-    if shown is not None:
-        parts += _inside(shown, settings[0])
+    toast = [run for job, run in done if (job.setting, job.arm) == (settings[0], "TOAST")]
+    if toast:
+        parts += _inside(toast[0], settings[0])
     parts.append("<h2>Reliability</h2>")
     for setting in settings:
         bins = {}
@@ -165,17 +165,9 @@ def write(path: Path, done: Done, table: pd.DataFrame, command: str) -> Path:
     return path
 
 
-def _dataset(run: Run) -> Dataset:
-    return load(run.config.data)
-
-
-def _find(done: Done, setting: str, arm: str) -> Run | None:
-    return next((r for job, r in done if (job.setting, job.arm) == (setting, arm)), None)
-
-
 def _inside(run: Run, setting: str) -> list[str]:
     """What one TOAST run looks like inside: medoids, data map, the hardest samples."""
-    data = _dataset(run)
+    data = load(run.config.data)
     medoids = run.group("medoids")
     index = medoids["index"][-1]
     shown_medoids = images_of(data.train, np.maximum(index, 0))

@@ -16,6 +16,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 from toastlab.core.errors import one_of
@@ -109,13 +110,12 @@ class Study:
         from toastlab.store.runs import RunStore
         from toastlab.training.device import choose
 
-        work = Work(
-            Path(store), Path(out or self.out), self.device if device == "auto" else device, workers
-        )
+        device = self.device if device == "auto" else device
         choose(device)
+        work = Work(Path(store), Path(out or self.out), device, workers)
         steps: Iterator[Progress] = self._own().steps(options, work)
         RunStore(store).check_writable()
-        _check_output(work.out)
+        _check_writable(work.out)
         return steps
 
     def load(self, which: str = "") -> Any:
@@ -138,10 +138,9 @@ class Study:
         self, options: Options, out: Path | str = ""
     ) -> "list[str | tuple[str, pd.DataFrame]]":
         """What to show after `run`: sentences, and tables of text with their titles."""
+        out = Path(out or self.out)
         show = getattr(self._own(), "results", None)
-        return (
-            list(show(options, Path(out or self.out))) if show else [f"Tables: {out or self.out}"]
-        )
+        return list(show(options, out)) if show else [f"Tables: {out}"]
 
     def _own(self) -> Any:
         return import_module(self.module)
@@ -192,14 +191,12 @@ def table_path(out: Path, which: str) -> Path:
     return out if out.suffix else out / f"{which}.csv"
 
 
-def _check_output(out: Path) -> None:
-    """Makes the folder that is to be written to.
-
-    Raises:
-        ValueError: it cannot be made, or there is a folder in the place of a file.
-    """
+def _check_writable(out: Path) -> None:
+    """Makes the folder of the tables and tries to write there: better now than after an hour."""
+    folder = out.parent if out.suffix else out
     try:
-        (out.parent if out.suffix else out).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
         if out.suffix and out.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from toastlab.studies.catalogue import STUDIES
 from toastlab.training.models import MODELS
 
 ROOT = Path(__file__).parents[2]
-NAMES = {"study run": STUDIES, **dict.fromkeys(TAKE_METHOD, CONFIGS)}
+NAMES: dict[str, Iterable[str]] = {"study run": STUDIES, **dict.fromkeys(TAKE_METHOD, CONFIGS)}
 PAGES = [
     [*command.split(), *name]
     for command in COMMANDS

@@ -36,7 +36,7 @@ def demo(
     device: Device = "auto",
     workers: Workers = 0,
 ) -> None:
-    """TOAST against cross-entropy on real images, in a few minutes: a table and a report.
+    """TOAST against cross-entropy on real images, in minutes: a table and a report.
 
     Trains cross-entropy, each stage of TOAST and both on the embedded Fashion-MNIST subset, with
     20 % flipped labels and with clean ones, at the same number of images through the network.
@@ -64,7 +64,10 @@ def compare(
     device: Device = "auto",
     workers: Workers = 0,
 ) -> None:
-    """Several methods on one data set, the same seeds: differences to cross-entropy with intervals.
+    """Compares methods on one data set, with the same seeds and with intervals.
+
+    The table has the differences to cross-entropy, paired over the seeds, and what they allow to
+    say.
 
     toastlab compare --methods toast dlb label-smoothing --data.noise-rate 0.2
 

@@ -6,7 +6,7 @@ from toastlab.store.doctor import examine
 
 
 def doctor(store: Store = "runs", device: Device = "auto", repair: bool = False) -> None:
-    """Checks machine, embedded data and store. Exit code 0: all sound, 1: something is wrong.
+    """Checks machine, embedded data and store; exit code 1: something is wrong.
 
     Args:
         repair: Remove what killed processes left, where no living process holds it. An interrupted

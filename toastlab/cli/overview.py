@@ -7,22 +7,19 @@ import shutil
 import textwrap
 from collections.abc import Mapping
 
+TITLE = "toastlab: self-knowledge distillation you can see, around TOAST (Yin et al., 2024)."
 # Group -> words of a command -> first line of its help.
 GROUPS: dict[str, dict[str, str]] = {
     "Start here": {
-        "demo": "TOAST against cross-entropy on real images, in a few minutes: a table and a "
-        "report.",
+        "demo": "TOAST against cross-entropy on real images, in minutes: a table and a report.",
         "lab": "Opens JupyterLab on the notebooks, on this machine only and behind its token.",
     },
     "Train and compare": {
         "train": "Trains one network with one method and stores the run; a stored run is shown.",
-        "compare": "Several methods on one data set, the same seeds: differences to cross-entropy "
-        "with intervals.",
-        "sweep": "Searches over any settings x seeds: a table of all runs, and the settings "
-        "ranked.",
+        "compare": "Compares methods on one data set, with the same seeds and with intervals.",
+        "sweep": "Searches over any settings x seeds: a table of all runs, the settings ranked.",
         "study list": "What each study asks and how long it takes; trains nothing.",
-        "study run": "Trains the runs of a study and writes its tables; says first how long that "
-        "takes.",
+        "study run": "Trains the runs of a study and writes its tables; says first how long.",
         "study page": "Writes the page about a study from its stored tables; trains nothing.",
     },
     "Look": {
@@ -34,10 +31,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "data list": "The data sets: what they are, and whether they are ready on this machine.",
         "data fetch": "Downloads a data set through torchvision and checks it.",
         "data check": "Reads a data set whole: checksums, every file, labels.",
-        "doctor": "Checks machine, embedded data and store. Exit code 0: all sound, 1: something "
-        "is wrong.",
-        "bench": "Measures this machine: methods, data path, medoids and memory against their "
-        "alternatives.",
+        "doctor": "Checks machine, embedded data and store; exit code 1: something is wrong.",
+        "bench": "Measures this machine: methods, data path, medoids, memory, beside alternatives.",
     },
 }
 COMMANDS = {words: line for group in GROUPS.values() for words, line in group.items()}
@@ -81,14 +76,12 @@ NETWORKS = {
 
 def overview(first: str = "") -> str:
     """All commands, or those that begin with the word `first`."""
+    title = (
+        "toastlab: self-knowledge distillation you can see, built around TOAST (Yin et al., 2024)."
+    )
+    parts = [title, *(f"{name}\n{_commands(rows)}" for name, rows in GROUPS.items())]
     if first:
-        parts = [_table({w: line for w, line in COMMANDS.items() if w.split()[0] == first})]
-    else:
-        parts = [
-            "toastlab: self-knowledge distillation you can see, built around TOAST (Yin et "
-            "al., 2024)."
-        ]
-        parts += [f"{name}\n{_table(commands)}" for name, commands in GROUPS.items()]
+        parts = [_commands({w: line for w, line in COMMANDS.items() if w.split()[0] == first})]
     return "\n\n".join([*parts, "Each command explains itself: toastlab train toast --help"])
 
 
@@ -98,17 +91,11 @@ def methods(command: str) -> str:
     if command == "sweep":
         rows["sweep FILE.toml"] = "What is to be swept, in a file."
     networks = {name: f"{what}; from {size} pixels" for name, (what, size) in NETWORKS.items()}
-    return "\n\n".join(
-        [
-            COMMANDS[command],
-            _table(rows),
-            f"Options: toastlab {command} toast --help. Networks, --model:",
-            columns(networks),
-        ]
-    )
+    options = f"Options: toastlab {command} toast --help. Networks, --model:"
+    return "\n\n".join([COMMANDS[command], _commands(rows), options, columns(networks)])
 
 
-def _table(rows: Mapping[str, str]) -> str:
+def _commands(rows: Mapping[str, str]) -> str:
     return columns({f"toastlab {words}": line for words, line in rows.items()})
 
 

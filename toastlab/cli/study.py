@@ -32,7 +32,7 @@ def study_list() -> None:
 
 
 def study_run(name: str) -> Callable[..., None]:
-    """Trains the runs of a study and writes its tables; says first how long that takes.
+    """Trains the runs of a study and writes its tables; says first how long.
 
     Returns:
         The command of that study, with the study's own options.

@@ -60,20 +60,20 @@ def _prepare(args: list[str]) -> Callable[[], None]:
         return partial(print, overview(words))
     if words in TAKE_METHOD and asked:
         return partial(print, methods(words))
-    if words in TAKE_METHOD and not rest[0].endswith(".toml"):
+    from_file = words == "sweep" and rest[0].endswith(".toml")
+    if words in TAKE_METHOD and not from_file:
         one_of("method", rest[0], METHODS)  # before what takes time is loaded
-    first, prog = words.split()[0], f"toastlab {words}"
+    first = words.split()[0]
     module = import_module(f"toastlab.cli.{FILES.get(first, first)}")
+    call, prog = getattr(module, words.replace(" ", "_")), f"toastlab {words}"
     from toastlab.cli.options import parse
 
-    call = getattr(module, words.replace(" ", "_"))
     if words in TAKE_METHOD:
-        if words == "sweep" and rest[0].endswith(".toml"):
-            rest = module.options_of(rest[0]) + rest[1:]
-        name = one_of("method", rest[0], METHODS)
         from toastlab.methods import CONFIGS
 
-        return parse(call, f"{prog} {name}", rest[1:], method=CONFIGS[name]())
+        name, *rest = module.options_of(rest[0]) + rest[1:] if from_file else rest
+        method = CONFIGS[one_of("method", name, CONFIGS)]()
+        return parse(call, f"{prog} {name}", rest, method=method)
     if words == "study run":
         return parse(call(rest[0]), f"{prog} {rest[0]}", rest[1:])
     return parse(call, prog, rest)

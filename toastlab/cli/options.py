@@ -45,8 +45,6 @@ def parse(
         if not stop.code:
             raise  # --help
         raise ValueError(f"{_one_line(said.getvalue())} See {prog} --help.") from None
-    except TypeError as error:  # of a setting, as its class says it
-        raise ValueError(str(error)) from error
 
 
 def _one_line(text: str) -> str:

@@ -153,7 +153,7 @@ def options_of(file: str) -> list[str]:
     if not isinstance(content.get("method"), str):
         raise ValueError(f'{file} does not name its method; begin it with method = "toast".')
     words = [content.pop("method")]
-    for name, value in content.items():
+    for name, value in {"axes": content.pop("axes", {}), **content}.items():
         if name == "axes" and not isinstance(value, dict):
             raise ValueError(f"axes in {file} is {value!r}; make it a table: a line [axes].")
         for inner, setting in value.items() if isinstance(value, dict) else [("", value)]:

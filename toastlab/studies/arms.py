@@ -26,7 +26,7 @@ from toastlab.methods import (
     TfKdSelfConfig,
     ToastConfig,
 )
-from toastlab.studies.study import SEED_COUNTS
+from toastlab.studies.options import SEED_COUNTS
 from toastlab.training.config import TrainConfig
 
 # Our own defaults, found on the regime map and not the source's: nothing is softened before the

@@ -9,7 +9,8 @@ from typing import Annotated, Literal, get_args
 from tyro.conf import Positional, arg
 
 from toastlab.core.settings import InnerShare
-from toastlab.studies.study import Options, Seeds, Study
+from toastlab.studies.options import Options, Seeds
+from toastlab.studies.study import Study
 
 MethodName = Literal[
     "cross-entropy",

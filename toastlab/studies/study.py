@@ -17,19 +17,16 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from toastlab.core.errors import one_of
-from toastlab.core.settings import Range, Settings
+from toastlab.studies.options import Options as Options
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from toastlab.store.runs import Run
     from toastlab.studies.arms import Job
-
-SEED_COUNTS = (1, 1000)  # each seed is a run of its own
-Seeds = Annotated[int, Range(*SEED_COUNTS)]
 
 
 @dataclass(frozen=True)
@@ -39,19 +36,6 @@ class Progress:
     done: int
     total: int
     text: str
-
-
-@dataclass(frozen=True)
-class Options(Settings):
-    """What can be chosen in a study; each study has its own. Lists may not be empty."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name, kind in get_type_hints(type(self)).items():
-            if getattr(self, name) == ():
-                choices = ", ".join(get_args(get_args(kind)[0]))  # none of a plain str
-                more = f" of: {choices}" if choices else ", as the help says"
-                raise ValueError(f"no {name.removesuffix('s')} is given; name one or more{more}.")
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from toastlab.core.settings import Count, Seed, Settings
 from toastlab.data.dataset import DataConfig, load
 from toastlab.store.runs import Run, RunStore
 from toastlab.studies.arms import Job
+from toastlab.studies.options import Seeds
 from toastlab.studies.runner import run_all
 from toastlab.studies.space import Axis, Point, drawn, grid, with_point
-from toastlab.studies.study import Seeds
 from toastlab.training.config import TrainConfig
 from toastlab.training.models import MODELS
 

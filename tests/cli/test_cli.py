@@ -1,17 +1,23 @@
 """The command line as a user meets it: help that teaches, one line for what is wrong, real runs."""
 
+import io
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from toastlab.cli import main as cli
+from toastlab.cli.overview import COMMANDS, RENAMED, TAKE_METHOD
 from toastlab.core.errors import StoreError
 from toastlab.store.runs import RunStore
+from toastlab.studies.catalogue import STUDIES
+from toastlab.studies.study import Options, Progress, Study
 
 ROOT = Path(__file__).parents[2]
 FAST = ["--data.name", "digits", "--epochs", "1", "--batch-size", "64"]
@@ -36,15 +42,12 @@ def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
     return err
 
 
-COMMANDS = ["demo", "train", "compare", "data list", "data fetch", "data check"]
-COMMANDS += ["runs list", "runs show", "doctor", "bench", "recipe list", "recipe run"]
-COMMANDS += ["dashboard", "lab"]
-
-
 @pytest.mark.parametrize("args", [[], ["-h"], ["--help"], ["help"]])
 def test_overview(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     out = ok(capsys, *args)
-    assert "Start with: toastlab demo" in out
+    groups = re.findall(r"^\w.*$", out, re.M)
+    assert groups[1:-1] == ["Start here", "Train and compare", "Look", "Check"]
+    assert out.index("toastlab demo ") < out.index("toastlab train ") < out.index("toastlab bench ")
     for command in COMMANDS:
         assert f"toastlab {command} " in out
 
@@ -52,11 +55,14 @@ def test_overview(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_each_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = command.split()
-    if command == "train":
-        out = ok(capsys, "train", "--help")
-        assert "toastlab train toast" in out
+    if command in TAKE_METHOD:
+        out = ok(capsys, command, "--help")
+        assert f"toastlab {command} toast " in out
         assert "resnet-small" in out
         words.append("toast")
+    if command == "study run":
+        assert "toastlab study run ablation" in ok(capsys, *words, "--help")
+        words.append("recipe")
     with pytest.raises(SystemExit) as stop:
         cli.main([*words, "--help"])
     assert stop.value.code == 0
@@ -71,6 +77,123 @@ def test_help_of_each_command(command: str, capsys: pytest.CaptureFixture[str]) 
 def test_groups_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert "toastlab data fetch" in ok(capsys, "data")
     assert re.match(r"toastlab \d+\.\d+", ok(capsys, "--version"))
+
+
+def test_an_old_name_leads_to_the_new_one(capsys: pytest.CaptureFixture[str]) -> None:
+    for old, new in RENAMED.items():
+        said = refused(capsys, *old.split(), "--seeds", "1")
+        assert said == f"toastlab: `toastlab {old}` is now `toastlab {new}`.\n"
+        words = new.split()
+        assert " ".join(words[:2]) in COMMANDS
+        assert words[2] in STUDIES
+
+
+@pytest.mark.parametrize("args", [["study"], ["study", "list"], ["study", "run"]])
+def test_studies_say_what_they_ask_and_how_long_they_take(
+    args: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Study, "run", None)  # to train would be an error
+    out = " ".join(ok(capsys, *args).split())
+    for study in STUDIES.values():
+        assert f"{study.name} {study.question} How long: {study.duration}." in out
+
+
+class Typed(io.StringIO):
+    """What is typed on a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("typed", "option", "begins"),
+    [
+        ("", "", False),
+        ("n\n", "", False),
+        ("Y\n", "", True),
+        ("yes\n", "", True),
+        ("", "--yes", True),
+    ],
+)
+def test_on_a_terminal_a_study_asks_first(
+    typed: str, option: str, begins: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    began: list[tuple[object, ...]] = []
+
+    def run(self: Study, *args: object, **how: object) -> Iterator[Progress]:
+        began.append((self.name, *args, how))
+        yield Progress(1, 1, "1 of 1 runs")
+
+    screen = Typed()
+    monkeypatch.setattr(Study, "run", run)
+    monkeypatch.setattr(Study, "results", lambda *args: ["Shown at the end."])
+    monkeypatch.setattr("sys.stdin", Typed(typed))
+    monkeypatch.setattr("sys.stdout", screen)
+    cli.main(["study", "run", "ablation", "--out", str(tmp_path), *option.split()])
+    said = screen.getvalue()
+    assert "How long: 10 minutes on two cores." in said
+    assert ("[y/N]" in said) == (not option)
+    assert ("Nothing was trained." in said) == (not begins)
+    assert ("Shown at the end." in said) == begins
+    how = {"device": "auto", "workers": 0}
+    assert began == ([("ablation", Options(), "runs", str(tmp_path), how)] if begins else [])
+
+
+def test_without_a_terminal_a_study_asks_nobody(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Study, "run", lambda *args, **how: iter([Progress(1, 1, "done")]))
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    out = ok(capsys, "study", "run", "regime")
+    assert out.splitlines() == [
+        STUDIES["regime"].question,
+        f"How long: {STUDIES['regime'].duration}.",
+        "Tables: data/regime",
+    ]
+
+
+def test_a_page_is_written_from_what_is_stored(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "deep" / "page.md"
+    assert ok(capsys, "study", "page", "recipe", "--out", str(file)) == f"{file}\n"
+    assert file.read_text(encoding="utf-8") == STUDIES["recipe"].page()
+    assert "Did you mean" in refused(capsys, "study", "page", "recipes")
+
+
+def test_a_bug_is_a_traceback_and_never_wrong_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def raises(error: Exception) -> Callable[..., object]:
+        def work(*args: object) -> object:
+            raise error
+
+        return work
+
+    def foreign(*args: object) -> object:
+        return np.zeros(2).reshape(3)  # a ValueError, but none of ours
+
+    for bug in (TypeError("x"), KeyError("x"), AttributeError("x"), RuntimeError("x")):
+        monkeypatch.setattr("toastlab.cli.data.sources.check", raises(bug))
+        with pytest.raises(type(bug)):
+            cli.main(["data", "check", "digits"])
+    monkeypatch.setattr("toastlab.cli.data.sources.check", foreign)
+    with pytest.raises(ValueError, match="reshape"):
+        cli.main(["data", "check", "digits"])
+    monkeypatch.setattr("toastlab.cli.data.sources.check", raises(OSError(28, "No space left")))
+    assert "No space left" in refused(capsys, "data", "check", "digits")
+
+
+def test_a_value_refused_in_a_worker_is_wrong_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ["compare", *FAST, "--batch-size", "5000", "--seeds", "2", "--methods", "toast"]
+    args += ["--workers", "2", "--device", "cpu", "--store", str(tmp_path), "--out", str(tmp_path)]
+    with pytest.raises(SystemExit) as stop:
+        cli.main(args)
+    assert stop.value.code == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert re.match("toastlab: .* at most the 1078 training samples", line)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +220,7 @@ def test_groups_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("train toast --data.name folder --data.path nowhere", "no folder 'nowhere'"),
         ("train toast --data.name idx", "needs a folder"),
         ("train toast --data.noise-rate 1", "noise rate is 1"),
-        ("compare --arms toats", "Did you mean 'toast'"),
+        ("compare --methods toats", "Did you mean 'toast'"),
         ("compare --seeds 0", "seeds is 0"),
         ("demo --seeds 0", "seeds is 0"),
         ("demo --model nothing", "unknown model"),
@@ -109,11 +232,14 @@ def test_groups_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("lab --folder nowhere", "no folder 'nowhere'"),
         ("dashboard --trainings 0", "trainings is 0"),
         ("dashboard --gone-after 0.1", r"gone after is 0\.1"),
-        ("recipe run ps-kd-30", "Did you mean 'ps-kd-300'"),
-        ("recipe run ps-kd-300 --data cifar10", "Did you mean 'cifar100'"),
-        ("recipe run ps-kd-300 --epochs 301", r"epochs is 301, but must lie in \[0, 300\]"),
-        ("recipe run ps-kd-300 --budgets image", "Did you mean 'images'"),
-        ("recipe run ps-kd-300 --models resnet", "Did you mean 'resnet18'"),
+        ("study rn", "Did you mean 'run'"),
+        ("study run pers", "Did you mean 'peers'"),
+        ("study page regime", "Choose one of: peers, recipe"),
+        ("study run recipe ps-kd-30", "Did you mean 'ps-kd-300'"),
+        ("study run recipe ps-kd-300 --data cifar10", "Did you mean 'cifar100'"),
+        ("study run recipe ps-kd-300 --epochs 301", r"epochs is 301, but must lie in \[0, 300\]"),
+        ("study run recipe ps-kd-300 --budgets image", "Did you mean 'images'"),
+        ("study run recipe ps-kd-300 --models resnet", "Did you mean 'resnet18'"),
     ],
 )
 def test_wrong_input_is_one_line(
@@ -177,8 +303,8 @@ def test_the_command_in_a_report_can_be_typed_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     told: list[str] = []
-    monkeypatch.setattr(cli, "_compare", lambda *args: told.append(args[-1]))
-    words = ["toastlab", "compare", "--arms", "toast", "--out", str(tmp_path / "two words")]
+    monkeypatch.setattr("toastlab.cli.compare._compare", lambda *args: told.append(args[-1]))
+    words = ["toastlab", "compare", "--methods", "toast", "--out", str(tmp_path / "two words")]
     monkeypatch.setattr("sys.argv", words)
     cli.main()
     assert shlex.split(told[0]) == words
@@ -187,7 +313,7 @@ def test_the_command_in_a_report_can_be_typed_again(
 def test_compare_writes_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ok(
         capsys,
-        *("compare", *FAST, "--arms", "toast", "--seeds", "2", "--device", "cpu"),
+        *("compare", *FAST, "--methods", "toast", "--seeds", "2", "--device", "cpu"),
         *("--out", str(tmp_path / "out"), "--store", str(tmp_path / "runs"), "--workers", "1"),
     )
     assert "cross-entropy" in out
@@ -258,6 +384,6 @@ def test_as_a_module_and_a_program() -> None:
         assert done.returncode == 2
         assert done.stderr == (
             "toastlab: unknown command 'trian'. Did you mean 'train'? "
-            "Choose one of: ablation, bench, claims, compare, dashboard, data, demo, doctor, lab, "
-            "layouts, peers, recipe, regime, runs, sweep, train.\n"
+            "Choose one of: bench, compare, dashboard, data, demo, doctor, lab, runs, study, "
+            "sweep, train.\n"
         )

@@ -264,6 +264,7 @@ def test_only_train_is_for_several_ranks(
         yield Ranks(0, 2)
 
     monkeypatch.setattr(ranks, "job", two)
+    monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(SystemExit):
         cli.main(["demo"])
     assert "torchrun can start `toastlab train`" in capsys.readouterr().err

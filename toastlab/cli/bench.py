@@ -12,6 +12,7 @@ from toastlab.bench.bars import bars as limits
 from toastlab.bench.config import BenchConfig
 from toastlab.bench.measure import measure
 from toastlab.bench.text import as_text
+from toastlab.cli.options import Device
 from toastlab.cli.terminal import comparison_table, console, progress
 from toastlab.disk.durable import write
 
@@ -25,13 +26,13 @@ TITLES = {
 
 def bench(
     config: Annotated[BenchConfig, arg(name="")],
-    device: str = "auto",
+    device: Device = "auto",
     quick: bool = False,
     json_file: Annotated[str, arg(name="json")] = "",
     stdout: bool = False,
     bars: bool = False,
 ) -> None:
-    """Measures this machine: methods, data path, medoids and memory against their alternatives.
+    """Measures this machine: methods, data path, medoids, memory, beside alternatives.
 
     toastlab bench --quick
 
@@ -48,7 +49,6 @@ def bench(
 
     Args:
         config: What is measured.
-        device: Device: auto, cuda, cuda:1, mps or cpu.
         quick: Two steps, one round, the teaching MLP, three methods: seconds, to see that it works.
         json_file: Write everything to this file too, each round's ratio included.
         stdout: Print JSON instead of tables.
@@ -64,20 +64,20 @@ def bench(
         raise ValueError(f"there is no folder for {json_file!r}: make it first.")
     if bars:
         config = replace(config, sections=tuple(s for s in config.sections if s != "memory"))
-    found = _measured(config, device)
-    checked = limits(found)
+    results = _measured(config, device)
+    checked = limits(results)
     if bars:
         for _ in range(2):
             if broken := {bar.section for bar in checked if not bar.held}:
-                found |= _measured(replace(config, sections=tuple(broken)), device)
-                checked = limits(found)
-    text = json.dumps(_without_nan(found), indent=1)
+                results |= _measured(replace(config, sections=tuple(broken)), device)
+                checked = limits(results)
+    text = json.dumps(_without_nan(results), indent=1)
     if json_file:
         write(Path(json_file), (text + "\n").encode())
     if stdout:  # JSON alone, for another program; the exit code tells of the limits
         console().print(text, soft_wrap=True)
     else:
-        _show(found)
+        _show(results)
         if bars:
             rows = pd.DataFrame(bar.row() for bar in checked)
             console().print(comparison_table("Limits on time", rows))
@@ -87,19 +87,19 @@ def bench(
 
 def _measured(config: BenchConfig, device: str) -> dict[str, Any]:
     """All sections of `config`, with a progress bar."""
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     total = len(config.sections)
     with progress() as bar:
         task = bar.add_task("starting", total=total)
         begun: list[str] = []
         for section, done, so_far in measure(config, device):
-            found = so_far
+            results = so_far
             begun += [section] if section not in begun else []
             count = len(config.names) if section == "memory" else config.rounds
             part = min(1.0, done / count) if done else 1.0
             bar.update(task, completed=len(begun) - 1 + part, description=f"{section}, {done}")
         bar.update(task, completed=total, description="done")
-    return found
+    return results
 
 
 def _without_nan(thing: Any) -> Any:

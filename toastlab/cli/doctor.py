@@ -1,15 +1,14 @@
-"""The command that says whether everything is sound."""
+"""`toastlab doctor`: says whether everything is sound."""
 
+from toastlab.cli.options import Device, Store
 from toastlab.cli.terminal import console, existing_store
 from toastlab.store.doctor import examine
 
 
-def doctor(store: str = "runs", device: str = "auto", repair: bool = False) -> None:
-    """Checks machine, embedded data and store. Exit code 0: all sound, 1: something is wrong.
+def doctor(store: Store = "runs", device: Device = "auto", repair: bool = False) -> None:
+    """Checks machine, embedded data and store; exit code 1: something is wrong.
 
     Args:
-        store: Folder of runs.
-        device: Device: auto, cuda, cuda:1, mps or cpu.
         repair: Remove what killed processes left, where no living process holds it. An interrupted
             run then starts afresh; finished runs are never removed.
     """

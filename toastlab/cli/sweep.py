@@ -3,16 +3,15 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tyro.conf import UseAppendAction, arg
 
+from toastlab.cli.options import Device, Seeds, Store, Workers
 from toastlab.cli.terminal import comparison_table, console, progress
-from toastlab.core.errors import one_of
 from toastlab.disk.files import showable
 from toastlab.methods import MethodConfig
 from toastlab.store.runs import RunStore
-from toastlab.studies.pool import BACKENDS
 from toastlab.studies.space import parse
 from toastlab.studies.sweep import Done, Search, Sweep, ranking, run, sweep_table, writer
 from toastlab.training import device as devices
@@ -34,18 +33,18 @@ def sweep(
         UseAppendAction[tuple[tuple[str, str], ...]],
         arg(metavar="SETTING VALUES", help_behavior_hint="(once per setting)"),
     ] = (),
-    seeds: int = 3,
+    seeds: Seeds = 3,
     search: Search = "grid",
     trials: int = 16,
     search_seed: int = 0,
     out: str = "sweep.csv",
-    store: str = "runs",
-    device: str = "auto",
-    workers: int = 0,
-    backend: str = "loky",
+    store: Store = "runs",
+    device: Device = "auto",
+    workers: Workers = 0,
+    backend: Literal["loky", "dask"] = "loky",
     scheduler: str = "",
 ) -> None:
-    """Searches over any settings x seeds: a table of all runs, and the settings ranked.
+    """Searches over any settings x seeds: a table of all runs, the settings ranked.
 
     toastlab sweep toast --axis medoid-weight 0,0.3,0.6 --axis data.noise-rate 0,0.2
 
@@ -65,21 +64,16 @@ def sweep(
         config: Everything else about the runs; the seed is the first one.
         axis: What to vary: a setting as it is called here (or `method`), and its values 0,0.3,0.6
             or for random, sobol and optuna a range 0..0.6, even in the logarithm log:0.01..1.
-        seeds: Runs of each setting, 1 to 1000.
         search: Search: grid (every combination), random, sobol (even cover), optuna (guided: TPE on
             validation top-1).
         trials: Settings to try, 1 to 100000, for all but grid; 16 and later 32 keeps the first 16.
         search_seed: Seed of what is drawn, 0 to 2^31.
         out: The table, one row per run: .csv, or .parquet where pyarrow is installed.
-        store: Folder of runs; what is there is not trained again.
-        device: Device: auto, cuda, cuda:1, mps or cpu.
-        workers: Runs side by side on this machine, up to 1024; 0 chooses by cores.
         backend: Where the runs go: loky (this machine) or dask (a cluster). Its workers need one
             thread each (dask worker ADDRESS --nthreads 1) and must see the store under the same
             path.
         scheduler: Address of the dask scheduler, tcp://HOST:8786.
     """
-    one_of("backend", backend, BACKENDS)
     write = writer(Path(out))
     base = replace(config, method=method)
     # Written as one lists them: which methods there are decides what the other axes may be.
@@ -104,26 +98,21 @@ def sweep(
 
 
 def _follow(what: Sweep, store: str, how: dict[str, Any]) -> list[Done]:
-    """Runs it under a bar; runs that were there do not count into the time left."""
+    """Runs it under a bar; runs that were stored before do not count into the time left."""
     done: list[Done] = []
     with progress(DAY) as bar:
         task = bar.add_task(f"{what.size} runs", total=what.size, start=False)
-        found = 0
+        stored = 0
         for one in run(what, store, **how):
             done.append(one)
-            found += one.stored
-            if len(done) - found == 1 or len(done) == what.size:
+            stored += one.stored
+            if len(done) - stored == 1 or len(done) == what.size:
                 bar.reset(task, completed=len(done) - 1)
-            if one.stored:
-                score = f"{found} found"
-            elif one.run is None:
-                score = f"seed {one.seed} diverged"
-            else:
-                score = f"val top-1 {100 * one.aim:.1f} %"
-            bar.update(
-                task, completed=len(done), description=f"{len(done)} of {what.size}: {score}"
-            )
-        bar.update(task, description=f"{len(done)} runs, {found} of them found")
+            text = f"val top-1 {100 * one.aim:.1f} %" if one.run else f"seed {one.seed} diverged"
+            text = f"{stored} stored before" if one.stored else text
+            text = f"{len(done)} of {what.size}: {text}"
+            bar.update(task, completed=len(done), description=text)
+        bar.update(task, description=f"{len(done)} runs, {stored} of them stored before")
     return done
 
 
@@ -141,12 +130,9 @@ def _show(what: Sweep, done: list[Done], table: Any, out: str) -> None:
     screen.print(comparison_table(title, shown.head(SHOWN)))
     if len(rows) > SHOWN:
         screen.print(f"The other {len(rows) - SHOWN} are in the table.")
-    lost = sum(one.run is None for one in done)
-    if lost:
-        screen.print(f"{lost} runs diverged: lower the learning rate there.")
-    screen.print(
-        "The best of many is partly luck: confirm it with new seeds before the test split."
-    )
+    if diverged := sum(one.run is None for one in done):
+        screen.print(f"{diverged} runs diverged: lower the learning rate there.")
+    screen.print("The best of many is partly luck: confirm it with new seeds, then test it.")
     screen.print(f"Table: {out}, {len(table)} runs")
 
 
@@ -167,22 +153,16 @@ def options_of(file: str) -> list[str]:
     if not isinstance(content.get("method"), str):
         raise ValueError(f'{file} does not name its method; begin it with method = "toast".')
     words = [content.pop("method")]
-    for name, values in _table(file, "axes", content.pop("axes", {})).items():
-        values = values if isinstance(values, list) else [values]
-        words += ["--axis", name, ",".join(_text(v) for v in values)]
-    for name, value in content.items():
-        if name in ("data", "augment"):
-            for inner, setting in _table(file, name, value).items():
-                words += _option(f"{name}.{inner}", setting)
-        else:
-            words += _option(name, value)
+    for name, value in {"axes": content.pop("axes", {}), **content}.items():
+        if name == "axes" and not isinstance(value, dict):
+            raise ValueError(f"axes in {file} is {value!r}; make it a table: a line [axes].")
+        for inner, setting in value.items() if isinstance(value, dict) else [("", value)]:
+            if name == "axes":
+                values = setting if isinstance(setting, list) else [setting]
+                words += ["--axis", inner, ",".join(_text(v) for v in values)]
+            else:
+                words += _option(f"{name}.{inner}" if inner else name, setting)
     return words
-
-
-def _table(file: str, name: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{name} in {file} is {value!r}; make it a table: a line [{name}].")
-    return value
 
 
 def _option(name: str, value: Any) -> list[str]:

@@ -1,17 +1,10 @@
-"""What the command line shows and reads: tables, progress, options, one-line errors."""
+"""What the command line shows: tables, progress, runs."""
 
-import contextlib
-import errno
-import inspect
-import io
-import os
-import re
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import tyro
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -23,8 +16,9 @@ from rich.progress import (
 from rich.table import Table
 
 from toastlab.core.errors import StoreError
-from toastlab.store.runs import Run
-from toastlab.training.ranks import here
+
+if TYPE_CHECKING:
+    from toastlab.store.runs import Run
 
 USUAL_STORE = "runs"
 
@@ -35,29 +29,13 @@ def console() -> Console:
     Of several ranks only rank 0 speaks. Brackets are brackets: a folder may be called [red].
     """
     width = None if sys.stdout.isatty() else 160
-    return Console(highlight=False, markup=False, width=width, quiet=here().rank > 0)
+    return Console(highlight=False, markup=False, width=width, quiet=_silent())
 
 
-def parse(
-    call: Callable[..., None], signature: inspect.Signature, prog: str, args: list[str]
-) -> Callable[[], None]:
-    """The command with its options, ready to run. tyro's complaints become one line."""
-
-    def keep(**options: Any) -> dict[str, Any]:
-        return options
-
-    keep.__doc__ = call.__doc__
-    keep.__signature__ = signature  # type: ignore[attr-defined]
-    keep.__annotations__ = {n: p.annotation for n, p in signature.parameters.items()}
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            options = tyro.cli(keep, args=args, prog=prog)
-    except SystemExit as stop:
-        if stop.code:
-            raise ValueError(f"{one_line(said.getvalue())} See {prog} --help.") from None
-        raise
-    return lambda: call(**options)
+def _silent() -> bool:
+    """Whether this is a rank other than 0. Who has not loaded the ranks has not joined any."""
+    ranks = sys.modules.get("toastlab.training.ranks")
+    return ranks is not None and ranks.here().rank > 0
 
 
 def existing_store(store: str) -> str:
@@ -73,37 +51,6 @@ def existing_store(store: str) -> str:
     return store
 
 
-def output_file(out: str) -> Path:
-    """The file that a command will write; its folder is made.
-
-    Raises:
-        ValueError: the folder cannot be made, or a folder has that name.
-    """
-    try:
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
-        if Path(out).is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    except OSError as error:
-        raise ValueError(
-            f"cannot write {out!r} ({error.strerror}); choose another file with --out."
-        ) from error
-    return Path(out)
-
-
-def one_line(text: str) -> str:
-    """tyro's boxed message without the box, and without the advice to read the help."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    plain = " ".join(re.sub(r"[─│╭╮╰╯╶╴]+|-{4,}", " ", plain).split())
-    plain = re.sub(
-        r"^\s*(Parsing error|Value error|Missing argument(?= Missing))\s*|Error parsing \S+:\s*"
-        r"|^\s*(Unrecognized|Required) options",
-        "",
-        plain,
-    )
-    plain = re.split(r"\s*For full helptext|\s*Full helptext", plain)[0].strip()
-    return plain.rstrip(".") + "."
-
-
 def progress(window: float = 30.0) -> Progress:
     """A bar for long work: share done, time left, and what is happening; fits 80 columns.
 
@@ -116,23 +63,33 @@ def progress(window: float = 30.0) -> Progress:
         TaskProgressColumn(),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         TextColumn("{task.description}"),
-        console=Console(stderr=True, quiet=here().rank > 0),
+        console=Console(stderr=True, quiet=_silent()),
         speed_estimate_period=window,
     )
 
 
-def show_run(run: Run) -> None:
+def show_run(run: "Run") -> None:
     """One run: settings, the last epoch on both held-out splits, where it was made."""
     screen, last, c = console(), run.last, run.config
-    table = Table("split", "top-1 %", "top-5 %", "NLL", "ECE %", "Brier", "AURC")
+    rows = []
     for split in ("val", "test"):
         one, five, ece = (f"{100 * last[f'{split}_{m}']:.1f}" for m in ("top1", "top5", "ece"))
         nll, brier, aurc = (f"{last[f'{split}_{m}']:.3f}" for m in ("nll", "brier", "aurc"))
-        table.add_row(split, one, five, nll, ece, brier, aurc)
+        rows.append((split, one, five, nll, ece, brier, aurc))
     screen.print(f"{c.method}\n{c.data}\n{c.model}, {c.epochs} epochs, seed {c.seed}")
-    screen.print(table)
+    screen.print(
+        plain_table(("split", "top-1 %", "top-5 %", "NLL", "ECE %", "Brier", "AURC"), rows)
+    )
     screen.print(", ".join(f"{k} {v}" for k, v in run.facts.items()))
     screen.print(f"Run {run.key} in {run.folder}")
+
+
+def plain_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A table of texts."""
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def comparison_table(title: str, rows: Any) -> Table:
@@ -143,9 +100,3 @@ def comparison_table(title: str, rows: Any) -> Table:
     for row in rows.itertuples(index=False):
         table.add_row(*(str(v) for v in row))
     return table
-
-
-def fail(message: str, code: int) -> None:
-    """One line on stderr, and out."""
-    print(f"toastlab: {' '.join(message.split())}", file=sys.stderr)
-    raise SystemExit(code)

@@ -57,6 +57,8 @@ def declared() -> dict[str, str]:
         lines += more
     found = {}
     for line in lines:
+        if line.startswith("toastlab["):
+            continue  # another of our extras
         found_name = NAME.match(line)
         assert found_name
         found[plain(found_name[0])] = line[found_name.end() :].strip()

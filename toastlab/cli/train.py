@@ -65,6 +65,5 @@ def train(
 
         run = runs.get(config, dataset=dataset, device=device, on_epoch=on_epoch, on_step=on_step)
         bar.update(task, completed=bar.tasks[task].total)
-    assert run is not None
     if not group.rank:
         show_run(run)

@@ -87,7 +87,6 @@ def _one(
         run = RunStore(store).get(config, dataset=_read(config.data, call), device=device)
     except TrainingDiverged as error:
         return number, "", str(error)
-    assert run is not None
     return number, run.key, ""
 
 

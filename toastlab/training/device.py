@@ -94,7 +94,7 @@ def facts(device: torch.device) -> dict[str, str]:
     }
     if device.type == "cuda":
         found["gpu"] = torch.cuda.get_device_name(device)
-    packages = ("toastlab", "torch", "torchvision", "numpy", "torchmetrics")
+    packages = ("toastlab", "torch", "torchvision", "numpy")
     return found | {name: version(name) for name in packages}
 
 

@@ -125,6 +125,46 @@ def test_nothing_is_loaded_before_it_is_asked_for() -> None:
     assert not told.strip()
 
 
+NOT_THERE = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {hidden}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Missing())
+"""
+OTHERS = ("torchvision", "sklearn", "PIL", "pandas", "scipy", "tyro", "rich", "safetensors")
+
+
+def test_what_is_not_installed_is_named_with_its_extra() -> None:
+    """With torch and NumPy alone: the loop works, and the rest says what to install."""
+    hidden = NOT_THERE.format(hidden=set(OTHERS))
+    loop = (
+        "import torch, toastlab\n"
+        "labels = torch.tensor([0, 1, 0, 1])\n"
+        "toast = toastlab.ToastConfig().build(labels, 2, 4)\n"
+        "batch = toast.join(torch.zeros(4, 8), labels, torch.arange(4))\n"
+        "print(float(toast(torch.zeros(4, 2), batch)) > 0)\n"
+    )
+    assert run_python(hidden + loop).strip() == "True"
+    for name, extra in (("load", "data"), ("RunStore", "train"), ("TrainConfig", "train")):
+        asked = (
+            f"import toastlab\ntry:\n    toastlab.{name}\nexcept ImportError as e:\n    print(e)"
+        )
+        told = run_python(hidden + asked)
+        assert re.match(rf"toastlab\.{name} needs the package '\w+'", told), told
+        assert f'pip install "toastlab[{extra}]"' in told
+    command = "from toastlab.cli.main import main\nmain(['train', 'toast'])"
+    done = subprocess.run(
+        [sys.executable, "-c", hidden + command], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 2
+    assert re.fullmatch(
+        r"toastlab: `toastlab train` needs the package '\w+': pip install \"toastlab\[lab\]\"\.\n",
+        done.stderr,
+    )
+
+
 @pytest.mark.bar
 @pytest.mark.skipif(sys.platform == "win32", reason="counts processor time as Unix does")
 def test_bar_importing_the_methods_costs_little_beyond_torch() -> None:

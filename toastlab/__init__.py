@@ -8,6 +8,8 @@ that its name suggests (docs/architecture.md). Nothing is imported before it is 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from toastlab.core.errors import PackageMissing
+
 if TYPE_CHECKING:
     from toastlab.core.stream import Batch, Stream
     from toastlab.data.dataset import DataConfig, Dataset, from_tensors, load
@@ -69,7 +71,12 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'toastlab' has no attribute {name!r}")
-    return getattr(import_module(f"toastlab.{_HOME_OF[name]}"), name)
+    home = _HOME_OF[name]
+    try:
+        return getattr(import_module(f"toastlab.{home}"), name)
+    except ModuleNotFoundError as error:
+        extra = "data" if home.startswith("data.") else "train"  # the others need torch alone
+        raise PackageMissing(f"toastlab.{name}", error, extra) from error
 
 
 def __dir__() -> list[str]:

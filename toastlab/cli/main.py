@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from toastlab.cli.overview import COMMANDS, FILES, METHODS, RENAMED, TAKE_METHOD, methods, overview
-from toastlab.core.errors import RankLost, TrainingDiverged, WorkerError, one_of
+from toastlab.core.errors import PackageMissing, RankLost, TrainingDiverged, WorkerError, one_of
 
 HELP = ("-h", "--help", "help")
 PACKAGE = Path(__file__).parents[1]
@@ -31,6 +31,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         _fail("interrupted; what was finished is kept, the same command goes on from there.", 130)
     except (TrainingDiverged, WorkerError, RankLost) as error:
         _fail(str(error), 1)
+    except BrokenPipeError:  # who reads has seen enough, as `head` has
+        sys.stdout = None
+        raise SystemExit(141) from None
+    except PackageMissing as error:
+        _fail(str(error), 2)
     except (ValueError, OSError) as error:
         if not _is_input(error):
             raise
@@ -64,9 +69,13 @@ def _prepare(args: list[str]) -> Callable[[], None]:
     if words in TAKE_METHOD and not from_file:
         one_of("method", rest[0], METHODS)  # before what takes time is loaded
     first = words.split()[0]
-    module = import_module(f"toastlab.cli.{FILES.get(first, first)}")
-    call, prog = getattr(module, words.replace(" ", "_")), f"toastlab {words}"
-    from toastlab.cli.options import parse
+    prog = f"toastlab {words}"
+    try:
+        module = import_module(f"toastlab.cli.{FILES.get(first, first)}")
+        from toastlab.cli.options import parse
+    except ModuleNotFoundError as error:
+        raise PackageMissing(f"`{prog}`", error, "lab") from error
+    call = getattr(module, words.replace(" ", "_"))
 
     if words in TAKE_METHOD:
         from toastlab.methods import CONFIGS

@@ -35,6 +35,16 @@ class Stopped(Exception):
     """`should_stop` ended a run, or the wait for one; the last checkpoint has been kept."""
 
 
+class PackageMissing(ImportError):
+    """A package that this part of toastlab needs, and that is not installed."""
+
+    def __init__(self, what: str, error: ModuleNotFoundError, extra: str) -> None:
+        super().__init__(
+            f'{what} needs the package {error.name!r}: pip install "toastlab[{extra}]".',
+            name=error.name,
+        )
+
+
 class StoreError(ValueError):
     """A run folder that cannot be written, is incomplete, or does not match its config."""
 

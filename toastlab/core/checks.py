@@ -68,11 +68,11 @@ def _fit(
 
 
 def _misfit(given: dict[str, tuple[Any, str, str]]) -> ValueError:
-    found = ", ".join(
+    given_shapes = ", ".join(
         f"{name} {list(getattr(x, 'shape', ()))}" for name, (x, _, _) in given.items()
     )
     wanted = ", ".join(f"{name} [{', '.join(axes)}]" for name, (_, _, axes) in given.items())
-    return ValueError(f"shapes do not belong together: {found}; give {wanted}.")
+    return ValueError(f"shapes do not belong together: {given_shapes}; give {wanted}.")
 
 
 def is_fake(tensor: Tensor) -> bool:

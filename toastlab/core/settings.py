@@ -79,7 +79,7 @@ def _is_a(value: object, kind: Any) -> bool:
 @lru_cache
 def _plain_fields(kind: Any) -> dict[str, tuple[Any, Range | None]]:
     """Of each field that can be checked: its type, and the range of its numbers."""
-    found = {}
+    checked = {}
     hints = get_type_hints(kind, include_extras=True)
     for field in fields(kind):
         hint, limits = _unwrapped(hints[field.name])
@@ -89,8 +89,8 @@ def _plain_fields(kind: Any) -> dict[str, tuple[Any, Range | None]]:
         else:
             checkable = hint
         if checkable in (int, float, str, bool) or get_origin(checkable) is Literal:
-            found[field.name] = (hint, limits)
-    return found
+            checked[field.name] = (hint, limits)
+    return checked
 
 
 def _unwrapped(hint: Any) -> tuple[Any, Range | None]:

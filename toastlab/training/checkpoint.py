@@ -72,8 +72,8 @@ def save(run: Parts, path: Path, epoch: int, fingerprint: str) -> None:
 def resume(run: Parts, path: Path | None, fingerprint: str) -> int:
     """Continues from a checkpoint if there is one; returns the number of finished epochs.
 
-    One of another number of ranks serves too: order, augmentation and lots are then drawn anew, and
-    nobody is carried at first.
+    One of another number of ranks serves too: order, augmentation and all else that is drawn are
+    then drawn anew, and no sample is carried at first.
 
     Raises:
         ValueError: it was made with other data.
@@ -108,7 +108,7 @@ def resume(run: Parts, path: Path | None, fingerprint: str) -> int:
 
 
 def reseed(run: Parts, seeds: list[int]) -> None:
-    """Draws everything anew from five seeds: augmentation, lots, order, mixes, dropout."""
+    """Draws everything anew from five seeds: augmentation, the method, order, mixes, dropout."""
     run.generator.manual_seed(seeds[0])
     if run.method.generator is not None:
         run.method.generator.manual_seed(seeds[1])
@@ -141,10 +141,10 @@ def _load(method: Method, part: dict[str, Tensor]) -> None:
 
 
 def _generator_list(run: Parts) -> dict[str, torch.Generator]:
-    found = {"augment": run.generator}
+    generators = {"augment": run.generator}
     if run.mixing is not None:
-        found["mixing"] = run.mixing.generator
-    return found
+        generators["mixing"] = run.mixing.generator
+    return generators
 
 
 def _generators(run: Parts) -> dict[str, Tensor]:

@@ -20,19 +20,19 @@ def choose(name: str = "auto") -> torch.device:
     Raises:
         DeviceError: it is not there, or no device has that name.
     """
-    there = {
+    available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if name == "auto":
-        return torch.device(next(kind for kind, found in there.items() if found))
-    usable = ", ".join(kind for kind, found in there.items() if found)
+        return torch.device(next(kind for kind, yes in available.items() if yes))
+    usable = ", ".join(kind for kind, yes in available.items() if yes)
     try:
         device = torch.device(name)
     except RuntimeError:
         device = None
-    if device is None or not there.get(device.type, False):
+    if device is None or not available.get(device.type, False):
         raise DeviceError(f"there is no device {name!r} here. Use 'auto' or one of: {usable}.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceError(
@@ -84,7 +84,7 @@ def reproducible(seed: int, threads: int, device: torch.device) -> Iterator[None
 
 def facts(device: torch.device) -> dict[str, str]:
     """Where a result comes from: software and hardware, as stored with every run."""
-    found = {
+    machine = {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
@@ -93,9 +93,9 @@ def facts(device: torch.device) -> dict[str, str]:
         "cpu capability": torch.backends.cpu.get_cpu_capability(),
     }
     if device.type == "cuda":
-        found["gpu"] = torch.cuda.get_device_name(device)
+        machine["gpu"] = torch.cuda.get_device_name(device)
     packages = ("toastlab", "torch", "torchvision", "numpy")
-    return found | {name: version(name) for name in packages}
+    return machine | {name: version(name) for name in packages}
 
 
 def _processor() -> str:

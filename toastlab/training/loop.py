@@ -98,9 +98,9 @@ def train(
         StoreError: a checkpoint cannot be written; the ones before are untouched.
         DataError, DeviceError: see there.
     """
-    place = devices.choose(device)
+    chosen = devices.choose(device)
     ranks = here() if config.spread else ALONE
-    ranks.check_device(place)
+    ranks.check_device(chosen)
     if ranks.count > 1 and should_stop is not None:
         raise ValueError("should_stop cannot stop a run on several ranks: stop torchrun.")
     if config.method.needs_teacher and teacher is None:
@@ -116,12 +116,12 @@ def train(
         if before is None:
             return None
         teacher = (before.weights, before.metrics)
-    with devices.reproducible(config.seed, config.threads, place):
-        dataset = load(config.data, place) if dataset is None else dataset.to(place)
+    with devices.reproducible(config.seed, config.threads, chosen):
+        dataset = load(config.data, chosen) if dataset is None else dataset.to(chosen)
         ranks.check_equal(dataset.fingerprint, replace(config, data=DataConfig()))
-        if place.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(place)
-        run = _Run(config, dataset, model, place, ranks)
+        if chosen.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(chosen)
+        run = _Run(config, dataset, model, chosen, ranks)
         if teacher is not None:
             run.set_teacher(*teacher)
         first = checkpoints.resume(run, checkpoint, dataset.fingerprint)
@@ -286,14 +286,16 @@ class _Run:
         row["under_trained"] = self._under_trained()
         looked = (epoch + 1) % self.config.evaluate_every == 0 or epoch + 1 == self.config.epochs
         for name, split in (("val", self.dataset.val), ("test", self.dataset.test)):
-            found = evaluate(*self.predict(split)) if looked else dict.fromkeys(METRICS, math.nan)
-            row |= {f"{name}_{k}": v for k, v in found.items()}
+            measures = (
+                evaluate(*self.predict(split)) if looked else dict.fromkeys(METRICS, math.nan)
+            )
+            row |= {f"{name}_{k}": v for k, v in measures.items()}
         self.recorder.add(epoch, self.method)
         self.rows.append(row)
         return row
 
     def _step(self, batch: Batch) -> Loss:
-        """One step: augment, answer, loss, update, take note; nothing waits for the device."""
+        """One step: augment, forward, loss, backward, update; nothing waits for the device."""
         images = self._augment(batch.images)
         if self.mixing is not None:
             images = self.mixing(images, batch, self.stream)
@@ -332,8 +334,8 @@ class _Run:
         logits, labels, ranks, n = [], [], self.ranks, len(split)
         for images, truth in split.batches(1024, ranks.part(n)):
             with self._autocast():
-                answer = self.model(self.augment.evaluate(images))
-            logits.append(answer.float())
+                out = self.model(self.augment.evaluate(images))
+            logits.append(out.float())
             labels.append(truth)
         return ranks.all_gather(torch.cat(logits), n), ranks.all_gather(torch.cat(labels), n)
 
@@ -368,11 +370,11 @@ class _Run:
 
     def _ranks_fact(self) -> dict[str, str]:
         """On how many ranks, epoch by epoch, in words; nothing for an ordinary run."""
-        told: list[str] = []
+        changes: list[str] = []
         for row in self.rows if self.config.spread else ():
-            if not told or told[-1].split()[0] != f"{row['ranks']:.0f}":
-                told.append(f"{row['ranks']:.0f} from epoch {row['epoch']:.0f}")
-        return {"ranks": ", ".join(told)} if told else {}
+            if not changes or changes[-1].split()[0] != f"{row['ranks']:.0f}":
+                changes.append(f"{row['ranks']:.0f} from epoch {row['epoch']:.0f}")
+        return {"ranks": ", ".join(changes)} if changes else {}
 
 
 def _statistics(split: Split | DiskSplit) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -72,8 +72,8 @@ class Mixing:
         carried, again, partner, weight = batch.carried, images, batch.index, 1.0
         if last is not None:
             mix, last_index, last_partner = last
-            place = (batch.index[:, None] == last_index).int().argmax(1)
-            partner, weight = last_partner[place], mix.weight
+            position = (batch.index[:, None] == last_index).int().argmax(1)
+            partner, weight = last_partner[position], mix.weight
             again = self.mixer.mix_images(mix, images, self.prepare(stream.fetch(partner)))
         batch.partner = torch.where(carried, partner, batch.partner)
         batch.weight = torch.where(carried, weight, batch.weight)

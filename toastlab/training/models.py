@@ -113,7 +113,7 @@ def own(model: nn.Module | Maker, name: str) -> Maker:
         name: as of `TrainConfig.model`.
 
     Raises:
-        TypeError: it is something else, or a pattern with parameters that nobody can draw anew.
+        TypeError: it is something else, or a pattern with parameters that cannot be drawn anew.
         ValueError: one of our networks has the name.
     """
     if name in MODELS:
@@ -128,11 +128,11 @@ def own(model: nn.Module | Maker, name: str) -> Maker:
             f"model is a {type(model).__name__}; give a network, or a function that makes one "
             "(model=lambda: ...)."
         )
-    for place, part in model.named_modules():
+    for path, part in model.named_modules():
         fixed = not callable(getattr(part, "reset_parameters", None))
         if fixed and any(True for _ in part.parameters(recurse=False)):
             raise TypeError(
-                f"the weights of {place or 'model'!r}, a {type(part).__name__} without "
+                f"the weights of {path or 'model'!r}, a {type(part).__name__} without "
                 "reset_parameters, cannot be drawn anew; give a function that makes the network "
                 "(model=lambda: ...)."
             )

@@ -178,15 +178,15 @@ class Ranks:
         """What every rank has, in their order, on every rank."""
         if self.count == 1:
             return [value]
-        found: list[Any] = [None] * self.count
-        dist.all_gather_object(found, value)
-        return found
+        values: list[Any] = [None] * self.count
+        dist.all_gather_object(values, value)
+        return values
 
     def check_equal(self, *facts: object) -> None:
         """Raises ValueError where a rank was given other ones than rank 0."""
-        everybody = self.all_gather_object(facts)
-        for rank, told in enumerate(everybody):
-            if told != everybody[0]:
+        of_all = self.all_gather_object(facts)
+        for rank, given in enumerate(of_all):
+            if given != of_all[0]:
                 raise ValueError(
                     f"rank {rank} was given other settings or data than rank 0; make them equal."
                 )
@@ -195,16 +195,16 @@ class Ranks:
         """What `call` returns on rank 0, which alone calls it. What it raises, all raise."""
         if self.count == 1:
             return call()
-        told: list[Any] = [None, None]
+        outcome: list[Any] = [None, None]  # the value, or the error
         if self.rank == 0:
             try:
-                told[0] = call()
+                outcome[0] = call()
             except Exception as error:
-                told[1] = error
-        dist.broadcast_object_list(told, 0)
-        if told[1] is not None:
-            raise told[1]
-        return told[0]  # type: ignore[no-any-return]
+                outcome[1] = error
+        dist.broadcast_object_list(outcome, 0)
+        if outcome[1] is not None:
+            raise outcome[1]
+        return outcome[0]  # type: ignore[no-any-return]
 
 
 ALONE = Ranks()

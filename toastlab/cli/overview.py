@@ -7,7 +7,7 @@ import shutil
 import textwrap
 from collections.abc import Mapping
 
-TITLE = "toastlab: self-knowledge distillation you can see, around TOAST (Yin et al., 2024)."
+TITLE = "toastlab: self-knowledge distillation you can see, built around TOAST (Yin et al., 2024)."
 # Group -> words of a command -> first line of its help.
 GROUPS: dict[str, dict[str, str]] = {
     "Start here": {
@@ -76,10 +76,7 @@ NETWORKS = {
 
 def overview(first: str = "") -> str:
     """All commands, or those that begin with the word `first`."""
-    title = (
-        "toastlab: self-knowledge distillation you can see, built around TOAST (Yin et al., 2024)."
-    )
-    parts = [title, *(f"{name}\n{_commands(rows)}" for name, rows in GROUPS.items())]
+    parts = [TITLE, *(f"{name}\n{_commands(rows)}" for name, rows in GROUPS.items())]
     if first:
         parts = [_commands({w: line for w, line in COMMANDS.items() if w.split()[0] == first})]
     return "\n\n".join([*parts, "Each command explains itself: toastlab train toast --help"])

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from toastlab.cli import main as cli
-from toastlab.cli.overview import COMMANDS, FILES, METHODS, NETWORKS, TAKE_METHOD
+from toastlab.cli.overview import COMMANDS, FILES, METHODS, TAKE_METHOD
 from toastlab.methods import CONFIGS
 from toastlab.studies.catalogue import STUDIES
-from toastlab.training.models import MODELS
 
 ROOT = Path(__file__).parents[2]
 NAMES: dict[str, Iterable[str]] = {"study run": STUDIES, **dict.fromkeys(TAKE_METHOD, CONFIGS)}
@@ -79,13 +78,12 @@ def test_every_option_is_explained_in_a_sentence(
 
 
 def test_what_is_said_before_anything_is_loaded_is_true() -> None:
-    """The overview's sentences are the first ones of the help, of the methods, of the networks."""
+    """The overview's sentences are the first ones of the help and of the methods."""
     for words, line in COMMANDS.items():
         first = words.split()[0]
         module = import_module(f"toastlab.cli.{FILES.get(first, first)}")
         assert (getattr(module, words.replace(" ", "_")).__doc__ or "").splitlines()[0] == line
     assert {name: (c.__doc__ or "").splitlines()[0] for name, c in CONFIGS.items()} == METHODS
-    assert {name: (what, size) for name, (what, size, _) in MODELS.items()} == NETWORKS
 
 
 @pytest.mark.parametrize("command", ["train toast", "compare", "sweep toast", "bench"])

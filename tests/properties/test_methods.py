@@ -12,7 +12,8 @@ from toastlab.data.splits import Split
 from toastlab.methods import CONFIGS, Plan
 from toastlab.methods.bake import ensemble
 from toastlab.studies import layouts as embedding
-from toastlab.training.models import MODELS, build, check_model, count_parameters
+from toastlab.training.models import build, check_model, count_parameters
+from toastlab.training.names import MODELS
 
 
 @fuzz(*(c.build for c in CONFIGS.values()), part=2)

@@ -14,7 +14,8 @@ from toastlab.methods import CONFIGS
 from toastlab.store.runs import Run, RunStore
 from toastlab.training.config import TrainConfig
 from toastlab.training.loop import train
-from toastlab.training.models import MODELS, draw
+from toastlab.training.models import draw
+from toastlab.training.names import MODELS
 
 CONFIG = TrainConfig(model="mine", epochs=2, batch_size=16)
 

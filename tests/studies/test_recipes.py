@@ -22,7 +22,7 @@ from toastlab.studies.rows import Entry, rows_of
 from toastlab.studies.runner import run_all
 from toastlab.training.config import TrainConfig, make_optimizer, make_schedule
 from toastlab.training.loop import train
-from toastlab.training.models import MODELS
+from toastlab.training.names import MODELS
 
 ROOT = Path(__file__).parents[2]
 DATA = get_args(RecipeData)

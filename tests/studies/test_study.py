@@ -20,7 +20,7 @@ from toastlab.studies.catalogue import STUDIES, PeersOptions, RecipeOptions
 from toastlab.studies.study import Options, Progress, Study, Work
 from toastlab.studies.tuning import SPACES
 from toastlab.training.config import TrainConfig
-from toastlab.training.models import MODELS
+from toastlab.training.names import MODELS
 
 ROOT = Path(__file__).parents[2]
 DIGITS = DataConfig(name="digits")

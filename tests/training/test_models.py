@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from toastlab.training.models import MODELS, build, check_model, count_parameters
+from toastlab.training.models import build, check_model, count_parameters
+from toastlab.training.names import MODELS
 
 PARAMETERS = {  # 10 classes, grey 28 x 28
     "mlp": 269_322,

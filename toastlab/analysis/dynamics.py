@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import softmax
-from scipy.stats import spearmanr
 
 from toastlab.core.checks import BOOL, FLOAT, INT, REAL, check_arrays
 from toastlab.data.ids import as_ids
@@ -165,6 +164,8 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
     known = ~(np.isnan(a) | np.isnan(b))
     if known.sum() < 2 or np.ptp(a[known]) == 0 or np.ptp(b[known]) == 0:
         return float("nan")
+    from scipy.stats import spearmanr  # a second to import
+
     return float(spearmanr(a[known], b[known]).statistic)
 
 

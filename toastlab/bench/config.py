@@ -13,7 +13,7 @@ from toastlab.core.settings import Count, Range, Settings
 from toastlab.data.dataset import DataConfig, load
 from toastlab.data.splits import Split
 from toastlab.methods import CONFIGS
-from toastlab.training.models import MODELS
+from toastlab.training.names import MODELS
 
 SECTIONS = ("methods", "data", "medoids", "memory")
 BASE = "cross-entropy"

@@ -21,7 +21,7 @@ from toastlab.studies.rows import run_table
 from toastlab.studies.runner import run_all
 from toastlab.training import device as devices
 from toastlab.training.config import TrainConfig
-from toastlab.training.models import MODELS
+from toastlab.training.names import MODELS
 
 NOISY = "20 % of the training labels flipped"
 CLEAN = "clean labels"

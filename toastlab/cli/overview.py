@@ -7,6 +7,8 @@ import shutil
 import textwrap
 from collections.abc import Mapping
 
+from toastlab.training.names import MODELS
+
 TITLE = "toastlab: self-knowledge distillation you can see, built around TOAST (Yin et al., 2024)."
 # Group -> words of a command -> first line of its help.
 GROUPS: dict[str, dict[str, str]] = {
@@ -62,16 +64,6 @@ METHODS = {
     "bake": "BAKE: soft targets ensembled over similar images of the batch.",
     "byot": "BYOT: exits inside the network, taught by its end.",
 }
-# Name -> what it is, and the smallest images it takes, in pixels.
-NETWORKS = {
-    "mlp": ("teaching: two hidden layers of 256, seconds to train", 1),
-    "resnet-small": ("teaching: residual, 16 to 64 channels, about a minute", 4),
-    "resnet18": ("ResNet-18, small-image stem", 8),
-    "vgg16-bn": ("VGG-16 with batch norm, four halvings and one linear layer", 16),
-    "densenet121": ("DenseNet-121, small-image stem", 8),
-    "wide-resnet50": ("WideResNet-50-2, small-image stem", 8),
-    "mobilenet-v2": ("MobileNetV2, first two strides 1", 8),
-}
 
 
 def overview(first: str = "") -> str:
@@ -87,7 +79,7 @@ def methods(command: str) -> str:
     rows = {f"{command} {name}": line for name, line in METHODS.items()}
     if command == "sweep":
         rows["sweep FILE.toml"] = "What is to be swept, in a file."
-    networks = {name: f"{what}; from {size} pixels" for name, (what, size) in NETWORKS.items()}
+    networks = {name: f"{what}; from {size} pixels" for name, (what, size) in MODELS.items()}
     options = f"Options: toastlab {command} toast --help. Networks, --model:"
     return "\n\n".join([COMMANDS[command], _commands(rows), options, columns(networks)])
 

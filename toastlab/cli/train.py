@@ -14,7 +14,7 @@ from toastlab.store.runs import RunStore
 from toastlab.training import device as devices
 from toastlab.training import ranks
 from toastlab.training.config import TrainConfig
-from toastlab.training.models import MODELS
+from toastlab.training.names import MODELS
 
 
 def train(

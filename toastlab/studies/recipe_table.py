@@ -19,7 +19,7 @@ from toastlab.studies.recipes import RECIPES, Recipe
 from toastlab.studies.rows import NAMES, Entry, rows_of, write_rows
 from toastlab.studies.study import Progress, Work, table_path
 from toastlab.training.config import TrainConfig
-from toastlab.training.models import MODELS
+from toastlab.training.names import MODELS
 
 ALL_DIFFER = (
     "Every method keeps this kit's default settings (`toastlab train METHOD --help`), most of them "

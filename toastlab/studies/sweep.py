@@ -23,7 +23,7 @@ from toastlab.studies.options import Seeds
 from toastlab.studies.runner import run_all
 from toastlab.studies.space import Axis, Point, drawn, grid, with_point
 from toastlab.training.config import TrainConfig
-from toastlab.training.models import MODELS
+from toastlab.training.names import MODELS
 
 Search = Literal["grid", "random", "sobol", "optuna"]
 AIM = "val_top1"

@@ -1,8 +1,4 @@
-"""Networks for small images: two for teaching that train in seconds, five torchvision families.
-
-torchvision's networks are made for 224 pixels; here their stem keeps the resolution (3 x 3, stride
-1, no pooling), as is usual for 28 to 64 pixels. Weights are always drawn, never downloaded.
-"""
+"""The network of a run: one of ours, or a user's own; drawn from the run's seed, and tried out."""
 
 import copy
 import logging
@@ -11,10 +7,9 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torchvision import models as tv
-from torchvision.models.resnet import BasicBlock
 
 from toastlab.core.errors import in_range, one_of
+from toastlab.training.names import EXITS, MODELS
 
 log = logging.getLogger(__name__)
 Maker = Callable[[], nn.Module]  # a user's function, or class, that makes a network of their own
@@ -45,14 +40,17 @@ def build(
     in_range("number of classes", num_classes, 1)
     in_range("input channels", in_channels, 1)
     in_range("image size", image_size, 1)
-    _, smallest, make = MODELS[one_of("model", name, MODELS)]
+    _, smallest = MODELS[one_of("model", name, MODELS)]
     if image_size < smallest:
         raise ValueError(
             f"{name!r} needs images of at least {smallest} x {smallest} pixels, these have "
             f"{image_size}: resize them (--data.size {smallest}) or choose mlp or resnet-small."
         )
+    from toastlab.training import networks  # torchvision takes as long to import as torch
+
+    make = getattr(networks, name.replace("-", "_"))
     with _drawing_from(seed):
-        model = make(num_classes, in_channels, image_size)
+        model: nn.Module = make(num_classes, in_channels, image_size)
         model.exits = EXITS[name]  # type: ignore[assignment]
         return model
 
@@ -196,110 +194,3 @@ def _in_channels(model: nn.Module) -> int | None:
     """Channels that the first convolution takes, if there is one."""
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
     return None if first is None else first.in_channels
-
-
-def _mlp(num_classes: int, in_channels: int, image_size: int) -> nn.Module:
-    pixels = in_channels * image_size**2
-    return nn.Sequential(
-        nn.Flatten(),
-        nn.Linear(pixels, 256),
-        nn.ReLU(),
-        nn.Linear(256, 256),
-        nn.ReLU(),
-        nn.Linear(256, num_classes),
-    )
-
-
-def _resnet_small(num_classes: int, in_channels: int, image_size: int) -> nn.Module:
-    """Three stages of one basic block, 16 to 64 channels; halves the image first if it is large."""
-
-    def stage(width_in: int, width: int) -> nn.Module:
-        stride = 1 if width_in == width else 2
-        shortcut = None
-        if stride == 2:
-            shortcut = nn.Sequential(
-                nn.Conv2d(width_in, width, 1, stride, bias=False), nn.BatchNorm2d(width)
-            )
-        return BasicBlock(width_in, width, stride, shortcut)
-
-    stem = nn.Conv2d(in_channels, 16, 3, 2 if image_size > 16 else 1, 1, bias=False)
-    head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, num_classes))
-    body = (nn.BatchNorm2d(16), nn.ReLU(), stage(16, 16), stage(16, 32), stage(32, 64))
-    network = nn.Sequential(stem, *body, *head)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):  # as torchvision starts its residual networks
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return network
-
-
-def _small_resnet_stem(network: tv.ResNet, in_channels: int) -> nn.Module:
-    network.conv1 = nn.Conv2d(in_channels, 64, 3, 1, 1, bias=False)
-    nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
-    network.maxpool = nn.Identity()
-    return network
-
-
-def _resnet18(num_classes: int, in_channels: int, image_size: int) -> nn.Module:
-    return _small_resnet_stem(tv.resnet18(num_classes=num_classes), in_channels)
-
-
-def _wide_resnet50(num_classes: int, in_channels: int, image_size: int) -> nn.Module:
-    return _small_resnet_stem(tv.wide_resnet50_2(num_classes=num_classes), in_channels)
-
-
-def _vgg16_bn(num_classes: int, in_channels: int, image_size: int) -> nn.Module:
-    network = tv.vgg16_bn(num_classes=num_classes)
-    network.features[0] = nn.Conv2d(in_channels, 64, 3, padding=1)
-    nn.init.kaiming_normal_(network.features[0].weight, mode="fan_out", nonlinearity="relu")
-    network.features[-1] = nn.Identity()  # a fifth halving would leave nothing of 28 pixels
-    network.avgpool = nn.AdaptiveAvgPool2d(1)
-    network.classifier = nn.Linear(512, num_classes)  # the large head is for 224 pixels
-    return network
-
-
-def _densenet121(num_classes: int, in_channels: int, image_size: int) -> nn.Module:
-    network = tv.densenet121(num_classes=num_classes)
-    network.features.conv0 = nn.Conv2d(in_channels, 64, 3, 1, 1, bias=False)
-    nn.init.kaiming_normal_(network.features.conv0.weight)
-    network.features.pool0 = nn.Identity()
-    return network
-
-
-def _mobilenet_v2(num_classes: int, in_channels: int, image_size: int) -> nn.Module:
-    # The width, depth and stride of each stage; the published net halves the image at 24 channels.
-    stages = [
-        [1, 16, 1, 1],
-        [6, 24, 2, 1],
-        [6, 32, 3, 2],
-        [6, 64, 4, 2],
-        [6, 96, 3, 1],
-        [6, 160, 3, 2],
-        [6, 320, 1, 1],
-    ]
-    network = tv.mobilenet_v2(num_classes=num_classes, inverted_residual_setting=stages)
-    network.features[0][0] = nn.Conv2d(in_channels, 32, 3, 1, 1, bias=False)
-    nn.init.kaiming_normal_(network.features[0][0].weight, mode="fan_out")
-    return network
-
-
-# name -> what it is, smallest image in pixels, maker
-MODELS: dict[str, tuple[str, int, Callable[[int, int, int], nn.Module]]] = {
-    "mlp": ("teaching: two hidden layers of 256, seconds to train", 1, _mlp),
-    "resnet-small": ("teaching: residual, 16 to 64 channels, about a minute", 4, _resnet_small),
-    "resnet18": ("ResNet-18, small-image stem", 8, _resnet18),
-    "vgg16-bn": ("VGG-16 with batch norm, four halvings and one linear layer", 16, _vgg16_bn),
-    "densenet121": ("DenseNet-121, small-image stem", 8, _densenet121),
-    "wide-resnet50": ("WideResNet-50-2, small-image stem", 8, _wide_resnet50),
-    "mobilenet-v2": ("MobileNetV2, first two strides 1", 8, _mobilenet_v2),
-}
-
-# name -> modules behind which a stage ends, the last stage left out
-EXITS: dict[str, tuple[str, ...]] = {
-    "mlp": ("2",),
-    "resnet-small": ("3", "4"),
-    "resnet18": ("layer1", "layer2", "layer3"),
-    "wide-resnet50": ("layer1", "layer2", "layer3"),
-    "vgg16-bn": ("features.6", "features.13", "features.23"),
-    "densenet121": ("features.transition1", "features.transition2", "features.transition3"),
-    "mobilenet-v2": ("features.3", "features.6", "features.13"),
-}

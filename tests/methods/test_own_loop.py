@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.data import DataLoader, TensorDataset
 
-from tests.helpers import tiny
+from tests.helpers import Crossings, Watch, needs_fake_cuda, tiny
 from toastlab.core.stream import Batch, Stream
 from toastlab.methods import (
     BakeConfig,
@@ -211,6 +212,35 @@ def test_its_state_goes_into_a_checkpoint(tmp_path: Path) -> None:
 def test_it_moves_and_copies_as_any_module() -> None:
     method = ToastConfig().build(tiny().train.labels, 4, B)
     assert {t.device.type for t in copy.deepcopy(method).to("meta").buffers()} == {"meta"}
+
+
+@pytest.mark.parametrize("name", list(ONE_PASS))
+def test_the_loop_waits_for_nothing_after_its_first_batch(name: str) -> None:
+    """The first one is held to the labels, which the host must read."""
+    t = Training(ONE_PASS[name])
+    rows = list(loader(t.method.images_per_batch))
+    for step, (images, labels, index) in enumerate(rows):
+        with Watch() as watch:
+            batch = t.method.join(images, labels, index)
+            t.step(t.method(t.model(batch.images), batch))
+        assert step == 0 or watch.waits == []
+
+
+@needs_fake_cuda
+@pytest.mark.parametrize("name", list(ONE_PASS))
+def test_the_loop_on_a_fake_gpu(name: str) -> None:
+    """Backward aside: any mix of devices raises, and nothing is copied to the device."""
+    with FakeTensorMode():
+        labels = torch.zeros(32, dtype=torch.int64, device="cuda")
+        method = ONE_PASS[name].build(labels, 4, 8, None)
+        method.setup(nn.Identity(), torch.zeros(2, 4), Plan(EPOCHS))
+        for _ in range(3):
+            images = torch.zeros(method.images_per_batch, 4, device="cuda")
+            index = torch.zeros(len(images), dtype=torch.int64, device="cuda")
+            with Crossings() as crossings:
+                loss = method(images * 2, method.join(images, labels[index], index))
+            assert not crossings.found
+            assert loss.device.type == "cuda"
 
 
 # --- what is left out ----------------------------------------------------------------------------

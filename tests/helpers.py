@@ -1,7 +1,10 @@
 """Small real things for tests: a data set, and watchers of what a step does to the device."""
 
 import hashlib
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +163,18 @@ class Crossings(TorchDispatchMode):
             if len(kinds) > 1:
                 self.found.append(f"{func} {sorted(kinds)}")
         return out
+
+
+def torchrun(module: str, *args: object, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+    """`python -m module args` on two ranks of this machine, which find a free port themselves."""
+    root = str(Path(__file__).parents[1])
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    return subprocess.run(
+        [*command, "-m", module, *map(str, args)],
+        cwd=root,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )

@@ -1,9 +1,6 @@
 """A loop of one's own over a DataLoader: the same training; an error where a line is missing."""
 
 import copy
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.data import DataLoader, TensorDataset
 
-from tests.helpers import Crossings, Watch, needs_fake_cuda, tiny
+from tests.helpers import Crossings, Watch, needs_fake_cuda, tiny, torchrun
 from toastlab.core.stream import Batch, Stream
 from toastlab.methods import (
     BakeConfig,
@@ -30,8 +27,6 @@ from toastlab.methods import (
 )
 from toastlab.methods.base import Method
 
-ROOT = Path(__file__).parents[2]
-LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 B, EPOCHS = 16, 4
 ONE_PASS: dict[str, MethodConfig] = {
     "toast": ToastConfig(),
@@ -300,15 +295,7 @@ def test_a_method_that_needs_the_plan() -> None:
 
 def test_two_processes_share_one_bank(tmp_path: Path) -> None:
     """Under DistributedDataParallel, with a sampler that deals the samples anew every epoch."""
-    done = subprocess.run(
-        [*LAUNCH, "-m", "tests.methods.ddp_job", str(tmp_path)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = torchrun("tests.methods.ddp_job", tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr
     first, second = (torch.load(tmp_path / f"rank{r}.pt", weights_only=True) for r in (0, 1))
     for name, tensor in first["state"].items():

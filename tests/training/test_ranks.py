@@ -1,7 +1,6 @@
 """Two processes that `torchrun` starts, on gloo: one bank, one set of medoids, one run folder."""
 
 import contextlib
-import os
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import torch
 import torch.distributed as dist
 
 from tests.faults.test_kill import same
-from tests.helpers import save, tiny
+from tests.helpers import save, tiny, torchrun
 from tests.training import ranks_job
 from tests.training.ranks_job import DIGITS, GRADIENTS, RUNS, gradients
 from toastlab.cli import main as cli
@@ -39,17 +38,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def launch(*args: object) -> subprocess.CompletedProcess[str]:
-    """`ranks_job.py` on two ranks, which find a free port themselves."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    return subprocess.run(
-        [*command, "-m", "tests.training.ranks_job", *map(str, args)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    return torchrun("tests.training.ranks_job", *args)
 
 
 def begin(store: Path, **options: Any) -> Run:

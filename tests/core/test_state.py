@@ -7,7 +7,7 @@ from torch import nn
 from tests.helpers import tiny
 from tests.training.test_device import METHODS
 from toastlab.core.state import Stateful
-from toastlab.methods import MethodConfig, Plan, ToastConfig
+from toastlab.methods import MethodConfig, ToastConfig
 
 
 @pytest.mark.parametrize("config", METHODS.values(), ids=METHODS.keys())
@@ -44,5 +44,4 @@ def test_parts_that_are_trained_along_are_the_same_on_all_ranks() -> None:
     assert {"exits.0.weight", "exits.1.running_mean"} <= same.keys()
     assert "mine" not in same
     same["exits.0.weight"].fill_(3)  # the tensors themselves, to be written over in place
-    assert bool((module.exits[0].weight == 3).all())
-    assert Plan().ranks == 1
+    assert {float(x) for x in module.exits.state_dict()["0.weight"].flatten()} == {3.0}

@@ -52,16 +52,21 @@ def config(root: Path, name: str = "folder", **options: Any) -> DataConfig:
 
 
 @pytest.mark.parametrize(
-    ("method", "workers"),
-    [(ToastConfig(), 0), (ToastConfig(), 2), (CsKdConfig(), 0)],
-    ids=["toast", "toast with workers", "cs-kd"],
+    ("method", "workers", "mix"),
+    [
+        (ToastConfig(), 0, "none"),
+        (ToastConfig(), 2, "none"),
+        (CsKdConfig(), 0, "none"),
+        (ToastConfig(mixed_carry="repeat"), 0, "mixup"),  # partners are decoded again
+    ],
+    ids=["toast", "toast with workers", "cs-kd", "toast, mixes repeated"],
 )
 def test_a_streamed_run_equals_one_from_memory(
-    method: MethodConfig, workers: int, tmp_path: Path
+    method: MethodConfig, workers: int, mix: str, tmp_path: Path
 ) -> None:
     """ImageNet's layout, augmented on the device, carry and partners and all: the same weights."""
     root, weights = imagenet(tmp_path), []
-    augment = AugmentConfig(crop=2, flip=True, cutout=4)
+    augment = AugmentConfig(crop=2, flip=True, cutout=4, mix=mix, mix_prob=1.0)
     for stream in (False, True):
         dataset = load(config(root, stream=stream, workers=workers))
         assert dataset.classes == IDS

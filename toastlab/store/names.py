@@ -11,6 +11,7 @@ from toastlab.data.dataset import DataConfig
 from toastlab.methods import CONFIGS
 from toastlab.training.config import TrainConfig
 
+# Settings that data/runs and the stored tables do not know, with the value that their runs had: at
 # that value a setting is no part of a run's name.
 ADDED = {
     "budget": "images",

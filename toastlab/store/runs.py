@@ -48,7 +48,6 @@ from toastlab.training.ranks import ALONE, Ranks, here
 
 log = logging.getLogger(__name__)
 WAIT = 0.2  # seconds between two looks whether another process is done with a run
-# Settings that data/runs and the stored tables do not know, with the value that their runs had: at
 
 
 @dataclass(frozen=True, eq=False)

@@ -97,7 +97,8 @@ def resume(run: Parts, path: Path | None, fingerprint: str) -> int:
     run.schedule.load_state_dict(state["schedule"])
     run.recorder.load_state_dict(state["recorder"])
     own_names = _own_names(run.method)
-    _load(run.method, {k: v for k, v in state["method"].items() if k not in own_names})
+    shared = {k: v for k, v in state["method"].items() if k not in own_names}
+    run.method.load_state_dict(shared, strict=False)  # the rest comes next
     parts = [state, *state.get("others", ())]
     if len(parts) == run.ranks.count:
         _load_own(run, parts[run.ranks.rank])
@@ -121,7 +122,8 @@ def reseed(run: Parts, seeds: list[int]) -> None:
 def _load_own(run: Parts, part: dict[str, Any]) -> None:
     """Takes back what a rank has for itself."""
     own_names = _own_names(run.method)
-    _load(run.method, {k: v for k, v in part["method"].items() if k in own_names})
+    own = {k: v for k, v in part["method"].items() if k in own_names}
+    run.method.load_state_dict(own, strict=False)
     run.stream.load_state_dict(part["stream"])
     for name, generator in _generator_list(run).items():
         generator.set_state(part["generators"][name].cpu())
@@ -133,11 +135,6 @@ def _load_own(run: Parts, part: dict[str, Any]) -> None:
 def _own_names(method: Method) -> set[str]:
     """Of a method's state, what each rank has for itself."""
     return {"generator", *method.states("own")}
-
-
-def _load(method: Method, part: dict[str, Tensor]) -> None:
-    """Takes back a part of a method's state, to the bit."""
-    method.load_state_dict(part, strict=False)
 
 
 def _generator_list(run: Parts) -> dict[str, torch.Generator]:

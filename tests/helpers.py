@@ -5,7 +5,9 @@ import os
 import pickle
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -178,3 +180,13 @@ def torchrun(module: str, *args: object, timeout: float = 600) -> subprocess.Com
         timeout=timeout,
         check=False,
     )
+
+
+def module_at(path: Path) -> ModuleType:
+    """The module in a file that belongs to no package."""
+    spec = spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,6 +1,5 @@
 """The lock is what is installed and tested; licences and lower ends agree with pyproject.toml."""
 
-import importlib.util
 import os
 import re
 import shutil
@@ -11,6 +10,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.helpers import module_at
 
 ROOT = Path(__file__).parents[1]
 # Where the page of licences was made, and what is tested most.
@@ -36,12 +37,7 @@ needs_make = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("dependencies", ROOT / "docs/dependencies.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_at(ROOT / "docs" / "dependencies.py")
 
 
 def numbers(version: str) -> tuple[int, ...]:

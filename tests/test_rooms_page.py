@@ -1,11 +1,12 @@
 """The page of the rooms and its picture show the imports that there are."""
 
-import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.helpers import module_at
 
 ROOT = Path(__file__).parents[1]
 LINES = r"\| ([\d,]+) \|$"  # the last column of the table
@@ -14,12 +15,7 @@ AGAIN = "run `python docs/rooms.py`"
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("rooms", ROOT / "docs" / "rooms.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_at(ROOT / "docs" / "rooms.py")
 
 
 def test_picture_and_table_are_current(tool: ModuleType) -> None:

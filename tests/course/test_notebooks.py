@@ -5,7 +5,6 @@ numbers and not True, predictions are answered, and formulas of the library are 
 """
 
 import importlib
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -13,6 +12,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from tests.helpers import module_at
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
@@ -43,12 +44,7 @@ def code(content: dict[str, Any]) -> str:
 
 def module(name: str) -> Any:
     """A module of notebooks/, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found
+    return module_at(FOLDER / f"{name}.py")
 
 
 def test_each_source_has_a_notebook() -> None:

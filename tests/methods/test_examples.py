@@ -1,6 +1,5 @@
 """The examples in docs/examples, run as they stand, and the program in the README."""
 
-import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
@@ -8,16 +7,13 @@ from types import ModuleType
 import pytest
 import torch
 
+from tests.helpers import module_at
+
 ROOT = Path(__file__).parents[2]
 
 
 def example(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "examples" / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_at(ROOT / "docs" / "examples" / f"{name}.py")
 
 
 def test_plain_pytorch_learns_and_goes_on_from_its_checkpoint(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import stat
 import unicodedata
 from pathlib import Path
+from tempfile import TemporaryFile
 
 BLOCK = 2**20  # bytes read at a time
 UNSHOWN = ("Cc", "Cs", "Zl", "Zp")  # control characters, no characters at all, line breaks
@@ -39,6 +40,12 @@ def showable(text: object) -> str:
     Names of files may hold any of them, and would break a line, a terminal or the encoding.
     """
     return "".join(ascii(c)[1:-1] if unicodedata.category(c) in UNSHOWN else c for c in str(text))
+
+
+def try_writing(folder: Path) -> None:
+    """Makes the folder if need be and tries to write there; `OSError` where it cannot be done."""
+    folder.mkdir(parents=True, exist_ok=True)
+    TemporaryFile(dir=folder).close()
 
 
 def embedded(name: str) -> Path:

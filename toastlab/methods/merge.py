@@ -40,6 +40,11 @@ def merge_by_visits(method: Stateful, visited: Tensor) -> None:
     for name, tensor in rows.items():
         tensor.copy_(merged[name])
     for tensor in method.states("sum").values():
-        parts = [torch.empty_like(tensor) for _ in range(ranks)]
-        dist.all_gather(parts, tensor)
-        tensor.copy_(torch.stack(parts).sum(0))  # in the ranks' order, so that all have the bits
+        tensor.copy_(sum_in_order(tensor))
+
+
+def sum_in_order(part: Tensor) -> Tensor:
+    """The sum over the processes, taken in their order, so that all have the same bits."""
+    parts = [torch.empty_like(part) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, part.contiguous())
+    return torch.stack(parts).sum(0)

@@ -37,7 +37,7 @@ from toastlab.core.errors import Stopped, StoreError
 from toastlab.data.dataset import Dataset, load
 from toastlab.data.ids import pack, unpack
 from toastlab.disk.durable import sync_folder
-from toastlab.disk.files import regular, showable
+from toastlab.disk.files import regular, showable, try_writing
 from toastlab.disk.locks import Lease, clear
 from toastlab.store.names import FORMAT, from_json, run_key, to_json
 from toastlab.store.run_files import FILES, SUMS, inside, json_of, metrics_of, read, write_files
@@ -290,8 +290,7 @@ class RunStore:
             StoreError: that is not possible.
         """
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=self.root).close()
+            try_writing(self.root)
         except OSError as error:
             raise StoreError(
                 f"cannot write to the run store {str(self.root)!r} ({error.strerror}); choose "

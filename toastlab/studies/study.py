@@ -16,10 +16,10 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from toastlab.core.errors import one_of
+from toastlab.disk.files import try_writing
 from toastlab.studies.options import Options as Options
 
 if TYPE_CHECKING:
@@ -179,8 +179,7 @@ def _check_writable(out: Path) -> None:
     """Makes the folder of the tables and tries to write there: better now than after an hour."""
     folder = out.parent if out.suffix else out
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=folder).close()
+        try_writing(folder)
         if out.suffix and out.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     except OSError as error:

@@ -36,6 +36,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from toastlab.core.errors import DeviceError, RankLost
 from toastlab.methods.base import Method
+from toastlab.methods.merge import sum_in_order
 
 T = TypeVar("T")
 LAUNCHED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -141,12 +142,8 @@ class Ranks:
             part.copy_(self.all_reduce(part))
 
     def all_reduce(self, part: Tensor) -> Tensor:
-        """The sum over the ranks, taken in their order, so that all have the same bits."""
-        if self.count == 1:
-            return part
-        parts = [torch.empty_like(part) for _ in range(self.count)]
-        dist.all_gather(parts, part.contiguous())
-        return torch.stack(parts).sum(0)
+        """The sum over the ranks, see `sum_in_order`."""
+        return part if self.count == 1 else sum_in_order(part)
 
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Gives every rank the tensors of rank 0, in place."""

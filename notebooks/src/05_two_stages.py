@@ -193,6 +193,6 @@ check("past_kl", past_kl)
 # ## What to doubt
 #
 # * Everything about weights and temperatures here is [R]. Another combination, one cross-entropy to a
-#   mixed target, is `combination="target"`.
+#   mixed target, is `carried_loss="target"`.
 # * The past prediction of a *carried* sample was made one step earlier: from the same image here, and
 #   from another view of it where images are augmented. It is the pairing by sample that counts.

@@ -212,7 +212,7 @@ def test_a_value_refused_in_a_worker_is_wrong_input(
         ("train toast --medoid-temperature 0", r"medoid temperature is 0"),
         ("train toast --past-weight -1", "past weight is -1"),
         (
-            "train toast --combination target --medoid-weight 0.6 --past-weight 0.6",
+            "train toast --carried-loss target --medoid-weight 0.6 --past-weight 0.6",
             r"weights add to 1\.2",
         ),
         ("train toast --criterion hard", "unknown criterion 'hard'"),

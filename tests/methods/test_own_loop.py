@@ -35,7 +35,7 @@ ONE_PASS: dict[str, MethodConfig] = {
     "kept over epochs": ToastConfig(keep_carry=True, criterion="all"),
     "random": ToastConfig(criterion="random"),
     "memory": ToastConfig(source="memory"),
-    "target form": ToastConfig(combination="target", medoid_weight=0.3, past_weight=0.5),
+    "target form": ToastConfig(carried_loss="target", medoid_weight=0.3, past_weight=0.5),
     "cross-entropy": CrossEntropyConfig(),
     "label smoothing": LabelSmoothingConfig(),
     "ols": OlsConfig(),

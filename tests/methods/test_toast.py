@@ -70,7 +70,7 @@ def same(a: MethodConfig, b: MethodConfig, exact: bool = True) -> None:
 
 def test_no_weights_is_cross_entropy_exactly() -> None:
     same(ToastConfig(medoid_weight=0, past_weight=0), CrossEntropyConfig())
-    config = ToastConfig(medoid_weight=0, past_weight=0, combination="target")
+    config = ToastConfig(medoid_weight=0, past_weight=0, carried_loss="target")
     same(config, CrossEntropyConfig())
 
 
@@ -213,7 +213,7 @@ def test_memory_source() -> None:
 
 
 def test_target_form_and_divide_by_batch() -> None:
-    config = ToastConfig(medoid_weight=0.2, past_weight=0.4, combination="target")
+    config = ToastConfig(medoid_weight=0.2, past_weight=0.4, carried_loss="target")
     loop = Loop(config).epochs(2)
     batch = next(b for b in loop.batches if bool(b.carried.any()))
     logits = torch.randn(16, 4)
@@ -260,7 +260,7 @@ def test_report_of_the_medoids() -> None:
         ({"past_weight": -1}, "past weight is -1"),
         ({"medoid_temperature": 0}, "medoid temperature is 0"),
         ({"past_temperature": -2}, "past temperature is -2"),
-        ({"combination": "target"}, "weights add to 1.3"),
+        ({"carried_loss": "target"}, "weights add to 1.3"),
         ({"criterion": "randon"}, "Did you mean 'random'"),
         ({"distance": "cos"}, "Did you mean 'cosine'"),
         ({"refresh_every": 0}, "refresh every is 0"),

@@ -19,7 +19,7 @@ from toastlab.methods import ToastConfig
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 METHODS = {
     **VARIANTS,
-    "toast target": ToastConfig(combination="target", past_weight=0.5),
+    "toast target": ToastConfig(carried_loss="target", past_weight=0.5),
     "toast stored": ToastConfig(source="memory", mixed_carry="stored"),
 }
 

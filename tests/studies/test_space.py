@@ -45,7 +45,7 @@ def test_settings_of_several_parts_at_once() -> None:
     assert (made.method, made.momentum) == (ToastConfig(medoid_weight=0.6), 0.5)
     assert made.data == DataConfig(name="digits", noise_rate=0.1, per_class=5)
     # each of these alone is refused
-    both = with_point(BASE, {"combination": "target", "past-weight": 0.4, "medoid-weight": 0.6})
+    both = with_point(BASE, {"carried_loss": "target", "past-weight": 0.4, "medoid-weight": 0.6})
     assert isinstance(both.method, ToastConfig)
     tuned = replace(BASE, method=ToastConfig(past_weight=0.5))
     assert with_point(tuned, {"method": "toast"}).method == tuned.method, "the base's settings stay"

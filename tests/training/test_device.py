@@ -28,7 +28,7 @@ from toastlab.training.loop import train
 METHODS = {
     **{name: config() for name, config in CONFIGS.items()},
     "ps-kd network": PsKdConfig(source="network"),
-    "target form": ToastConfig(combination="target", past_weight=0.5),
+    "target form": ToastConfig(carried_loss="target", past_weight=0.5),
     "extra": ToastConfig(layout="extra"),
     "memory": ToastConfig(source="memory"),
     "stored mix": ToastConfig(mixed_carry="stored"),

@@ -88,6 +88,7 @@ def under_trained(
     share: float = 0.25,
     medoid_logits: Tensor | None = None,
     medoid_exists: Tensor | None = None,
+    at_random: bool = False,
     eligible: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -100,16 +101,17 @@ def under_trained(
             "probability": p_y below `threshold`;
             "quantile": among the `share` of the batch with the largest cross-entropy;
             "medoid-distance": among the `share` farthest from the medoid of their own class;
-            "random": the control: as many as "misclassified" would carry, drawn evenly;
+            "random": the control of "misclassified", the same as with `at_random`;
             "all": every sample, the control that targets nothing (and DLB's rule).
         threshold: in (0, 1], for "probability".
         share: in (0, 1], for "quantile" and "medoid-distance".
         medoid_logits: [K, K] and medoid_exists: [K] bool, for "medoid-distance"; samples of a
             class without medoid go last.
-        eligible: [B] bool, who may be carried at all, for "random": its number is that of the
-            eligible misclassified, so that the control differs in *which* samples go and in
+        at_random: the control of a criterion: as many as it marks, drawn evenly.
+        eligible: [B] bool, who may be carried at all, for draws: their number is that of the
+            eligible marked samples, so that the control differs in *which* samples go and in
             nothing else. None means everyone.
-        generator: on the logits' device, for "random".
+        generator: on the logits' device, for draws.
 
     Returns:
         marked [B] bool and urgency [B] float32 (larger goes first): the cross-entropy, or the
@@ -132,26 +134,27 @@ def under_trained(
     given = {name: (x, kind, axes) for name, (x, kind, axes) in optional.items() if x is not None}
     check_shapes(logits=(logits, FLOAT, "BK"), labels=(labels, INT, "B"), **given)
     z = logits.detach().float()
-    wrong = z.argmax(1) != labels
     urgency = F.cross_entropy(z, labels, reduction="none")
-    if criterion == "misclassified":
-        return wrong, urgency
-    if criterion == "probability":
-        return (-urgency).exp() < threshold, urgency
-    if criterion == "all":
-        return torch.ones_like(wrong), urgency
-    if criterion == "quantile":
-        return _largest(urgency, share), urgency
     if criterion == "medoid-distance":
         if medoid_logits is None or medoid_exists is None:
             raise ValueError("criterion 'medoid-distance' needs medoid_logits and medoid_exists.")
-        distance = torch.linalg.vector_norm(z - medoid_logits[labels], dim=1)
-        distance = distance * medoid_exists[labels]
-        return _largest(distance, share) & medoid_exists[labels], distance
+        urgency = torch.linalg.vector_norm(z - medoid_logits[labels], dim=1)
+        urgency = urgency * medoid_exists[labels]
+        marked = _largest(urgency, share) & medoid_exists[labels]
+    elif criterion == "quantile":
+        marked = _largest(urgency, share)
+    elif criterion == "probability":
+        marked = (-urgency).exp() < threshold
+    elif criterion == "all":
+        marked = torch.ones_like(labels, dtype=torch.bool)
+    else:
+        marked = z.argmax(1) != labels
+    if not at_random and criterion != "random":
+        return marked, urgency
     drawn = torch.rand(len(z), device=z.device, generator=generator)
     if eligible is not None:
-        drawn, wrong = torch.where(eligible, drawn, 2.0), wrong & eligible
-    return drawn.argsort().argsort() < wrong.sum(), -drawn
+        drawn, marked = torch.where(eligible, drawn, 2.0), marked & eligible
+    return drawn.argsort().argsort() < marked.sum(), -drawn
 
 
 def _largest(values: Tensor, share: float) -> Tensor:

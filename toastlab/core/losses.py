@@ -90,16 +90,19 @@ def masked_mean(values: Tensor, mask: Tensor, divide_by: Divisor = "carried") ->
     return total / mask.sum().clamp(min=1)
 
 
-def combine(stage1: Tensor, stage2: Tensor, past_weight: float | Tensor) -> Loss:
+def combine(
+    stage1: Tensor, stage2: Tensor, past_weight: float | Tensor, counted: Tensor | None = None
+) -> Loss:
     """L = L1 + b L2, the linear combination [S] in its loss form [R].
 
     Args:
         stage1: [B] cross-entropies to the stage-1 targets.
         stage2: [] mean KL over the carried samples.
         past_weight: b >= 0.
+        counted: [B] bool, the samples that L1 is the mean of [R]; None: all.
     """
     check_shapes(stage1=(stage1, FLOAT, "B"), stage2=(stage2, FLOAT, ""))
-    first = stage1.mean()
+    first = stage1.mean() if counted is None else masked_mean(stage1, counted)
     # a weight of 1 is left out: two kernels less, forward and backward, and the same bits
     one = isinstance(past_weight, float) and past_weight == 1
     total = first + (stage2 if one else past_weight * stage2)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from toastlab.core.state import Stateful
+from toastlab.medoids.exact import Medoids
 
 
 class MedoidState(Stateful):
@@ -17,6 +18,14 @@ class MedoidState(Stateful):
         none = torch.full((num_classes,), -1, dtype=torch.int64, device=device)
         self.add_state("index", none, "same")
         self.add_state("logits", torch.zeros(num_classes, num_classes, device=device), "same")
+
+    def take(self, medoids: Medoids, kept: Tensor | None = None) -> None:
+        """Uses these from now on, but for the classes `kept` [K] bool, which stay as they are."""
+        index, logits = medoids.index, medoids.logits.float()
+        if kept is not None:
+            index = torch.where(kept, self.index, index)
+            logits = torch.where(kept[:, None], self.logits, logits)
+        self.index, self.logits = index, logits
 
     @property
     def exists(self) -> Tensor:

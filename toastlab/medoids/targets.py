@@ -6,22 +6,28 @@ class. [R] Distance, candidates, temperature and the mixing form are this projec
 Letters: N samples, K classes.
 """
 
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor
 
 from toastlab.core.checks import BOOL, FLOAT, INT, check_shapes
-from toastlab.core.errors import in_range
+from toastlab.core.errors import in_range, one_of
 from toastlab.medoids.exact import SCOPES, Medoids, Scope, candidates, class_medoids
+
+Prototype = Literal["medoid", "mean", "mean-softmax", "uniform"]
 
 __all__ = [
     "SCOPES",
     "Medoids",
+    "Prototype",
     "Scope",
     "candidates",
     "class_means",
     "class_medoids",
     "class_targets",
     "describe_medoids",
+    "prototype_targets",
     "soft_targets",
 ]
 
@@ -78,6 +84,37 @@ def class_means(logits: Tensor, labels: Tensor, chosen: Tensor, *, softmax: bool
     count = torch.zeros(logits.shape[1], device=rows.device).index_add_(0, labels, chosen.float())
     total = torch.zeros(logits.shape[1], logits.shape[1], device=rows.device)
     return total.index_add_(0, labels, rows) / count.clamp(min=1)[:, None]
+
+
+def prototype_targets(
+    logits: Tensor,
+    labels: Tensor,
+    chosen: Tensor,
+    medoids: Medoids,
+    prototype: Prototype = "medoid",
+    temperature: float = 1.0,
+) -> Tensor:
+    """The soft targets of stage 1 [S], or of a control in the very same form.
+
+    Args:
+        logits: [N, K]; labels: [N] int64; chosen: [N] bool, the candidates of each class.
+        medoids: of these candidates; classes without one get their hard target.
+        prototype: "medoid"; the controls "mean" (of the candidates' logits), "mean-softmax" (as in
+            online label smoothing, at temperature 1) and "uniform" (as in label smoothing).
+
+    Returns:
+        [K, K] float32, rows sum to 1.
+    """
+    k = logits.shape[1]
+    if one_of("prototype", prototype, get_args(Prototype)) == "uniform":
+        return torch.full((k, k), 1 / k, device=logits.device)
+    if prototype == "medoid":
+        return soft_targets(medoids.logits, medoids.exists, temperature)
+    means = class_means(logits, labels, chosen, softmax=prototype == "mean-softmax")
+    if prototype == "mean":
+        return soft_targets(means, medoids.exists, temperature)
+    # a mean of softmaxes is a soft target already: log, then softmax, gives it back
+    return soft_targets(means.clamp(min=torch.finfo(means.dtype).tiny).log(), medoids.exists)
 
 
 def describe_medoids(

@@ -18,14 +18,15 @@ the epoch ends the bank makes new medoids (`end_epoch`).
 What the abstract leaves open and the defaults settle, so that it can be computed again; all [R]:
 
 1. A sample is carried once in a row: carried and still wrong, it is not carried on, but comes up
-   again when the stream draws it (`max_visits`).
+   again when the stream draws it (`max_visits`; above 1 it goes on with its new logits).
 2. The carry is dropped at the end of an epoch (`keep_carry`).
 3. Least confident first means by falling cross-entropy to the label, so by rising p(label), not by
    the largest probability; of equal ones any.
-4. L2 is T_p^2 times the mean KL over the carried samples, not over the batch (`divide_by`). The
-   carried samples are in the mean of L1 too, with their class's target.
+4. L2 is T_p^2 times the mean KL over the carried samples, not over the batch (`divide_by`). L1 is
+   the mean over the whole batch, so that a carried sample shows its class's target again, or over
+   the new samples only, so that it is distilled and nothing else (`carried_loss`).
 5. A class that has no correctly classified sample when medoids are made gets its hard target back,
-   whatever medoid it had before (`scope`).
+   whatever medoid it had before (`no_candidate`; who is a candidate: `scope`).
 6. Correctly classified means: at the sample's last visit, which may lie in an earlier epoch, by
    logits in training mode, of the image as it was augmented then. Medoids are of these logits and
    take no pass of their own; of equal sums the lowest index is the medoid.
@@ -64,13 +65,13 @@ from toastlab.medoids.exact import Distance
 from toastlab.medoids.state import MedoidState
 from toastlab.medoids.targets import (
     Medoids,
+    Prototype,
     Scope,
     candidates,
-    class_means,
     class_medoids,
     class_targets,
     describe_medoids,
-    soft_targets,
+    prototype_targets,
 )
 from toastlab.methods.base import Method, MethodConfig, mixed_rows
 from toastlab.methods.plan import MixedCarry
@@ -78,7 +79,7 @@ from toastlab.methods.plan import MixedCarry
 
 @dataclass(frozen=True)
 class ToastConfig(MethodConfig):
-    """TOAST. Both weights 0 is cross-entropy; one of them 0 is the other stage alone.
+    """TOAST. Both weights 0 is cross-entropy; one of them 0, the other stage alone.
 
     Example:
         >>> ToastConfig(medoid_weight=0.3, criterion="random").past_weight
@@ -91,10 +92,11 @@ class ToastConfig(MethodConfig):
     medoid_weight: Share = 0.3  # Share a of the medoid's soft target, in [0, 1].
     # Weight b of the past predictions, 0 to 1000; in the target form a + b <= 1.
     past_weight: Weight = 1.0
-    # Form: L1 + b L2 (loss), or one cross-entropy to a mixed target (target).
-    combination: Literal["loss", "target"] = "loss"
+    # What a carried sample is taught: its past prediction only, L1 being the mean over the new
+    # samples (distilled); its label and the KL (label-and-kl); or one mixed target (target).
+    carried_loss: Literal["distilled", "label-and-kl", "target"] = "label-and-kl"
     # Ours: how both weights grow: none (constant), linear (over the planned epochs) or fit
-    # (by the share got right).
+    # (by the share got right). While they are 0, nothing is carried.
     ramp: Literal["none", "linear", "fit"] = "none"
     # Share got right, in [0, 1), at which ramp fit begins; it is full at 1.
     fit_from: ShareBelowOne = 0.0
@@ -105,17 +107,20 @@ class ToastConfig(MethodConfig):
     distance: Distance = "euclidean"  # Distance: euclidean, squared-euclidean, cosine or manhattan.
     # Candidates: the rightly classified of the class (correct), or all of it (all).
     scope: Scope = "correct"
+    # A class without candidate: hard target (hard), or that of its last medoid (last-medoid).
+    no_candidate: Literal["hard", "last-medoid"] = "hard"
     refresh_every: Count = 1  # Epochs between two medoid computations, 1 to 100000.
     # MiB for blocks of rows and distances, 4 to 2^20; it changes no result.
     medoid_memory: Annotated[int, Range(4, 2**20)] = 256
     # Prototype: medoid; its controls are mean, mean-softmax (as OLS) and uniform (as LS).
-    prototype: Literal["medoid", "mean", "mean-softmax", "uniform"] = "medoid"
+    prototype: Prototype = "medoid"
 
     # Stage 2
     past_temperature: Temperature = 3.0  # Temperature T_p of the past predictions, 0.01 to 1000.
-    # Who is under-trained: misclassified, probability, quantile, medoid-distance; the controls are
-    # random and all.
+    # Who is under-trained: misclassified, probability, quantile, medoid-distance; or all. Random is
+    # misclassified with random-carry.
     criterion: Criterion = "misclassified"
+    random_carry: bool = False  # Control: carry as many as the criterion marks, drawn evenly.
     # For probability: carried below this true-class probability, in (0, 1].
     threshold: PositiveShare = 0.5
     share: PositiveShare = 0.25  # For quantile and medoid-distance: share of a batch, in (0, 1].
@@ -134,7 +139,7 @@ class ToastConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.combination == "target" and self.medoid_weight + self.past_weight > 1:
+        if self.carried_loss == "target" and self.medoid_weight + self.past_weight > 1:
             raise ValueError(
                 f"in the target form the weights add to "
                 f"{self.medoid_weight + self.past_weight:g}, but must not exceed 1: what is left "
@@ -162,7 +167,7 @@ class Toast(Method, config=ToastConfig):
         [0, 1]
 
     Attributes:
-        medoids: `index` [K] int64 (-1: none yet) and `logits` [K, K] of the current medoids.
+        medoids: `index` [K] int64 (-1: none yet) and `logits` [K, K].
         soft: [K, K] float32, the current soft target q_c of each class.
         carry: who goes into the next batch, see `Carry`.
     """
@@ -195,7 +200,7 @@ class Toast(Method, config=ToastConfig):
         # b as the ramp has it, a number of the host that a step need not ask for
         self._past_weight = float(cfg.past_weight * self.growth)
         if cfg.prototype == "uniform":
-            self._set_soft(torch.full((k, k), 1 / k, device=device))
+            self._set_soft(torch.full((k, k), 1 / k, device=device))  # from the first epoch on
 
     @property
     def carry_size(self) -> int:
@@ -215,6 +220,11 @@ class Toast(Method, config=ToastConfig):
     @property
     def _carries(self) -> bool:
         return self._second_stage and self.config.source == "carry"
+
+    @property
+    def _acts(self) -> bool:
+        """Whether carrying would change anything; not while a ramp has the weight at 0."""
+        return self._past_weight > 0 or self.config.replay
 
     def next_batch(self, stream: Stream) -> Batch:
         """The carried samples first, with their past logits, then new ones."""
@@ -270,19 +280,19 @@ class Toast(Method, config=ToastConfig):
 
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """L = L1 + b L2, or one cross-entropy to the mixed target; logits are [B, K]."""
-        cfg = self.config
+        cfg, b = self.config, self._past_weight
         targets = self.targets(batch)
-        if cfg.past_weight == 0:
+        if b == 0:  # nothing to distil: the label of everyone counts
             return combine(soft_cross_entropy(logits, targets), logits.new_zeros(()), 0.0)
         past = self._past_probability(batch)
-        if cfg.combination == "target":
+        if cfg.carried_loss == "target":
             hard = mixed_rows(torch.eye(self.num_classes, device=past.device), batch)
-            weight = self._past_weight
-            targets = past_targets(targets, hard, past, batch.carried, weight)
+            targets = past_targets(targets, hard, past, batch.carried, b)
             return combine(soft_cross_entropy(logits, targets), logits.new_zeros(()), 0.0)
         kl = probability_kl(logits, past, cfg.past_temperature)
         stage2 = masked_mean(kl, batch.carried, cfg.divide_by)
-        return combine(soft_cross_entropy(logits, targets), stage2, self._past_weight)
+        new = ~batch.carried if cfg.carried_loss == "distilled" else None
+        return combine(soft_cross_entropy(logits, targets), stage2, b, new)
 
     def _past_probability(self, batch: Batch) -> Tensor:
         """[B, K] p(z_past; T_p); with `mixed_carry` "stored", mixed like the image."""
@@ -299,7 +309,7 @@ class Toast(Method, config=ToastConfig):
         once = self._carries and self.config.max_visits == 1
         carried = batch.visits if once else batch.carried
         self.bank.write(batch.index, logits, batch.weight == 1, carried)
-        if self._carries:
+        if self._carries and self._acts:
             marked, urgency = self._under_trained(logits, batch.labels, batch.visits)
             size, most = min(self.carry_size, len(batch.index)), self.config.max_visits
             self.carry.take(select(marked, urgency, batch.index, logits, batch.visits, size, most))
@@ -309,7 +319,7 @@ class Toast(Method, config=ToastConfig):
     ) -> tuple[Tensor, Tensor]:
         """Of a batch, those that may be carried once more or, without `visits`, are `eligible`."""
         cfg = self.config
-        if cfg.criterion == "random" and visits is not None:
+        if (cfg.random_carry or cfg.criterion == "random") and visits is not None:
             eligible = visits < cfg.max_visits
         far = cfg.criterion == "medoid-distance"
         return under_trained(
@@ -320,6 +330,7 @@ class Toast(Method, config=ToastConfig):
             share=cfg.share,
             medoid_logits=self.medoids.logits if far else None,
             medoid_exists=self.medoids.exists if far else None,
+            at_random=cfg.random_carry,
             eligible=eligible,
             generator=self.generator,
         )
@@ -328,7 +339,7 @@ class Toast(Method, config=ToastConfig):
         """New medoids from the bank, every `refresh_every` epochs; the carry is dropped."""
         self.epoch += 1
         self._grow()
-        if not self.config.keep_carry:
+        if not (self.config.keep_carry and self._acts):
             self.carry.clear()
             self._last = None
         wanted = self.config.medoid_weight > 0 or self.config.criterion == "medoid-distance"
@@ -357,18 +368,15 @@ class Toast(Method, config=ToastConfig):
             seen=bank.seen,
             memory=cfg.medoid_memory * 2**20,
         )
-        self.medoids.index, self.medoids.logits = medoids.index, medoids.logits.float()
-        exists = medoids.exists
-        if cfg.prototype == "medoid":
-            self._set_soft(soft_targets(self.medoids.logits, exists, cfg.medoid_temperature))
-        elif cfg.prototype != "uniform":
-            chosen = candidates(bank.logits, self.labels, cfg.scope) & bank.seen
-            softmax = cfg.prototype == "mean-softmax"
-            mean = class_means(bank.logits, self.labels, chosen, softmax=softmax)
-            # A mean of softmaxes is a soft target already: log, then softmax, gives it back.
-            logits = mean.clamp(min=torch.finfo(mean.dtype).tiny).log() if softmax else mean
-            temperature = 1.0 if softmax else cfg.medoid_temperature
-            self._set_soft(soft_targets(logits, exists, temperature))
+        kept = None if cfg.no_candidate == "hard" else ~medoids.exists
+        self.medoids.take(medoids, kept)
+        chosen = candidates(bank.logits, self.labels, cfg.scope) & bank.seen
+        soft = prototype_targets(
+            bank.logits, self.labels, chosen, medoids, cfg.prototype, cfg.medoid_temperature
+        )
+        if kept is not None:
+            soft = torch.where(kept[:, None], self.soft, soft)
+        self._set_soft(soft)
 
     @torch.no_grad()
     def report(self) -> dict[str, float]:

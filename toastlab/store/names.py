@@ -23,7 +23,11 @@ ADDED = {
     "decay": 0.1,
     "nesterov": True,
     "bank": "float32",
+    "method.no_candidate": "hard",
+    "method.random_carry": False,
 }
+# What is TOAST's `carried_loss` now was `combination` when older runs were made.
+FORMS = {"loss": "label-and-kl", "target": "target"}
 # Raise when the meaning of a stored result changes, so that no older one passes for a new one.
 FORMAT = 1
 
@@ -48,6 +52,8 @@ def from_json(plain: dict[str, Any]) -> TrainConfig:
         plain = dict(plain)
         method = dict(plain.pop("method"))
         name = one_of("method", method.pop("name"), CONFIGS)
+        if "combination" in method:
+            method["carried_loss"] = FORMS[method.pop("combination")]
         data, augment = DataConfig(**plain.pop("data")), AugmentConfig(**plain.pop("augment"))
         if "milestones" in plain:  # JSON has no tuples
             plain["milestones"] = tuple(plain["milestones"])
@@ -63,6 +69,8 @@ def run_key(config: TrainConfig, fingerprint: str) -> str:
     for unimportant in ("path", "workers"):
         settings["data"].pop(unimportant)
     settings["method"].pop("medoid_memory", None)  # nor what a computation may take
+    if form := settings["method"].pop("carried_loss", None):  # as stored runs had it
+        settings["method"]["combination"] = next((o for o, n in FORMS.items() if n == form), form)
     for name, before in ADDED.items():
         *group, last = name.split(".")
         part = settings[group[0]] if group else settings

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 
 from tyro.conf import Positional, arg
 
-from toastlab.core.settings import InnerShare
+from toastlab.core.settings import InnerShare, Range
 from toastlab.studies.options import Options, Seeds
 from toastlab.studies.study import Study
 
@@ -63,6 +63,16 @@ class PeersOptions(Options):
 
 
 @dataclass(frozen=True)
+class ReadingsOptions(Options):
+    """How many readings of the abstract start, and how many are looked at closely."""
+
+    readings: Annotated[int, Range(4, 1024)] = 64  # Readings that start, 4 to 1024.
+    rounds: Annotated[int, Range(1, 8)] = 3  # Rounds of the race, 1 to 8; half goes on from each.
+    finalists: Annotated[int, Range(1, 64)] = 10  # The best that go on, beside two for reference.
+    seeds: Seeds = 10  # How many seeds in the final, 1 to 1000.
+
+
+@dataclass(frozen=True)
 class RecipeOptions(Options):
     """Which paper's recipe is run, on which data and networks, with which methods."""
 
@@ -100,6 +110,15 @@ STUDIES: dict[str, Study] = {
             "data/peers",
             page_module="toastlab.studies.claims",
             page_out="docs/claims.md",
+        ),
+        Study(
+            "readings",
+            "Which reading of the abstract does what the abstract says?",
+            "3 to 4 hours on two cores",
+            ReadingsOptions,
+            ("final", "race"),
+            "toastlab.studies.readings",
+            "data/readings",
         ),
         Study(
             "ablation",

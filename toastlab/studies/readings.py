@@ -1,0 +1,404 @@
+"""Which reading of the abstract does what the abstract says?
+
+The abstract leaves open what METHOD's [R] options name. `toastlab study run readings` races many
+combinations of them and then holds the best against every claim that the abstract makes:
+
+    race    on the validation split of the cells `RACE`: all readings with one seed, the better half
+            with another, and so on (successive halving: Jamieson and Talwalkar, AISTATS 2016)
+    final   the best of them, and two for reference, with ten seeds on the cells `HELD_OUT`, which
+            the race did not see, on the test split; each with its controls, and beside the peers
+
+Every epoch counts N new samples, whatever a method passes twice. What is in the stored tables is
+not trained again, so that the study can be made in several sittings.
+"""
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache, reduce
+from operator import add
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from toastlab.analysis.measures import measure_of
+from toastlab.analysis.statistics import BASELINE
+from toastlab.core.errors import DataError
+from toastlab.data.augment import AugmentConfig
+from toastlab.data.dataset import DataConfig
+from toastlab.data.dataset import load as load_data
+from toastlab.disk.files import embedded
+from toastlab.disk.tables import read_table
+from toastlab.methods import MethodConfig, ToastConfig
+from toastlab.store.names import run_key
+from toastlab.studies.arms import ARMS, PEERS, Job
+from toastlab.studies.catalogue import ReadingsOptions
+from toastlab.studies.space import Axis, drawn, parse, with_point
+from toastlab.studies.study import Progress, Work
+from toastlab.training.config import TrainConfig
+
+AGAIN = "toastlab study run readings"
+AUGMENT = AugmentConfig(crop=2, flip=True, cutout=8)
+Noise = Literal["symmetric", "pairwise"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One way to train: network, training images, wrong labels, epochs, augmented or not."""
+
+    model: str
+    images: int
+    noise_rate: float
+    epochs: int
+    augmented: bool = False
+    noise: Noise = "symmetric"
+
+    @property
+    def name(self) -> str:
+        """In words."""
+        kind = " pairwise" if self.noise == "pairwise" else ""
+        noise = f"{100 * self.noise_rate:g} %{kind} noise" if self.noise_rate else "clean labels"
+        more = ", augmented" if self.augmented else ""
+        return f"{self.model}, {self.images} images, {noise}, {self.epochs} epochs{more}"
+
+    def config(self, method: MethodConfig, seed: int) -> TrainConfig:
+        """The run of a method in this cell, at equal new samples."""
+        return TrainConfig(
+            data=DataConfig(
+                noise=self.noise, noise_rate=self.noise_rate, per_class=self.images // 10
+            ),
+            method=method,
+            augment=AUGMENT if self.augmented else AugmentConfig(),
+            model=self.model,
+            epochs=self.epochs,
+            batch_size=128 if self.images > 1000 else 64,
+            budget="samples",
+            seed=seed,
+            record="none",
+            evaluate_every=self.epochs,
+        )
+
+
+# Under- and over-fitted, clean, symmetric and pairwise noise, both networks
+RACE = (
+    Cell("mlp", 1000, 0.0, 5, augmented=True),
+    Cell("mlp", 1000, 0.0, 20),
+    Cell("mlp", 1000, 0.0, 60),
+    Cell("mlp", 1000, 0.2, 20, augmented=True),
+    Cell("mlp", 500, 0.2, 60),
+    Cell("mlp", 2000, 0.2, 30),
+    Cell("mlp", 1000, 0.4, 30),
+    Cell("mlp", 2000, 0.2, 30, noise="pairwise"),
+    Cell("resnet-small", 500, 0.0, 15),
+    Cell("resnet-small", 500, 0.2, 15),
+)
+HEADLINE = Cell("mlp", 6000, 0.2, 30)
+HELD_OUT = (
+    Cell("mlp", 500, 0.0, 10, augmented=True),
+    Cell("mlp", 6000, 0.0, 30),
+    HEADLINE,
+    Cell("mlp", 3000, 0.4, 30),
+    Cell("mlp", 1000, 0.3, 40, noise="pairwise"),
+    Cell("resnet-small", 600, 0.2, 20),
+)
+
+# The abstract word for word where it says something ("distilled"), and temperature 1 elsewhere
+# and what was simplest. Every setting stands here: the names of readings say what differs from it.
+LITERAL = ToastConfig(
+    medoid_weight=0.3,
+    past_weight=1.0,
+    carried_loss="distilled",
+    ramp="none",
+    fit_from=0.0,
+    medoid_temperature=1.0,
+    distance="euclidean",
+    scope="correct",
+    no_candidate="hard",
+    refresh_every=1,
+    prototype="medoid",
+    past_temperature=1.0,
+    criterion="misclassified",
+    random_carry=False,
+    threshold=0.5,
+    share=0.25,
+    source="carry",
+    layout="replace",
+    max_visits=1,
+    divide_by="carried",
+    keep_carry=False,
+)
+# The kit's default before this study: a carried sample shows its label again
+BEFORE = replace(LITERAL, carried_loss="label-and-kl", medoid_temperature=2.0, past_temperature=3.0)
+REFERENCES = (LITERAL, BEFORE)  # always among the finalists
+# What is varied one at a time around the literal reading; together where they belong together
+ALONE: tuple[dict[str, Any], ...] = (
+    {"medoid_temperature": 2.0, "past_temperature": 3.0},
+    {"medoid_temperature": 0.5},
+    {"medoid_temperature": 2.0},
+    {"past_temperature": 3.0},
+    {"medoid_weight": 0.1},
+    {"medoid_weight": 0.7},
+    {"past_weight": 3.0},
+    {"past_weight": 3.0, "past_temperature": 3.0},
+    {"carried_loss": "label-and-kl"},
+    {"carried_loss": "target", "past_weight": 0.7},
+    {"carried_loss": "target", "past_weight": 0.4, "past_temperature": 0.5},
+    {"criterion": "quantile", "share": 0.5},
+    {"criterion": "quantile", "share": 0.5, "past_weight": 3.0},
+    {"criterion": "probability"},
+    {"criterion": "medoid-distance", "share": 0.5},
+    {"source": "memory"},
+    {"source": "memory", "criterion": "quantile", "share": 0.5},
+    {"max_visits": 4},
+    {"keep_carry": True},
+    {"no_candidate": "last-medoid"},
+    {"layout": "extra"},
+    {"divide_by": "batch"},
+    {"divide_by": "batch", "past_weight": 3.0},
+    {"scope": "all"},
+    {"distance": "cosine"},
+    {"refresh_every": 3},
+    {"ramp": "linear"},
+    {"ramp": "fit"},
+    {"ramp": "fit", "fit_from": 0.5},
+    {"ramp": "fit", "fit_from": 0.8},
+)
+# What is drawn together. In the target form b is a share: a third of what is drawn, at most 1 - a.
+AXES = (
+    Axis("carried-loss", ("distilled", "label-and-kl", "target")),
+    Axis("medoid-weight", (0.1, 0.3, 0.5)),
+    Axis("past-weight", (0.5, 1.0, 2.0, 3.0)),
+    Axis("medoid-temperature", (0.5, 1.0, 2.0)),
+    Axis("past-temperature", (0.5, 1.0, 2.0, 3.0)),
+    Axis("criterion", ("misclassified", "quantile", "probability", "medoid-distance")),
+    Axis("share", (0.25, 0.5)),
+    Axis("source", ("carry", "memory")),
+    Axis("max-visits", (1, 4)),
+    Axis("keep-carry", (False, True)),
+    Axis("no-candidate", ("hard", "last-medoid")),
+    Axis("layout", ("replace", "extra")),
+    Axis("divide-by", ("carried", "batch")),
+    Axis("scope", ("correct", "all")),
+    Axis("ramp", ("none", "linear", "fit")),
+    Axis("fit-from", (0.0, 0.5, 0.8)),
+)
+# Of a reading: what it is compared with for the claims about its parts
+ROLES: dict[str, dict[str, Any]] = {
+    "whole": {},
+    "stage 1 alone": {"past_weight": 0.0},
+    "stage 2 alone": {"medoid_weight": 0.0},
+    "random carry": {"random_carry": True},
+    "class mean": {"prototype": "mean"},
+    "uniform": {"prototype": "uniform"},
+}
+STAGE1 = ("medoid_temperature", "distance", "scope", "no_candidate", "refresh_every", "prototype")
+STAGE2 = (
+    *("carried_loss", "past_temperature", "criterion", "random_carry", "threshold", "share"),
+    *("source", "layout", "max_visits", "divide_by", "keep_carry"),
+)
+# Gains count up to these; a loss counts three times. Top-1 counts twice.
+SCALES = {"val_top1": 0.02, "val_nll": 0.1, "val_ece": 0.03}
+WEIGHTS = {"val_top1": 2.0, "val_nll": 1.0, "val_ece": 1.0}
+MEASURES = ("test_top1", "test_nll", "test_ece", "val_top1", "carried_share")
+RACE_NAMES = ("reading", "round", "cell", "seed", "run", *SCALES)
+FINAL_NAMES = ("reading", "role", "cell", "seed", "run", *MEASURES)
+
+
+def label_of(config: ToastConfig) -> str:
+    """A reading in words: what it sets otherwise than `LITERAL`, as on the command line."""
+    parts = []
+    for field in fields(ToastConfig):
+        value = getattr(config, field.name)
+        if value != getattr(LITERAL, field.name):
+            text = f"{value:g}" if isinstance(value, float) else str(value).lower()
+            parts.append(f"{field.name.replace('_', '-')} {text}")
+    return ", ".join(parts) or "literal"
+
+
+def reading_of(label: str) -> ToastConfig:
+    """The reading that `label_of` puts in words.
+
+    Raises:
+        ValueError: it names no setting of TOAST.
+    """
+    base = TrainConfig(method=LITERAL)
+    named = [part.split(" ", 1) for part in label.split(", ") if label != "literal"]
+    if any(len(part) != 2 or part[0].replace("-", "_") not in vars(LITERAL) for part in named):
+        raise ValueError(f"{label!r} is no reading.")
+    point = {name: parse(name, text, base).values[0] for name, text in named}
+    method: ToastConfig = with_point(base, point).method  # type: ignore[assignment]
+    return method
+
+
+def canonical(config: ToastConfig) -> ToastConfig:
+    """The same method with whatever has no effect as in `LITERAL`."""
+    changes: dict[str, Any] = {}
+    if config.past_weight == 0 and not config.replay:
+        changes |= {name: getattr(LITERAL, name) for name in STAGE2}
+    elif config.criterion not in ("quantile", "medoid-distance"):
+        changes["share"] = LITERAL.share
+    if config.medoid_weight == 0 and config.criterion != "medoid-distance":
+        changes |= {name: getattr(LITERAL, name) for name in STAGE1}
+    if config.prototype == "uniform":
+        changes |= {"medoid_temperature": 1.0, "no_candidate": LITERAL.no_candidate}
+    if config.source == "memory":
+        changes |= {name: getattr(LITERAL, name) for name in ("layout", "max_visits", "keep_carry")}
+    if config.carried_loss == "target":
+        changes["divide_by"] = LITERAL.divide_by
+    if config.ramp != "fit":
+        changes["fit_from"] = 0.0
+    return replace(config, **changes)
+
+
+def pool(readings: int) -> list[ToastConfig]:
+    """The readings that start: the references, each option alone, then drawn together."""
+    hand = [*REFERENCES, *(replace(LITERAL, **change) for change in ALONE)]
+    found = dict.fromkeys(map(canonical, hand))
+    points = drawn(AXES, "sobol", max(2 * readings, 1), seed=0)
+    for point in points:
+        if len(found) >= readings:
+            break
+        if point["carried-loss"] == "target":
+            share = float(point["past-weight"]) / 3
+            point |= {"past-weight": round(min(share, 1 - float(point["medoid-weight"])), 2)}
+        method: Any = with_point(TrainConfig(method=LITERAL), point).method
+        found.setdefault(canonical(method))
+    return list(found)[:readings]
+
+
+def score(rows: pd.DataFrame) -> pd.Series:
+    """How good each reading of a race is, best first.
+
+    The mean over cells and measures of its gain against cross-entropy in units of `SCALES`, at
+    most 1: no triumph in one cell makes up for harm in another, where a loss counts three times.
+    A reading that diverged somewhere has minus infinity.
+
+    Args:
+        rows: reading, cell, seed and the columns of `SCALES`, cross-entropy among the readings.
+    """
+    means = rows.groupby(["reading", "cell"], sort=False)[list(SCALES)].mean()
+    base = means.loc[BASELINE]
+    parts = []
+    for name, scale in SCALES.items():
+        table = means[name].unstack("cell")
+        sign = 1 if measure_of(name).larger_is_better else -1
+        gain = (sign * (table - base[name]) / scale).clip(-1, 1)
+        parts.append(WEIGHTS[name] * gain.where(gain > 0, 3 * gain))
+    scores = (reduce(add, parts) / sum(WEIGHTS.values())).mean(axis=1, skipna=False)
+    return scores.drop(BASELINE).fillna(-np.inf).sort_values(ascending=False, kind="stable")
+
+
+def steps(options: ReadingsOptions, work: Work) -> Iterator[Progress]:
+    """The race, then the final; a table after each round and each seed."""
+    standing = [label_of(reading) for reading in pool(options.readings)]
+    stored, rounds = _stored(work.path("race"), RACE_NAMES), []
+    for number, seed in enumerate(range(options.rounds)):
+        methods = {BASELINE: ARMS[BASELINE], **{label: reading_of(label) for label in standing}}
+        jobs = {
+            Job(cell.name, label, cell.config(method, seed)): {"reading": label, "round": number}
+            for cell in RACE
+            for label, method in methods.items()
+        }
+        rows = yield from _measured(jobs, stored, tuple(SCALES), work, f"race, round {number + 1}")
+        rounds.append(rows)
+        work.write("race", pd.concat(rounds))
+        seen = pd.concat(rounds)
+        ranked = score(seen[seen.reading.isin(methods)])
+        standing = list(ranked.index[: max(options.finalists, len(standing) // 2)])
+    yield from _final(_finalists(standing[: options.finalists]), options, work)
+
+
+def _finalists(best: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys([*map(label_of, REFERENCES), *best]))
+
+
+def _final(finalists: Sequence[str], options: ReadingsOptions, work: Work) -> Iterator[Progress]:
+    path = work.path("final")
+    stored = _stored(path, FINAL_NAMES)
+    methods: dict[tuple[str, str], MethodConfig] = {(BASELINE, "whole"): ARMS[BASELINE]}
+    for label in finalists:
+        for role, change in ROLES.items():
+            methods[label, role] = canonical(replace(reading_of(label), **change))
+    peers: dict[tuple[str, str], MethodConfig] = {(name, "peer"): ARMS[name] for name in PEERS}
+    done: list[pd.DataFrame] = []
+    for part, group in (("final", methods), ("peers", peers)):
+        for seed in range(options.seeds):
+            jobs = {
+                Job(cell.name, f"{label}: {role}", cell.config(method, seed)): {
+                    "reading": label,
+                    "role": role,
+                }
+                for cell in HELD_OUT
+                for (label, role), method in group.items()
+            }
+            text = f"{part}, seed {seed + 1} of {options.seeds}"
+            done.append((yield from _measured(jobs, stored, MEASURES, work, text)))
+            work.write("final", pd.concat(done))
+
+
+def _measured(
+    jobs: dict[Job, dict[str, Any]],
+    stored: dict[str, dict[str, float]],
+    measures: Sequence[str],
+    work: Work,
+    text: str,
+) -> Generator[Progress, None, pd.DataFrame]:
+    """One row per job that did not diverge; trains what is not `stored` by its run's key."""
+    keys = {job: run_key(job.config, _fingerprint(job.config.data)) for job in jobs}
+    same = {keys[job]: Job("", "", job.config) for job in jobs}  # a run may serve several rows
+    missing = [job for key, job in same.items() if key not in stored]
+    runs = yield from work.train(missing, text)
+    stored |= {
+        run.key: {name: run.last[name] for name in measures if name in run.last}
+        for run in runs.values()
+    }
+    rows = [
+        {**at, "cell": job.setting, "seed": job.config.seed, "run": keys[job], **stored[keys[job]]}
+        for job, at in jobs.items()
+        if keys[job] in stored
+    ]
+    return pd.DataFrame(rows).round(5)
+
+
+@lru_cache(maxsize=32)
+def _fingerprint(data: DataConfig) -> str:
+    return load_data(data).fingerprint
+
+
+def _stored(path: Path, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Key of a run -> its measures, of a table that is there already; else none."""
+    if not path.exists():
+        return {}
+    table = read_table(path, f"the table {path}", names, AGAIN)
+    measures = [name for name in names if name in (*SCALES, *MEASURES)]
+    rows = table.drop_duplicates("run").set_index("run")[measures]
+    return {str(key): {str(k): float(v) for k, v in row.items()} for key, row in rows.iterrows()}
+
+
+def load(which: str = "final") -> pd.DataFrame:
+    """A stored table, after making sure that its runs are those of this code and these data.
+
+    Raises:
+        DataError: it is missing, lacks a column, or holds a run that would have another name now.
+    """
+    names, cells = (FINAL_NAMES, HELD_OUT) if which == "final" else (RACE_NAMES, RACE)
+    path = embedded("readings") / f"{which}.csv"
+    table = read_table(path, "the stored study of readings", names, AGAIN)
+    at = {cell.name: cell for cell in cells}
+    for row in table.to_dict("records"):
+        key = ""
+        try:
+            method = ARMS.get(str(row["reading"])) or reading_of(str(row["reading"]))
+            if isinstance(method, ToastConfig) and which == "final":
+                method = canonical(replace(method, **ROLES[str(row["role"])]))
+            config = at[str(row["cell"])].config(method, int(row["seed"]))
+            key = run_key(config, _fingerprint(config.data))
+        except (KeyError, ValueError, TypeError, OverflowError):
+            pass  # it stands for no run
+        if key != row["run"]:
+            raise DataError(
+                f"{path} holds a run of {row['reading']!r}, seed {row['seed']}, that settings or "
+                f"data no longer match; make the table again with `{AGAIN}`."
+            )
+    return table

@@ -346,8 +346,8 @@ def _measured(
 ) -> Generator[Progress, None, pd.DataFrame]:
     """One row per job that did not diverge; trains what is not `stored` by its run's key."""
     keys = {job: run_key(job.config, _fingerprint(job.config.data)) for job in jobs}
-    same = {keys[job]: Job("", "", job.config) for job in jobs}  # a run may serve several rows
-    missing = [job for key, job in same.items() if key not in stored]
+    single = {keys[job]: job for job in jobs}  # a run may serve several rows
+    missing = [job for key, job in single.items() if key not in stored]
     runs = yield from work.train(missing, text)
     stored |= {
         run.key: {name: run.last[name] for name in measures if name in run.last}

@@ -75,10 +75,10 @@ def pairs(rows: pd.DataFrame) -> pd.DataFrame:
             continue
         for claim in CLAIMS:
             for cell in rows.cell.unique():
-                rival = (
-                    (claim.rival, "whole") if claim.rival == BASELINE else (reading, claim.rival)
-                )
-                if claim.rival == PEER:
+                rival = (reading, claim.rival)
+                if claim.rival == BASELINE:
+                    rival = (BASELINE, "whole")
+                elif claim.rival == PEER:
                     if cell not in peers.index:
                         continue
                     rival = (str(peers[cell].idxmax()), "peer")
@@ -119,15 +119,10 @@ def counts(found: pd.DataFrame) -> pd.DataFrame:
     source = {claim.short for claim in CLAIMS if claim.source}
     rows = []
     for reading, group in found.groupby("reading", sort=False):
-        of = group.groupby("claim").verdict
-        holds, fails = (
-            of.agg(lambda v: (v == "holds").any()),
-            of.agg(lambda v: (v == "fails").any()),
-        )
+        held, failed = (set(group[group.verdict == v].claim) for v in ("holds", "fails"))
         harm = group[group.claim.isin(HARMS) & group.verdict.isin(["fails", "diverged"])]
         gain = group[group.claim == CLAIMS[0].short].gain.mean()
-        claims = int((holds & ~fails)[lambda v: v.index.isin(source)].sum())
-        rows.append((reading, claims, len(harm), 100 * gain))
+        rows.append((reading, len((held - failed) & source), len(harm), 100 * gain))
     table = pd.DataFrame(rows, columns=["reading", "claims", "harm", "gain"])
     return table.sort_values(
         ["harm", "claims", "gain"], ascending=[True, False, False], kind="stable"
@@ -166,9 +161,12 @@ def _lines(rows: pd.DataFrame, race: pd.DataFrame) -> Iterator[str]:
     entered = race[race.reading != BASELINE].reading.nunique()
     yield "# Which reading of the abstract does what the abstract says?"
     yield ""
-    yield "Made by `toastlab study page readings` from `data/readings`; nothing here is written by"
-    yield "hand but the questions. The abstract [S] leaves open what a carried sample is taught, who"
-    yield "is under-trained, temperatures and weights: these are our readings [R]."
+    yield from wrap(
+        "Made by `toastlab study page readings` from `data/readings`; nothing here is written by "
+        "hand but the questions. The abstract [S] leaves open what a carried sample is taught, who "
+        "is under-trained, temperatures and weights: these are our readings [R].",
+        100,
+    )
     yield ""
     yield from wrap(
         f"{entered} readings started in a race on the validation split of {race.cell.nunique()} "

@@ -111,6 +111,7 @@ LITERAL = ToastConfig(
     carried_loss="distilled",
     ramp="none",
     fit_from=0.0,
+    fit_full=1.0,
     medoid_temperature=1.0,
     distance="euclidean",
     scope="correct",
@@ -163,6 +164,16 @@ ALONE: tuple[dict[str, Any], ...] = (
     {"ramp": "fit"},
     {"ramp": "fit", "fit_from": 0.5},
     {"ramp": "fit", "fit_from": 0.8},
+    *(
+        {"ramp": "fit", "fit_from": begin, "fit_full": full} | more
+        for begin, full in ((0.6, 0.7), (0.6, 0.8), (0.7, 0.8), (0.7, 0.9))
+        for more in (
+            {},
+            {"past_weight": 3.0},
+            {"past_weight": 2.0, "criterion": "quantile", "share": 0.5},
+            {"carried_loss": "label-and-kl"},
+        )
+    ),
 )
 # What is drawn together. In the target form b is a share: a third of what is drawn, at most 1 - a.
 AXES = (
@@ -247,7 +258,7 @@ def canonical(config: ToastConfig) -> ToastConfig:
     if config.carried_loss == "target":
         changes["divide_by"] = LITERAL.divide_by
     if config.ramp != "fit":
-        changes["fit_from"] = 0.0
+        changes |= {"fit_from": 0.0, "fit_full": 1.0}
     return replace(config, **changes)
 
 

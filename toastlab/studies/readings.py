@@ -96,7 +96,7 @@ RACE = (
 HEADLINE = Cell("mlp", 6000, 0.2, 30)
 HELD_OUT = (
     Cell("mlp", 500, 0.0, 10, augmented=True),
-    Cell("mlp", 6000, 0.0, 30),
+    Cell("mlp", 3000, 0.0, 30),
     HEADLINE,
     Cell("mlp", 3000, 0.4, 30),
     Cell("mlp", 1000, 0.3, 40, noise="pairwise"),

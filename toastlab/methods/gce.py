@@ -48,7 +48,7 @@ class Gce(Method, config=GceConfig):
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """Mean (1 - p_y^q) / q [] of the logits [B, K]."""
         other, own = (self._of(logits, y) for y in (batch.partner_labels, batch.labels))
-        total = torch.lerp(other, own, batch.weight).mean()
+        total = (batch.weight * own + (1 - batch.weight) * other).mean()
         return Loss(total, {"stage1": total.detach()})
 
     def _of(self, logits: Tensor, labels: Tensor) -> Tensor:

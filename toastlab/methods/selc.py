@@ -59,9 +59,8 @@ class Selc(Method, config=SelcConfig):
 
     def make_state(self) -> None:
         """The epoch, and targets that are still the labels."""
-        self.add_state(
-            "epoch", torch.zeros((), dtype=torch.int64, device=self.table.device), "same"
-        )
+        zero = torch.zeros((), dtype=torch.int64, device=self.table.device)
+        self.add_state("epoch", zero, "same")
         self.memory = Memory(self.table[self.labels])
 
     @property

@@ -10,11 +10,11 @@ Ranks have no gradient; equal logits share the better rank. This is the form tha
 image's own logits. The public code (megvii-research/zipfls) has others besides, and the figures of
 its README come from one of them: ranks by votes of local features.
 
-What it leaves to settings: it ranks all classes and leaves the label's rank out afterwards, so that
-of a right prediction the others have the ranks 2..K (ranks "all", the default; "others" ranks only
-them, from 1). It can take the KL over right predictions or over all; the commands in its README take
-all, here the default is `only_right`. The mean is over those taken, not over the batch; without any
-it is 0. lambda is that of its commands for CIFAR-100 (1 for Tiny-ImageNet).
+The code ranks all classes and leaves the label's rank out afterwards, so that of a right prediction
+the others have the ranks 2..K (ranks "all", the default; "others" ranks only them, from 1). It can
+take the KL over right predictions or over all; the commands in its README take all, while here the
+default is `only_right`. The mean is over those taken, not over the batch; without any it is 0.
+lambda is that of its commands for CIFAR-100 (1 for Tiny-ImageNet).
 
 It refuses mixed images, which have two right classes. Passes: 1. Memory: nothing.
 """

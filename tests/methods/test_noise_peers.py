@@ -361,6 +361,25 @@ def test_elr_has_no_slope_beyond_its_clamp() -> None:
     torch.testing.assert_close(found, gradient(built(CrossEntropyConfig()), z, batch)[1])
 
 
+def test_elr_of_a_prediction_that_is_sure() -> None:
+    """Of four classes the clamp makes 0.9999 and three times 0.0001, 1.0002 in all: they are in the
+    product; what is remembered of them is divided by that sum."""
+    method = built(ElrConfig())
+    assert isinstance(method, Elr)
+    batch = batch_of(method)
+    z = torch.zeros(B, K)
+    z[torch.arange(B), batch.labels] = 20
+    t = 0.3 / 1.0002
+    product = t * (0.9999**2 + 3 * 0.0001**2)
+    regulariser = float(method.loss(z, batch).parts["regulariser"])
+    assert regulariser == pytest.approx(math.log(1 - product), rel=1e-5)
+    method.update(z, batch)
+    rows = method.memory.rows[:B]
+    own = torch.eye(K)[batch.labels].bool()
+    torch.testing.assert_close(rows[own], torch.full((B,), 0.9999 * t), atol=0, rtol=1e-5)
+    torch.testing.assert_close(rows[~own], torch.full((3 * B,), 0.0001 * t), atol=0, rtol=1e-3)
+
+
 def test_zipfs_ranks_with_ties_and_few_classes() -> None:
     method = built(ZipfConfig(weight=1))
     batch = batch_of(method)

@@ -4,6 +4,7 @@ their gradients, what SELC and ELR remember, mixed images, and where each become
 
 import copy
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -389,6 +390,11 @@ def test_zipfs_ranks_with_ties_and_few_classes() -> None:
     z[torch.arange(B), batch.labels] = 1.0  # the others are equal: all share rank 2
     plain = built(CrossEntropyConfig()).loss(z, batch).total
     torch.testing.assert_close(method.loss(z, batch).total, plain)
+    for config in (ZipfConfig(), ZipfConfig(ranks="others")):  # logits that lie by columns
+        method, z = built(config), logits_of()
+        with warnings.catch_warnings(action="error"):
+            columns = method.loss(z.T.contiguous().T, batch).total
+        torch.testing.assert_close(columns, method.loss(z, batch).total)
     two = ZipfConfig(weight=1).build(torch.arange(8) % 2, 2, 4)
     small = two._batch(torch.arange(4), torch.zeros(4, 1))
     z = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))

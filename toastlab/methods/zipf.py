@@ -70,5 +70,5 @@ def _without(logits: Tensor, labels: Tensor) -> Tensor:
 
 def _ranks(of: Tensor, among: Tensor) -> Tensor:
     """[B, n] float32: 1 + how many of `among` [B, m] are larger than each of `of` [B, n]."""
-    rising = (-among).sort(1).values
-    return 1 + torch.searchsorted(rising, -of).float()
+    rising = (-among).sort(1).values.contiguous()
+    return 1 + torch.searchsorted(rising, (-of).contiguous()).float()

@@ -167,15 +167,21 @@ ALONE: tuple[dict[str, Any], ...] = (
     {"ramp": "fit"},
     {"ramp": "fit", "fit_from": 0.5},
     {"ramp": "fit", "fit_from": 0.8},
+    # Added after the first round, whose best all had ramp "fit": where it begins and is full
     *(
         {"ramp": "fit", "fit_from": begin, "fit_full": full} | more
-        for begin, full in ((0.6, 0.7), (0.6, 0.8), (0.7, 0.8), (0.7, 0.9))
+        for begin, full in ((0.6, 0.7), (0.6, 0.8), (0.7, 0.8), (0.7, 0.9), (0.8, 0.9), (0.8, 1.0))
         for more in (
             {},
             {"past_weight": 3.0},
             {"past_weight": 2.0, "criterion": "quantile", "share": 0.5},
             {"carried_loss": "label-and-kl"},
         )
+    ),
+    *(
+        {"ramp": "fit", "fit_from": begin, "fit_full": full}
+        | {"source": "memory", "criterion": "quantile", "share": 0.5}
+        for begin, full in ((0.7, 0.9), (0.8, 1.0))
     ),
 )
 # What is drawn together. In the target form b is a share: a third of what is drawn, at most 1 - a.

@@ -13,6 +13,7 @@ from toastlab.plots.diagnostics import (
     reliability,
 )
 from toastlab.plots.embedding import describe_tsne_view, tsne_view
+from toastlab.plots.fixed_point import describe_fixed_point_view, fixed_point_view
 from toastlab.plots.galleries import (
     describe_medoid_gallery,
     describe_sample_gallery,
@@ -29,6 +30,7 @@ __all__ = [
     "data_map",
     "describe_ablation_view",
     "describe_data_map",
+    "describe_fixed_point_view",
     "describe_forest",
     "describe_learning_curves",
     "describe_medoid_gallery",
@@ -38,6 +40,7 @@ __all__ = [
     "describe_soft_target_bars",
     "describe_tsne_view",
     "drawn_png",
+    "fixed_point_view",
     "forest",
     "learning_curves",
     "medoid_gallery",

@@ -22,6 +22,7 @@ from toastlab.plots.galleries import (
     sample_gallery,
     soft_target_bars,
 )
+from toastlab.plots.reading import describe_reading_view, reading_view
 from toastlab.plots.regime import describe_regime_view, regime_view
 from toastlab.plots.style import drawn_png, style, to_data_uri, to_png
 
@@ -34,6 +35,7 @@ __all__ = [
     "describe_forest",
     "describe_learning_curves",
     "describe_medoid_gallery",
+    "describe_reading_view",
     "describe_regime_view",
     "describe_reliability",
     "describe_sample_gallery",
@@ -44,6 +46,7 @@ __all__ = [
     "forest",
     "learning_curves",
     "medoid_gallery",
+    "reading_view",
     "regime_view",
     "reliability",
     "sample_gallery",

@@ -1,6 +1,7 @@
 """Where stage 1 ends: certainty of a fitted network against the medoid weight."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,7 @@ def fixed_point_view(table: pd.DataFrame, marked: Marks = ()) -> Figure:
         for (weight, temperature), p in zip(marked, found, strict=True):
             axis.plot(weight, 100 * p, "o", ms=13, mfc="none", mec="black", mew=2, zorder=5)
             text = f"a {weight:g}, T_m {temperature:g}: {100 * p:.0f} %"
-            place = {"xytext": (10, 10), "textcoords": "offset points", "zorder": 6}
+            place: dict[str, Any] = {"xytext": (10, 10), "textcoords": "offset points", "zorder": 6}
             ground = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
             axis.annotate(text, (weight, 100 * p), fontsize=9, bbox=ground, **place)
         axis.axhline(100, color="#444444", linewidth=1, zorder=0)

@@ -36,6 +36,7 @@ ONE_PASS: dict[str, MethodConfig] = {
     "random": ToastConfig(criterion="random"),
     "memory": ToastConfig(source="memory"),
     "target form": ToastConfig(carried_loss="target", medoid_weight=0.3, past_weight=0.5),
+    "distilled": ToastConfig(carried_loss="distilled", no_candidate="last-medoid"),
     "cross-entropy": CrossEntropyConfig(),
     "label smoothing": LabelSmoothingConfig(),
     "ols": OlsConfig(),

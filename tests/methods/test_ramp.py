@@ -83,3 +83,17 @@ def test_ramp_names_are_checked() -> None:
         ToastConfig(ramp="linar")
     with pytest.raises(ValueError, match="fit from is 1"):
         ToastConfig(fit_from=1.0)
+    with pytest.raises(ValueError, match=r"fit_from is 0\.8, but must be below fit_full, 0\.8"):
+        ToastConfig(fit_from=0.8, fit_full=0.8)
+
+
+@pytest.mark.parametrize(("right", "growth"), [(5, 0.0), (6, 0.0), (7, 0.5), (8, 1.0), (9, 1.0)])
+def test_ramp_fit_is_straight_between_its_ends(right: int, growth: float) -> None:
+    labels = torch.zeros(10, dtype=torch.int64)
+    toast = ToastConfig(ramp="fit", fit_from=0.6, fit_full=0.8).build(labels, 2, 2)
+    logits = torch.eye(2)[(torch.arange(10) >= right).long()]
+    every = torch.ones(10, dtype=torch.bool)
+    toast.bank.start_epoch()
+    toast.bank.write(torch.arange(10), logits, every, ~every)
+    toast.end_epoch()
+    assert float(toast.growth) == pytest.approx(growth, abs=1e-6)  # type: ignore[arg-type]

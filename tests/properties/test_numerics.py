@@ -20,6 +20,7 @@ DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 METHODS = {
     **VARIANTS,
     "toast target": ToastConfig(carried_loss="target", past_weight=0.5),
+    "toast distilled": ToastConfig(carried_loss="distilled"),
     "toast stored": ToastConfig(source="memory", mixed_carry="stored"),
 }
 

@@ -43,6 +43,7 @@ RUNS: dict[str, TrainConfig] = {
     "ps-kd network": replace(SMALL, method=PsKdConfig(source="network")),
     "extra": replace(SMALL, method=ToastConfig(layout="extra", criterion="all"), budget="samples"),
     "memory": replace(SMALL, method=ToastConfig(source="memory", criterion="random")),
+    "distilled": replace(SMALL, method=ToastConfig(carried_loss="distilled")),
     "mixed": replace(SMALL, method=ToastConfig(mixed_carry="stored"), augment=MIXUP),
     "repeated": replace(SMALL, method=DlbConfig(), augment=MIXUP),
     "batch norm": replace(SMALL, model="resnet-small", method=CONFIGS["byot"]()),

@@ -29,6 +29,7 @@ METHODS = {
     **{name: config() for name, config in CONFIGS.items()},
     "ps-kd network": PsKdConfig(source="network"),
     "target form": ToastConfig(carried_loss="target", past_weight=0.5),
+    "distilled": ToastConfig(carried_loss="distilled", no_candidate="last-medoid"),
     "extra": ToastConfig(layout="extra"),
     "memory": ToastConfig(source="memory"),
     "stored mix": ToastConfig(mixed_carry="stored"),

@@ -88,7 +88,6 @@ class ToastConfig(MethodConfig):
 
     name: ClassVar[str] = "toast"
 
-    # Combination
     medoid_weight: Share = 0.3  # Share a of the medoid's soft target, in [0, 1].
     # Weight b of the past predictions, 0 to 1000; in the target form a + b <= 1.
     past_weight: Weight = 1.0
@@ -98,8 +97,8 @@ class ToastConfig(MethodConfig):
     # Ours: how both weights grow: none (constant), linear (over the planned epochs) or fit
     # (by the share got right). While they are 0, nothing is carried.
     ramp: Literal["none", "linear", "fit"] = "none"
-    # Share got right, in [0, 1), at which ramp fit begins; it is full at 1.
-    fit_from: ShareBelowOne = 0.0
+    fit_from: ShareBelowOne = 0.0  # Share got right, in [0, 1), at which ramp fit begins.
+    fit_full: PositiveShare = 1.0  # Share got right, in (0, 1], at which ramp fit is full.
 
     # Stage 1
     # Temperature T_m of the medoid's soft target, 0.01 to 1000.
@@ -139,12 +138,14 @@ class ToastConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.carried_loss == "target" and self.medoid_weight + self.past_weight > 1:
+        weights, begin, full = self.medoid_weight + self.past_weight, self.fit_from, self.fit_full
+        if self.carried_loss == "target" and weights > 1:
             raise ValueError(
-                f"in the target form the weights add to "
-                f"{self.medoid_weight + self.past_weight:g}, but must not exceed 1: what is left "
-                "is the share of the hard label. Lower past_weight or medoid_weight."
+                f"in the target form the weights add to {weights:g}, but must not exceed 1: what "
+                "is left is the share of the hard label. Lower past_weight or medoid_weight."
             )
+        if begin >= full:
+            raise ValueError(f"fit_from is {begin:g}, but must be below fit_full, {full:g}.")
         if self.mixed_carry == "repeat" and self.source == "memory":
             raise ValueError("mixed_carry 'repeat' needs source 'carry': a memory repeats no mix.")
 
@@ -194,8 +195,7 @@ class Toast(Method, config=ToastConfig):
         # of `_carrying`, made once: every kernel that a step need not launch is time saved
         b = self.images_per_batch
         self.register_buffer("_slots", torch.arange(b, device=device), persistent=False)
-        blank = torch.zeros(b - self.carry_size, k, device=device)
-        self.register_buffer("_blank", blank, persistent=False)
+        self.register_buffer("_blank", torch.zeros(b - self.carry_size, k, device=device), False)
         self._last: tuple[Tensor, Tensor] | None = None  # index and images of join's last batch
         # b as the ramp has it, a number of the host that a step need not ask for
         self._past_weight = float(cfg.past_weight * self.growth)
@@ -353,8 +353,8 @@ class Toast(Method, config=ToastConfig):
             self.growth.copy_((self.epoch / self.plan.epochs).clamp(max=1))
         elif self.config.ramp == "fit":
             right = (self.bank.logits.argmax(1) == self.labels) & self.bank.seen
-            above = (right.float().mean() - self.config.fit_from) / (1 - self.config.fit_from)
-            self.growth.copy_(above.clamp(min=0))
+            begin, full = self.config.fit_from, self.config.fit_full
+            self.growth.copy_(((right.float().mean() - begin) / (full - begin)).clamp(0, 1))
         self._set_soft(self.soft)
 
     @torch.no_grad()

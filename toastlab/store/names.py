@@ -19,6 +19,7 @@ ADDED = {
     "spread": False,
     "method.ramp": "none",
     "method.fit_from": 0.0,
+    "method.fit_full": 1.0,
     "milestones": (0.5, 0.75),
     "decay": 0.1,
     "nesterov": True,

@@ -96,7 +96,7 @@ RACE = (
 HEADLINE = Cell("mlp", 6000, 0.2, 30)
 HELD_OUT = (
     Cell("mlp", 500, 0.0, 10, augmented=True),
-    Cell("mlp", 6000, 0.0, 30),
+    Cell("mlp", 3000, 0.0, 30),
     HEADLINE,
     Cell("mlp", 3000, 0.4, 30),
     Cell("mlp", 1000, 0.3, 40, noise="pairwise"),
@@ -111,6 +111,7 @@ LITERAL = ToastConfig(
     carried_loss="distilled",
     ramp="none",
     fit_from=0.0,
+    fit_full=1.0,
     medoid_temperature=1.0,
     distance="euclidean",
     scope="correct",
@@ -163,6 +164,16 @@ ALONE: tuple[dict[str, Any], ...] = (
     {"ramp": "fit"},
     {"ramp": "fit", "fit_from": 0.5},
     {"ramp": "fit", "fit_from": 0.8},
+    *(
+        {"ramp": "fit", "fit_from": begin, "fit_full": full} | more
+        for begin, full in ((0.6, 0.7), (0.6, 0.8), (0.7, 0.8), (0.7, 0.9))
+        for more in (
+            {},
+            {"past_weight": 3.0},
+            {"past_weight": 2.0, "criterion": "quantile", "share": 0.5},
+            {"carried_loss": "label-and-kl"},
+        )
+    ),
 )
 # What is drawn together. In the target form b is a share: a third of what is drawn, at most 1 - a.
 AXES = (
@@ -247,7 +258,7 @@ def canonical(config: ToastConfig) -> ToastConfig:
     if config.carried_loss == "target":
         changes["divide_by"] = LITERAL.divide_by
     if config.ramp != "fit":
-        changes["fit_from"] = 0.0
+        changes |= {"fit_from": 0.0, "fit_full": 1.0}
     return replace(config, **changes)
 
 
@@ -346,8 +357,8 @@ def _measured(
 ) -> Generator[Progress, None, pd.DataFrame]:
     """One row per job that did not diverge; trains what is not `stored` by its run's key."""
     keys = {job: run_key(job.config, _fingerprint(job.config.data)) for job in jobs}
-    same = {keys[job]: Job("", "", job.config) for job in jobs}  # a run may serve several rows
-    missing = [job for key, job in same.items() if key not in stored]
+    single = {keys[job]: job for job in jobs}  # a run may serve several rows
+    missing = [job for key, job in single.items() if key not in stored]
     runs = yield from work.train(missing, text)
     stored |= {
         run.key: {name: run.last[name] for name in measures if name in run.last}

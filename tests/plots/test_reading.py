@@ -34,7 +34,8 @@ def test_each_bar_is_a_number_of_the_sample() -> None:
         low, high = axis.get_xlim()
         assert low <= min(map(min, pair))
         assert high >= max(map(max, pair))
-    weights = [text.get_fontweight() for text in axes[0].get_yticklabels()]
+    weights = [text.get_fontweight() for text in axes[0].texts]
+    assert [text.get_text() for text in axes[0].texts] == list(CLASSES)
     assert weights == ["normal", "bold", "normal"], "the label"
     assert figure._suptitle.get_text() == "What it does"  # type: ignore[attr-defined]
     assert len(figure.legends[0].get_texts()) == 3

@@ -40,7 +40,6 @@ def reading_view(
     Args:
         image: [C, H, W] uint8; label: the class that is trained on; title: the finding.
     """
-    rows = np.arange(len(classes))
     with style():
         figure = new_figure(10.4, 4.2)
         picture, new, carried, push = figure.subplots(1, 4, width_ratios=[0.55, 1, 1, 1])
@@ -55,11 +54,15 @@ def reading_view(
         most = 1.15 * max(np.abs([taught.push_new, taught.push_carried]).max(), 0.1)
         push.set_xlim(-most, most)
         for axis in (new, carried, push):
-            axis.set_yticks(rows, list(classes) if axis is new else [""] * len(rows))
-            axis.set_ylim(len(rows) - 0.5, -0.5)
-        new.get_yticklabels()[label].set_fontweight("bold")
-        new.set(xlim=(0, 1), xlabel="probability", title="Drawn newly: taught")
-        carried.set(xlim=(0, 1), xlabel="probability", title="Carried: pulled towards")
+            axis.set_ylim(len(classes) - 0.5, -0.5)
+            axis.set_yticks([])  # ticks take longer to lay out than texts
+        for k, name in enumerate(classes):
+            weight = "bold" if k == label else "normal"
+            new.text(-0.02, k, name, ha="right", va="center", fontsize=9, fontweight=weight)
+        look = {"xlim": (0, 1), "xticks": (0, 0.5, 1), "xlabel": "probability"}
+        new.set(title="Drawn newly: taught", **look)
+        carried.set(title="Carried: pulled towards", **look)
+        push.locator_params(axis="x", nbins=4)
         push.set(xlabel="minus the gradient", title="Push on each logit")
         names = ("what the network says: now, and before at T_p", "drawn newly", "carried")
         marks = [new.containers[0], new.containers[1], carried.containers[1]]

@@ -5,6 +5,7 @@ and a background thread.
 """
 
 from toastlab.plots.ablation import ablation_view, describe_ablation_view
+from toastlab.plots.claims import claims_view, describe_claims_view
 from toastlab.plots.curves import describe_forest, describe_learning_curves, forest, learning_curves
 from toastlab.plots.diagnostics import (
     data_map,
@@ -28,8 +29,10 @@ from toastlab.plots.style import drawn_png, style, to_data_uri, to_png
 
 __all__ = [
     "ablation_view",
+    "claims_view",
     "data_map",
     "describe_ablation_view",
+    "describe_claims_view",
     "describe_data_map",
     "describe_fixed_point_view",
     "describe_forest",

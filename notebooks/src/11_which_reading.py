@@ -14,6 +14,7 @@
 # does it become?
 
 # %%
+import textwrap
 from typing import get_args, get_type_hints
 
 import numpy as np
@@ -166,7 +167,7 @@ grid = sorted({round(0.05 * i, 2) for i in range(19)} | {default.medoid_weight})
 temperatures = sorted({1.0, 1.5, 2.0, 3.0, 8.0} | {default.medoid_temperature})
 ends = fixed_points(grid, temperatures, 10)
 marks = sorted({(0.3, 1.0), (0.3, 2.0), (default.medoid_weight, default.medoid_temperature)})
-print(plots.describe_fixed_point_view(ends, marks))
+print(textwrap.fill(plots.describe_fixed_point_view(ends, marks), 96))
 plots.fixed_point_view(ends, marks)
 
 # %% [markdown]
@@ -199,9 +200,9 @@ for T in (2.0, 1.0):
     assert (test.amax(1).mean() < right) == (T == 2)
 
 # %% [markdown]
-# It does, nearly to the point. On *test* images, which it gets wrong more often, the same network is
-# under-confident at $T_m = 2$ and over-confident at $T_m = 1$: what is right there depends on how much a
-# network over-fits, and has to be measured.
+# It does, nearly to the point. On *test* images, which it gets wrong more often, such a network is
+# under-confident at $T_m = 2$ and over-confident at $T_m = 1$: what is right there depends on how much it
+# over-fits, and has to be measured.
 #
 # ## The readings, held against the claims
 #
@@ -221,8 +222,10 @@ order = reading_claims.counts(found)
 entered = race[race.reading != BASELINE].reading.nunique()
 print(f"{entered} readings raced in {race.cell.nunique()} ways to train; {len(order)} in the final: "
       f"{final.seed.nunique()} seeds, {final.cell.nunique()} other ways")
-print(f"{found.p_holm.notna().sum()} comparisons, p after Holm's correction over all of them")
-print(plots.describe_claims_view(found, list(order.reading)))
+print(f"{found.p_holm.notna().sum()} comparisons, p after Holm's correction over all of them\n")
+for claim in reading_claims.CLAIMS:
+    print(f"{claim.short:13s} {'[S]' if claim.source else '[ours]':6s} {claim.text}")
+print("\n" + textwrap.fill(plots.describe_claims_view(found, list(order.reading)), 96))
 plots.claims_view(found, list(order.reading))
 
 # %% [markdown]
@@ -249,8 +252,8 @@ for name, words in {before: "the default before", now: "the default now"}.items(
         print(f"{words}, “{name}”, was not in the final.")
         continue
     row = order.loc[place[0]]
-    print(f"{words}, “{name}”: place {place[0] + 1} of {len(order)}; {row.claims} of the {asked} claims "
-          f"of the abstract, harm in {row.harm} comparisons, mean gain {row.gain:+.1f} points")
+    print(f"{words}, “{name}”:\n  place {place[0] + 1} of {len(order)}; {row.claims} of the {asked} "
+          f"claims of the abstract, harm in {row.harm} comparisons, mean gain {row.gain:+.1f} points")
     mine = found[found.reading == name]
     for verdict in ("holds", "fails", "diverged"):
         cells = mine[mine.verdict == verdict].groupby("claim", sort=False).size()
@@ -341,7 +344,7 @@ check("ends_at", ends_at)
 #   train and the test split.
 # * The means of the last section mix settings that were drawn together with ones tried alone around the
 #   literal reading; they say what a choice does on average, not what it does in the best reading.
-# * The closed form wants a perfect fit and equal other classes. Where a fifth of the labels is wrong, no
-#   class is fitted that well.
+# * The closed form wants a perfect fit and equal other classes. With wrong labels, or early in training, a
+#   network is less sure than it allows.
 # * The panel's past prediction is an epoch old, that of a carried sample one step. In between less
 #   changes, and the KL pulls less.

@@ -28,8 +28,12 @@ def test_each_bar_is_a_number_of_the_sample() -> None:
         (TAUGHT.push_new, TAUGHT.push_carried),
     ]
     for axis, pair in zip(axes, wanted, strict=True):
-        for bars, values in zip(axis.containers, pair, strict=True):
-            np.testing.assert_allclose([bar.get_width() for bar in bars], values)
+        for bars, values in zip(axis.collections, pair, strict=True):
+            corners = [np.asarray(path.vertices) for path in bars.get_paths()]
+            ends = [corner[:, 0] for corner in corners]
+            np.testing.assert_allclose([x[np.abs(x).argmax()] for x in ends], values)
+            middles = [corner[:4, 1].mean() for corner in corners]
+            np.testing.assert_array_equal(np.round(middles), range(3))
         assert axis.get_xlabel()
         low, high = axis.get_xlim()
         assert low <= min(map(min, pair))

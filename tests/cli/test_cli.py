@@ -16,6 +16,7 @@ from toastlab.cli import main as cli
 from toastlab.cli.overview import COMMANDS, RENAMED, TAKE_METHOD
 from toastlab.core.errors import StoreError
 from toastlab.store.runs import RunStore
+from toastlab.studies.arms import Job
 from toastlab.studies.catalogue import STUDIES
 from toastlab.studies.study import Options, Progress, Study
 
@@ -308,6 +309,16 @@ def test_the_command_in_a_report_can_be_typed_again(
     monkeypatch.setattr("sys.argv", words)
     cli.main()
     assert shlex.split(told[0]) == words
+
+
+def test_compare_takes_methods_that_have_no_stored_rows_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[list[Job]] = []
+    monkeypatch.setattr("toastlab.cli.compare._compare", lambda *args: told.append(args[0]))
+    words = ["selc", "elr", "zipf", "gce", "sce"]
+    cli.main(["compare", "--methods", *words, "--seeds", "1"])
+    assert [job.config.method.name for job in told[0]] == ["cross-entropy", *words]
 
 
 def test_compare_writes_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

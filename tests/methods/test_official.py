@@ -26,6 +26,7 @@ from toastlab.methods import (
     MethodConfig,
     Plan,
     PsKdConfig,
+    SelcConfig,
     TfKdSelfConfig,
     ToastConfig,
 )
@@ -219,6 +220,7 @@ def test_bakes_companions_in_small_classes() -> None:
 NEEDS = {
     "ps-kd": (PsKdConfig(), "setup"),
     "ps-kd network": (PsKdConfig(source="network"), "setup"),
+    "selc": (SelcConfig(), "setup"),
     "toast linear": (ToastConfig(ramp="linear"), "setup"),
     "byot": (ByotConfig(exits="1"), "setup"),
     "tf-kd-self": (TfKdSelfConfig(), "set_teacher"),
@@ -252,6 +254,7 @@ def test_logits_that_answer_did_not_give_are_refused(name: str) -> None:
 
 
 FREE = ["cross-entropy", "label-smoothing", "ols", "tf-kd", "toast", "dlb", "cs-kd", "bake"]
+FREE += ["elr", "zipf", "gce", "sce"]
 
 
 @pytest.mark.parametrize("name", FREE)

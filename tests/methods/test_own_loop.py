@@ -17,13 +17,18 @@ from toastlab.methods import (
     CrossEntropyConfig,
     CsKdConfig,
     DlbConfig,
+    ElrConfig,
+    GceConfig,
     LabelSmoothingConfig,
     MethodConfig,
     OlsConfig,
     Plan,
     PsKdConfig,
+    SceConfig,
+    SelcConfig,
     TfKdConfig,
     ToastConfig,
+    ZipfConfig,
 )
 from toastlab.methods.base import Method
 
@@ -42,6 +47,11 @@ ONE_PASS: dict[str, MethodConfig] = {
     "ols": OlsConfig(),
     "tf-kd": TfKdConfig(),
     "ps-kd": PsKdConfig(),
+    "selc": SelcConfig(),
+    "elr": ElrConfig(),
+    "zipf": ZipfConfig(),
+    "gce": GceConfig(),
+    "sce": SceConfig(),
 }
 
 
@@ -285,10 +295,11 @@ def test_methods_that_draw_their_batches_themselves(config: MethodConfig) -> Non
         config.build(tiny().train.labels, 4, B).join(images, labels, index)
 
 
-def test_a_method_that_needs_the_plan() -> None:
+@pytest.mark.parametrize("config", [PsKdConfig(), SelcConfig()], ids=lambda c: c.name)
+def test_a_method_that_needs_the_plan(config: MethodConfig) -> None:
     images, labels, index = next(iter(loader()))
     with pytest.raises(ValueError, match=r"call method\.setup\("):
-        PsKdConfig().build(tiny().train.labels, 4, B).join(images, labels, index)
+        config.build(tiny().train.labels, 4, B).join(images, labels, index)
 
 
 # --- several processes ---------------------------------------------------------------------------

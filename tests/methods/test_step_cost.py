@@ -21,7 +21,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "gpu.md"
 @pytest.fixture(scope="module")
 def counted() -> dict[str, Work]:
     """ResNet-18 on CIFAR-100's shapes, B 128."""
-    names = ("cross-entropy", "toast", "ps-kd", "tf-kd-self", "dlb")
+    names = ("cross-entropy", "toast", "ps-kd", "tf-kd-self", "dlb", "elr", "zipf")
     found = {name: step_work(CONFIGS[name]()) for name in names}
     return found | {"bf16": step_work(ToastConfig(), bf16=True)}
 

@@ -14,13 +14,13 @@ from toastlab.analysis.statistics import BASELINE, paired_p
 from toastlab.core.errors import DataError
 from toastlab.methods import ToastConfig
 from toastlab.studies import reading_claims, readings
-from toastlab.studies.arms import PEERS
 from toastlab.studies.catalogue import ReadingsOptions
 from toastlab.studies.readings import (
     BEFORE,
     HEADLINE,
     HELD_OUT,
     LITERAL,
+    PEERS,
     RACE,
     ROLES,
     Cell,

@@ -138,6 +138,8 @@ def test_extra_bytes_are_what_a_method_keeps() -> None:
     of = {name: extra_bytes(ARMS[name], n, k, b) for name in ARMS}
     assert of[BASELINE] == of["label smoothing"] == of["CS-KD"] - 8 * (n + 2 * k) == 0
     assert of["DLB"] == f * k * b // 2 + 8 * b // 2 + 8
+    assert of["Zipf"] == of["GCE"] == of["SCE"] == 0
+    assert of["ELR"] == of["SELC"] - 8 == n * f * k  # and its epoch
     assert of["OLS"] == f * (2 * k * k + k)  # sums, counts, the hard table that it mixes
     bank = n * (f * k + 1 + 8 + 8)
     assert bank <= of["PS-KD"] <= bank + 16

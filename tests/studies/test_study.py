@@ -15,7 +15,7 @@ from toastlab.core.errors import StoreError, TrainingDiverged
 from toastlab.data.dataset import DataConfig
 from toastlab.methods.plan import BUDGETS
 from toastlab.studies import ablation, catalogue, peers
-from toastlab.studies.arms import ARM_OF, ARMS, Job, plan
+from toastlab.studies.arms import ARM_OF, Job, plan
 from toastlab.studies.catalogue import STUDIES, PeersOptions, RecipeOptions
 from toastlab.studies.study import Options, Progress, Study, Work
 from toastlab.studies.tuning import SPACES
@@ -141,10 +141,10 @@ def test_the_ablation_condenses_its_runs(tmp_path: Path, monkeypatch: pytest.Mon
 def test_peers_writes_part_by_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = TrainConfig(data=DIGITS, epochs=1, batch_size=64, record="none")
     monkeypatch.setitem(peers.NETWORKS, "mlp", base)
-    few = {name: ARMS[name] for name in (BASELINE, "TOAST")}
-    monkeypatch.setattr(peers, "ARMS", few)
+    few = (BASELINE, "TOAST")
+    monkeypatch.setattr(peers, "STORED_ARMS", few)
     monkeypatch.setattr(peers, "HEADLINE", (BASELINE,))
-    monkeypatch.setattr(peers, "SPACES", {name: SPACES[name] for name in few})
+    monkeypatch.setattr(peers, "STORED_SPACES", {name: SPACES[name] for name in few})
     monkeypatch.setattr(peers, "NOISE", {"clean labels": 0.0, "20 % noise": 0.2})
     study, out = STUDIES["peers"], tmp_path / "out"
     options = PeersOptions(parts=("defaults", "tuned"), budgets=("images",), seeds=1, more_seeds=2)

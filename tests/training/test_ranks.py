@@ -130,6 +130,19 @@ def test_class_sums_are_of_all_ranks(job: Any) -> None:
     assert not torch.equal(mine, both)
 
 
+@pytest.mark.parametrize("name", ["selc", "elr"])
+def test_what_either_rank_remembers_is_on_both(job: Any, name: str) -> None:
+    """SELC corrects labels in the second of two epochs, ELR averages from the first one on."""
+    one = of(job, name)[0]
+    rows, labels = one["state"]["memory.rows"], tiny().train.labels
+    first = torch.eye(4)[labels] if name == "selc" else torch.zeros(64, 4)
+    moved = (rows != first).any(1)
+    for other in of(job, name):
+        assert moved[other["drawn"]].float().mean() > 0.5
+    seen = one["state"]["bank.seen"]
+    assert not (moved & ~seen).any()
+
+
 @pytest.mark.parametrize("name", GRADIENTS)
 def test_gradients_are_those_of_the_whole_batch(job: Any, name: str) -> None:
     alone = gradients(GRADIENTS[name], ALONE)

@@ -63,6 +63,11 @@ METHODS = {
     "dlb": "DLB: every sample twice in a row, distilled from the first time.",
     "bake": "BAKE: soft targets ensembled over similar images of the batch.",
     "byot": "BYOT: exits inside the network, taught by its end.",
+    "selc": "SELC: labels that past predictions correct, from a share of the epochs on.",
+    "elr": "ELR: a term that holds predictions to their own moving average.",
+    "zipf": "Zipf's label smoothing: wrong classes weighed by their rank among the logits.",
+    "gce": "GCE: a loss that believes doubtful labels less.",
+    "sce": "SCE: cross-entropy and reverse cross-entropy.",
 }
 
 

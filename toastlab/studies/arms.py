@@ -18,13 +18,18 @@ from toastlab.methods import (
     CrossEntropyConfig,
     CsKdConfig,
     DlbConfig,
+    ElrConfig,
+    GceConfig,
     LabelSmoothingConfig,
     MethodConfig,
     OlsConfig,
     PsKdConfig,
+    SceConfig,
+    SelcConfig,
     TfKdConfig,
     TfKdSelfConfig,
     ToastConfig,
+    ZipfConfig,
 )
 from toastlab.studies.options import SEED_COUNTS
 from toastlab.training.config import TrainConfig
@@ -53,9 +58,19 @@ ARMS: dict[str, MethodConfig] = {
     "DLB": DlbConfig(),
     "BAKE": BakeConfig(),
     "BYOT": ByotConfig(),
+    "SELC": SelcConfig(),
+    "ELR": ElrConfig(),
+    "Zipf": ZipfConfig(),
+    "GCE": GceConfig(),
+    "SCE": SceConfig(),
 }
-# The other methods that are compared with TOAST
-PEERS = tuple(name for name in ARMS if not name.startswith("TOAST") and name != BASELINE)
+# Methods that came after the stored rows (data/peers, data/regime) were made. Until these are made
+# again, the studies that make them and the pages and notebooks that read them leave these methods
+# out; with an empty tuple here they are in.
+NOT_STORED_YET = ("SELC", "ELR", "Zipf", "GCE", "SCE")
+STORED_ARMS = tuple(name for name in ARMS if name not in NOT_STORED_YET)
+# The other methods that are compared with TOAST there
+PEERS = tuple(name for name in STORED_ARMS if not name.startswith("TOAST") and name != BASELINE)
 ARM_OF = {name.lower().replace(" ", "-"): name for name in ARMS}  # as one types it -> as shown
 
 

@@ -30,6 +30,11 @@ MethodName = Literal[
     "dlb",
     "bake",
     "byot",
+    "selc",
+    "elr",
+    "zipf",
+    "gce",
+    "sce",
 ]
 METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
 RecipeName = Literal[

@@ -13,7 +13,7 @@ import pandas as pd
 
 from toastlab.analysis.statistics import BASELINE, differences, holm
 from toastlab.bench.text import load_bench, markdown
-from toastlab.studies.arms import ARMS, PEERS
+from toastlab.studies.arms import PEERS, STORED_ARMS
 from toastlab.studies.peers import AUGMENTED, MADE_BEFORE, NOISE, PAIRWISE, TUNED, load
 from toastlab.studies.report import summary
 from toastlab.studies.rows import select
@@ -21,7 +21,7 @@ from toastlab.studies.tuning import TRIALS
 
 TOAST = "TOAST"
 # What TOAST is made of, and what each part is held against
-PARTS = (BASELINE, "label smoothing", *(name for name in ARMS if name.startswith(TOAST)))
+PARTS = (BASELINE, "label smoothing", *(name for name in STORED_ARMS if name.startswith(TOAST)))
 LEVEL = 0.05  # of p after correction
 PLAIN = ("defaults", tuple(NOISE))
 SEARCHED = ("tuned", TUNED)
@@ -245,7 +245,7 @@ def overview(table: pd.DataFrame, model: str) -> str:
     columns = [*NOISE, PAIRWISE, "20 % noise, equal samples", "20 % noise, tuned"]
     lines = [f"| method | passes a new sample | {' | '.join(columns)} |", "|---|---|" + "---|" * 6]
     rows = select(table, model=model)
-    for method in ARMS:
+    for method in STORED_ARMS:
         plain = select(rows, (method,), part="defaults")
         at = [select(plain, budget="images", setting=name) for name in NOISE]
         at += [select(rows, (method,), part="pairwise")]

@@ -19,11 +19,11 @@ from toastlab.data.dataset import DataConfig
 from toastlab.disk.files import embedded
 from toastlab.disk.tables import read_table
 from toastlab.store.runs import Run
-from toastlab.studies.arms import ARMS, Job, plan
+from toastlab.studies.arms import STORED_ARMS, Job, plan
 from toastlab.studies.catalogue import PeersOptions
 from toastlab.studies.rows import NAMES, Entry, rows_of, write_rows
 from toastlab.studies.study import Progress, Work
-from toastlab.studies.tuning import SPACES, chosen, settings_of, trials
+from toastlab.studies.tuning import STORED_SPACES, chosen, settings_of, trials
 from toastlab.training.config import TrainConfig
 
 NOISE = {"clean labels": 0.0, "20 % noise": 0.2, "40 % noise": 0.4}
@@ -76,12 +76,12 @@ def entries(model: str, options: PeersOptions = DEFAULTS) -> list[Entry]:
     rows = []
     for budget in options.budgets:
         at = replace(base, budget=budget)
-        jobs = plan(list(ARMS), seeds, at, noise)
+        jobs = plan(STORED_ARMS, seeds, at, noise)
         if more > 0:
             jobs += plan(list(HEADLINE), more, replace(at, seed=seeds), noise)
         rows += [Entry("defaults", budget, job) for job in jobs]
     pairwise = {PAIRWISE: replace(base.data, noise="pairwise", noise_rate=0.2)}
-    rows += [Entry("pairwise", "images", job) for job in plan(list(ARMS), seeds, base, pairwise)]
+    rows += [Entry("pairwise", "images", job) for job in plan(STORED_ARMS, seeds, base, pairwise)]
     for name, augment in AUGMENTED.items():
         settings = {f"{setting}, {name}": noise[setting] for setting in TUNED}
         jobs = plan(list(AUGMENTED_ARMS), seeds, replace(base, augment=augment), settings)
@@ -94,7 +94,7 @@ def trial_jobs(model: str) -> list[tuple[Job, int]]:
     jobs = []
     for setting in TUNED:
         base = replace(NETWORKS[model], data=data_of(model, setting), seed=1000)
-        for arm in SPACES:
+        for arm in STORED_SPACES:
             for number, config in enumerate(trials(arm, base)):
                 jobs.append((Job(setting, arm, config), number))
     return jobs

@@ -32,7 +32,7 @@ from toastlab.disk.files import embedded
 from toastlab.disk.tables import read_table
 from toastlab.methods import MethodConfig, ToastConfig
 from toastlab.store.names import run_key
-from toastlab.studies.arms import ARMS, PEERS, Job
+from toastlab.studies.arms import ARMS, Job
 from toastlab.studies.catalogue import ReadingsOptions
 from toastlab.studies.space import Axis, drawn, parse, with_point
 from toastlab.studies.study import Progress, Work
@@ -102,6 +102,9 @@ HELD_OUT = (
     Cell("mlp", 1000, 0.3, 40, noise="pairwise"),
     Cell("resnet-small", 600, 0.2, 20),
 )
+
+# The other methods that the final stands beside
+PEERS = tuple(name for name in ARMS if not name.startswith("TOAST") and name != BASELINE)
 
 # The abstract word for word where it says something ("distilled"), and temperature 1 elsewhere
 # and what was simplest. Every setting stands here: the names of readings say what differs from it.

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from toastlab.studies.arms import ARMS
+from toastlab.studies.arms import ARMS, NOT_STORED_YET
 from toastlab.studies.space import Axis, drawn, with_point
 from toastlab.training.config import TrainConfig
 
@@ -36,7 +36,13 @@ SPACES: dict[str, tuple[Axis, ...]] = {
     "DLB": (WEIGHT, TEMPERATURE),
     "BAKE": (WEIGHT, _axis("ensemble", 0.1, 0.9)),
     "BYOT": (_axis("weight", 0.05, 0.9), TEMPERATURE),
+    "SELC": (_axis("start", 0.1, 0.6), _axis("keep", 0.7, 0.98)),
+    "ELR": (_axis("weight", 0.5, 10, log=True), _axis("keep", 0.5, 0.95)),
+    "Zipf": (_axis("weight", 0.02, 2, log=True),),
+    "GCE": (_axis("exponent", 0.2, 1),),
+    "SCE": (_axis("weight", 0.05, 6, log=True), _axis("reverse-weight", 0.05, 2, log=True)),
 }
+STORED_SPACES = {arm: space for arm, space in SPACES.items() if arm not in NOT_STORED_YET}
 
 
 def trials(arm: str, base: TrainConfig) -> list[TrainConfig]:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from IPython.core.formatters import DisplayFormatter
 from torch import Tensor
 
+from toastlab.analysis.fixed_point import fixed_point
 from toastlab.course.judge import EXERCISES, Verdict, check, solution
 
 UNTRIED = "Not attempted yet: replace the dots."
@@ -105,7 +106,23 @@ RIGHT: list[tuple[str, Callable[..., Any]]] = [
     ("holm", lambda p: _loop_holm(p.tolist())),
     ("clear", lambda low, high: torch.where(low > 0, 1, torch.where(high < 0, -1, 0))),
     ("ramp", lambda right, start: ((right - start) / (1 - start)).clamp(0, 1)),
+    ("softened", lambda p, t, k: _rest_shared(p, k).log().div(t).softmax(-1)[..., 0]),
+    ("ends_at", lambda a, t, k: fixed_point(a, t, k)),
+    ("ends_at", lambda a, t, k: _loop_end(a, t, k)),
 ]
+
+
+def _rest_shared(p: Tensor, k: int) -> Tensor:
+    """[..., K]: p for the first class, the rest in equal parts."""
+    return torch.cat([p[..., None], ((1 - p) / (k - 1))[..., None].expand(*p.shape, k - 1)], -1)
+
+
+def _loop_end(a: float, t: float, k: int) -> float:
+    p, before = 0.5, 0.0
+    while abs(p - before) > 1e-12:
+        own, other = p ** (1 / t), ((1 - p) / (k - 1)) ** (1 / t)
+        p, before = 1 - a + a * own / (own + (k - 1) * other), p
+    return p
 
 
 def _loop_holm(p: list[float]) -> list[float]:
@@ -184,6 +201,12 @@ WRONG: list[tuple[str, Callable[..., Any]]] = [
     ("ramp", lambda right, start: (right >= start).float()),
     ("ramp", lambda right, start: ((right - start) / (1 - start)).abs()),
     ("ramp", lambda right, start: ((right - start) / (1 - start)).clamp(min=0) ** 2),
+    ("softened", lambda p, t, k: p ** (1 / t)),
+    ("softened", lambda p, t, k: p / t),
+    ("softened", lambda p, t, k: (p / t).softmax(-1)),
+    ("ends_at", lambda a, t, k: 1 - a + a / k),
+    ("ends_at", lambda a, t, k: 1.0),
+    ("ends_at", lambda a, t, k: (1 - a) ** t),
 ]
 
 

@@ -19,13 +19,14 @@ from toastlab.widgets import (
     AblationPanel,
     MedoidPanel,
     Panel,
+    ReadingPanel,
     RegimePanel,
     SamplePanel,
     TargetPanel,
     TsnePanel,
 )
 
-PANELS = ("targets", "medoids", "samples", "tsne", "ablation", "regime")
+PANELS = ("targets", "medoids", "samples", "readings", "tsne", "ablation", "regime")
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,8 @@ def made(name: str, runs: dict[str, Run], data: Dataset, folder: Path) -> Panel:
         return RegimePanel()
     if name == "medoids":
         return MedoidPanel(runs["TOAST"], data)
+    if name == "readings":
+        return ReadingPanel(runs["TOAST"], data)
     return (TargetPanel if name == "targets" else SamplePanel)(runs["TOAST"], data)
 
 

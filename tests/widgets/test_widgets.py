@@ -19,7 +19,15 @@ from traitlets import TraitError
 from toastlab import DataConfig, Dataset, Run, RunStore, ToastConfig, TrainConfig, load
 from toastlab.course.runs import course_runs, course_store
 from toastlab.medoids.targets import class_medoids
-from toastlab.widgets import AblationPanel, MedoidPanel, Panel, SamplePanel, TargetPanel, TsnePanel
+from toastlab.widgets import (
+    AblationPanel,
+    MedoidPanel,
+    Panel,
+    ReadingPanel,
+    SamplePanel,
+    TargetPanel,
+    TsnePanel,
+)
 from toastlab.widgets.number import Number
 from toastlab.widgets.panel import slider
 from toastlab.widgets.visitors import allowed
@@ -81,7 +89,8 @@ def test_state_can_be_copied_and_restored() -> None:
 
 
 def test_controls_are_labelled_and_report_when_let_go(run: Run, data: Dataset) -> None:
-    for panel in (TargetPanel(run, data), MedoidPanel(run, data), SamplePanel(run, data)):
+    for kind in (TargetPanel, MedoidPanel, SamplePanel, ReadingPanel):
+        panel = kind(run, data)
         for control in panel.controls.values():
             assert control.description
             assert control.tooltip
@@ -276,12 +285,13 @@ def panels(run: Run, data: Dataset, tmp_path_factory: pytest.TempPathFactory) ->
         "targets": TargetPanel(run, data),
         "medoids": MedoidPanel(run, data),
         "samples": SamplePanel(run, data),
+        "readings": ReadingPanel(run, data),
         "tsne": TsnePanel(runs, data),
         "ablation": AblationPanel(tmp_path_factory.mktemp("live")),
     }
 
 
-@pytest.mark.parametrize("name", ["targets", "medoids", "samples", "tsne", "ablation"])
+@pytest.mark.parametrize("name", ["targets", "medoids", "samples", "readings", "tsne", "ablation"])
 def test_every_value_of_every_control_draws(panels: dict[str, Panel], name: str) -> None:
     panel = panels[name]
     for control in panel.controls.values():
@@ -293,7 +303,7 @@ def test_every_value_of_every_control_draws(panels: dict[str, Panel], name: str)
 
 
 @pytest.mark.bar
-@pytest.mark.parametrize("name", ["targets", "medoids", "samples", "tsne", "ablation"])
+@pytest.mark.parametrize("name", ["targets", "medoids", "samples", "readings", "tsne", "ablation"])
 def test_slider_to_picture_takes_at_most_200_ms(panels: dict[str, Panel], name: str) -> None:
     """Median over four moves of each control; the first drawing of its kind lays out as well.
 

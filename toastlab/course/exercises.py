@@ -2,7 +2,7 @@
 
 An attempt equal to the solution on every input is right; one equal to a mistake on every input gets
 that mistake's hint, see `toastlab.course.judge`. Those about comparing methods are in
-`toastlab.course.exercises_peers`.
+`toastlab.course.exercises_peers`, those about readings in `toastlab.course.exercises_readings`.
 """
 
 from collections.abc import Callable

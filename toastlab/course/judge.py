@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from toastlab.core.errors import one_of
-from toastlab.course import exercises_peers  # noqa: F401  adds its own to EXERCISES
+from toastlab.course import exercises_peers, exercises_readings  # noqa: F401  add to EXERCISES
 from toastlab.course.exercises import EXERCISES as EXERCISES
 from toastlab.course.exercises import Exercise
 

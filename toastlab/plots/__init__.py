@@ -5,6 +5,7 @@ and a background thread.
 """
 
 from toastlab.plots.ablation import ablation_view, describe_ablation_view
+from toastlab.plots.claims import claims_view, describe_claims_view
 from toastlab.plots.curves import describe_forest, describe_learning_curves, forest, learning_curves
 from toastlab.plots.diagnostics import (
     data_map,
@@ -13,6 +14,7 @@ from toastlab.plots.diagnostics import (
     reliability,
 )
 from toastlab.plots.embedding import describe_tsne_view, tsne_view
+from toastlab.plots.fixed_point import describe_fixed_point_view, fixed_point_view
 from toastlab.plots.galleries import (
     describe_medoid_gallery,
     describe_sample_gallery,
@@ -21,26 +23,33 @@ from toastlab.plots.galleries import (
     sample_gallery,
     soft_target_bars,
 )
+from toastlab.plots.reading import describe_reading_view, reading_view
 from toastlab.plots.regime import describe_regime_view, regime_view
 from toastlab.plots.style import drawn_png, style, to_data_uri, to_png
 
 __all__ = [
     "ablation_view",
+    "claims_view",
     "data_map",
     "describe_ablation_view",
+    "describe_claims_view",
     "describe_data_map",
+    "describe_fixed_point_view",
     "describe_forest",
     "describe_learning_curves",
     "describe_medoid_gallery",
+    "describe_reading_view",
     "describe_regime_view",
     "describe_reliability",
     "describe_sample_gallery",
     "describe_soft_target_bars",
     "describe_tsne_view",
     "drawn_png",
+    "fixed_point_view",
     "forest",
     "learning_curves",
     "medoid_gallery",
+    "reading_view",
     "regime_view",
     "reliability",
     "sample_gallery",

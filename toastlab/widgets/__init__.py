@@ -3,6 +3,7 @@
 from toastlab.widgets.ablation import AblationPanel
 from toastlab.widgets.medoids import MedoidPanel
 from toastlab.widgets.panel import Panel
+from toastlab.widgets.readings import ReadingPanel
 from toastlab.widgets.regime import RegimePanel
 from toastlab.widgets.samples import SamplePanel
 from toastlab.widgets.targets import TargetPanel
@@ -13,6 +14,7 @@ __all__ = [
     "AblationPanel",
     "MedoidPanel",
     "Panel",
+    "ReadingPanel",
     "RegimePanel",
     "SamplePanel",
     "TargetPanel",

@@ -214,7 +214,8 @@ for T in (2.0, 1.0):
 from toastlab.analysis.statistics import BASELINE
 from toastlab.studies import reading_claims
 from toastlab.studies.catalogue import STUDIES
-from toastlab.studies.readings import BEFORE, HEADLINE, canonical, label_of, reading_of
+from toastlab.studies.reading_pool import BEFORE, canonical, label_of, reading_of
+from toastlab.studies.readings import HEADLINE
 
 final, race = STUDIES["readings"].load("final"), STUDIES["readings"].load("race")
 found = reading_claims.pairs(final)
@@ -271,7 +272,7 @@ for name, words in {before: "the default before", now: "the default now"}.items(
 from dataclasses import replace
 
 from toastlab.plots.style import FLAG, PALETTE, new_figure, style
-from toastlab.studies.readings import LITERAL
+from toastlab.studies.reading_pool import LITERAL
 
 first = race[(race["round"] == 0) & (race.reading != BASELINE)]
 plain = race[(race["round"] == 0) & (race.reading == BASELINE)].set_index("cell")

@@ -13,23 +13,10 @@ from tests.methods.test_toast import same
 from toastlab.analysis.statistics import BASELINE, paired_p
 from toastlab.core.errors import DataError
 from toastlab.methods import ToastConfig
-from toastlab.studies import reading_claims, readings
+from toastlab.studies import reading_claims, reading_pool, readings
 from toastlab.studies.catalogue import ReadingsOptions
-from toastlab.studies.readings import (
-    BEFORE,
-    HEADLINE,
-    HELD_OUT,
-    LITERAL,
-    PEERS,
-    RACE,
-    ROLES,
-    Cell,
-    canonical,
-    label_of,
-    pool,
-    reading_of,
-    score,
-)
+from toastlab.studies.reading_pool import BEFORE, LITERAL, canonical, label_of, pool, reading_of
+from toastlab.studies.readings import HEADLINE, HELD_OUT, PEERS, RACE, ROLES, Cell, score
 from toastlab.studies.study import Progress, Work
 
 SMALL = Cell("mlp", 100, 0.2, 2)
@@ -53,7 +40,7 @@ def test_names_stand_for_readings() -> None:
 
 def test_every_setting_of_a_name_is_written_down() -> None:
     """Else a reading would change its meaning when a default of TOAST changes."""
-    source = Path(readings.__file__).read_text("utf-8")
+    source = Path(reading_pool.__file__).read_text("utf-8")
     body = source[source.index("LITERAL = ") : source.index("BEFORE = ")]
     changes_nothing = {"medoid_memory"}
     only_elsewhere = {"replay", "mixed_carry"}  # a control of its own; for Mixup and CutMix

@@ -17,7 +17,8 @@ import pandas as pd
 from toastlab.analysis.measures import measure_of
 from toastlab.analysis.statistics import BASELINE, holm, interval, paired_p
 from toastlab.bench.text import markdown
-from toastlab.studies.readings import BEFORE, HEADLINE, HELD_OUT, label_of, load
+from toastlab.studies.reading_pool import BEFORE, label_of
+from toastlab.studies.readings import HEADLINE, HELD_OUT, load
 
 LEVEL = 0.05  # of p after correction
 SHOWN = ("gain", "low", "high")

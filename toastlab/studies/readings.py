@@ -13,7 +13,7 @@ not trained again, so that the study can be made in several sittings.
 """
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
 from operator import add
 from pathlib import Path
@@ -34,7 +34,7 @@ from toastlab.methods import MethodConfig, ToastConfig
 from toastlab.store.names import run_key
 from toastlab.studies.arms import ARMS, Job
 from toastlab.studies.catalogue import ReadingsOptions
-from toastlab.studies.space import Axis, drawn, parse, with_point
+from toastlab.studies.reading_pool import REFERENCES, canonical, label_of, pool, reading_of
 from toastlab.studies.study import Progress, Work
 from toastlab.training.config import TrainConfig
 
@@ -106,103 +106,6 @@ HELD_OUT = (
 # The other methods that the final stands beside
 PEERS = tuple(name for name in ARMS if not name.startswith("TOAST") and name != BASELINE)
 
-# The abstract word for word where it says something ("distilled"), and temperature 1 elsewhere
-# and what was simplest. Every setting stands here: the names of readings say what differs from it.
-LITERAL = ToastConfig(
-    medoid_weight=0.3,
-    past_weight=1.0,
-    carried_loss="distilled",
-    ramp="none",
-    fit_from=0.0,
-    fit_full=1.0,
-    medoid_temperature=1.0,
-    distance="euclidean",
-    scope="correct",
-    no_candidate="hard",
-    refresh_every=1,
-    prototype="medoid",
-    past_temperature=1.0,
-    criterion="misclassified",
-    random_carry=False,
-    threshold=0.5,
-    share=0.25,
-    source="carry",
-    layout="replace",
-    max_visits=1,
-    divide_by="carried",
-    keep_carry=False,
-)
-# The kit's default before this study: a carried sample shows its label again
-BEFORE = replace(LITERAL, carried_loss="label-and-kl", medoid_temperature=2.0, past_temperature=3.0)
-REFERENCES = (LITERAL, BEFORE)  # always among the finalists
-# What is varied one at a time around the literal reading; together where they belong together
-ALONE: tuple[dict[str, Any], ...] = (
-    {"medoid_temperature": 2.0, "past_temperature": 3.0},
-    {"medoid_temperature": 0.5},
-    {"medoid_temperature": 2.0},
-    {"past_temperature": 3.0},
-    {"medoid_weight": 0.1},
-    {"medoid_weight": 0.7},
-    {"past_weight": 3.0},
-    {"past_weight": 3.0, "past_temperature": 3.0},
-    {"carried_loss": "label-and-kl"},
-    {"carried_loss": "target", "past_weight": 0.7},
-    {"carried_loss": "target", "past_weight": 0.4, "past_temperature": 0.5},
-    {"criterion": "quantile", "share": 0.5},
-    {"criterion": "quantile", "share": 0.5, "past_weight": 3.0},
-    {"criterion": "probability"},
-    {"criterion": "medoid-distance", "share": 0.5},
-    {"source": "memory"},
-    {"source": "memory", "criterion": "quantile", "share": 0.5},
-    {"max_visits": 4},
-    {"keep_carry": True},
-    {"no_candidate": "last-medoid"},
-    {"layout": "extra"},
-    {"divide_by": "batch"},
-    {"divide_by": "batch", "past_weight": 3.0},
-    {"scope": "all"},
-    {"distance": "cosine"},
-    {"refresh_every": 3},
-    {"ramp": "linear"},
-    {"ramp": "fit"},
-    {"ramp": "fit", "fit_from": 0.5},
-    {"ramp": "fit", "fit_from": 0.8},
-    # Added after the first round, whose best all had ramp "fit": where it begins and is full
-    *(
-        {"ramp": "fit", "fit_from": begin, "fit_full": full} | more
-        for begin, full in ((0.6, 0.7), (0.6, 0.8), (0.7, 0.8), (0.7, 0.9), (0.8, 0.9), (0.8, 1.0))
-        for more in (
-            {},
-            {"past_weight": 3.0},
-            {"past_weight": 2.0, "criterion": "quantile", "share": 0.5},
-            {"carried_loss": "label-and-kl"},
-        )
-    ),
-    *(
-        {"ramp": "fit", "fit_from": begin, "fit_full": full}
-        | {"source": "memory", "criterion": "quantile", "share": 0.5}
-        for begin, full in ((0.7, 0.9), (0.8, 1.0))
-    ),
-)
-# What is drawn together. In the target form b is a share: a third of what is drawn, at most 1 - a.
-AXES = (
-    Axis("carried-loss", ("distilled", "label-and-kl", "target")),
-    Axis("medoid-weight", (0.1, 0.3, 0.5)),
-    Axis("past-weight", (0.5, 1.0, 2.0, 3.0)),
-    Axis("medoid-temperature", (0.5, 1.0, 2.0)),
-    Axis("past-temperature", (0.5, 1.0, 2.0, 3.0)),
-    Axis("criterion", ("misclassified", "quantile", "probability", "medoid-distance")),
-    Axis("share", (0.25, 0.5)),
-    Axis("source", ("carry", "memory")),
-    Axis("max-visits", (1, 4)),
-    Axis("keep-carry", (False, True)),
-    Axis("no-candidate", ("hard", "last-medoid")),
-    Axis("layout", ("replace", "extra")),
-    Axis("divide-by", ("carried", "batch")),
-    Axis("scope", ("correct", "all")),
-    Axis("ramp", ("none", "linear", "fit")),
-    Axis("fit-from", (0.0, 0.5, 0.8)),
-)
 # Of a reading: what it is compared with for the claims about its parts
 ROLES: dict[str, dict[str, Any]] = {
     "whole": {},
@@ -212,79 +115,12 @@ ROLES: dict[str, dict[str, Any]] = {
     "class mean": {"prototype": "mean"},
     "uniform": {"prototype": "uniform"},
 }
-STAGE1 = ("medoid_temperature", "distance", "scope", "no_candidate", "refresh_every", "prototype")
-STAGE2 = (
-    *("carried_loss", "past_temperature", "criterion", "random_carry", "threshold", "share"),
-    *("source", "layout", "max_visits", "divide_by", "keep_carry"),
-)
 # Gains count up to these; a loss counts three times. Top-1 counts twice.
 SCALES = {"val_top1": 0.02, "val_nll": 0.1, "val_ece": 0.03}
 WEIGHTS = {"val_top1": 2.0, "val_nll": 1.0, "val_ece": 1.0}
 MEASURES = ("test_top1", "test_nll", "test_ece", "val_top1", "carried_share")
 RACE_NAMES = ("reading", "round", "cell", "seed", "run", *SCALES)
 FINAL_NAMES = ("reading", "role", "cell", "seed", "run", *MEASURES)
-
-
-def label_of(config: ToastConfig) -> str:
-    """A reading in words: what it sets otherwise than `LITERAL`, as on the command line."""
-    parts = []
-    for field in fields(ToastConfig):
-        value = getattr(config, field.name)
-        if value != getattr(LITERAL, field.name):
-            text = f"{value:g}" if isinstance(value, float) else str(value).lower()
-            parts.append(f"{field.name.replace('_', '-')} {text}")
-    return ", ".join(parts) or "literal"
-
-
-def reading_of(label: str) -> ToastConfig:
-    """The reading that `label_of` puts in words.
-
-    Raises:
-        ValueError: it names no setting of TOAST.
-    """
-    base = TrainConfig(method=LITERAL)
-    named = [part.split(" ", 1) for part in label.split(", ") if label != "literal"]
-    if any(len(part) != 2 or part[0].replace("-", "_") not in vars(LITERAL) for part in named):
-        raise ValueError(f"{label!r} is no reading.")
-    point = {name: parse(name, text, base).values[0] for name, text in named}
-    method: ToastConfig = with_point(base, point).method  # type: ignore[assignment]
-    return method
-
-
-def canonical(config: ToastConfig) -> ToastConfig:
-    """The same method with whatever has no effect as in `LITERAL`."""
-    changes: dict[str, Any] = {}
-    if config.past_weight == 0 and not config.replay:
-        changes |= {name: getattr(LITERAL, name) for name in STAGE2}
-    elif config.criterion not in ("quantile", "medoid-distance"):
-        changes["share"] = LITERAL.share
-    if config.medoid_weight == 0 and config.criterion != "medoid-distance":
-        changes |= {name: getattr(LITERAL, name) for name in STAGE1}
-    if config.prototype == "uniform":
-        changes |= {"medoid_temperature": 1.0, "no_candidate": LITERAL.no_candidate}
-    if config.source == "memory":
-        changes |= {name: getattr(LITERAL, name) for name in ("layout", "max_visits", "keep_carry")}
-    if config.carried_loss == "target":
-        changes["divide_by"] = LITERAL.divide_by
-    if config.ramp != "fit":
-        changes |= {"fit_from": 0.0, "fit_full": 1.0}
-    return replace(config, **changes)
-
-
-def pool(readings: int) -> list[ToastConfig]:
-    """The readings that start: the references, each option alone, then drawn together."""
-    hand = [*REFERENCES, *(replace(LITERAL, **change) for change in ALONE)]
-    found = dict.fromkeys(map(canonical, hand))
-    points = drawn(AXES, "sobol", max(2 * readings, 1), seed=0)
-    for point in points:
-        if len(found) >= readings:
-            break
-        if point["carried-loss"] == "target":
-            share = float(point["past-weight"]) / 3
-            point |= {"past-weight": round(min(share, 1 - float(point["medoid-weight"])), 2)}
-        method: Any = with_point(TrainConfig(method=LITERAL), point).method
-        found.setdefault(canonical(method))
-    return list(found)[:readings]
 
 
 def score(rows: pd.DataFrame) -> pd.Series:

@@ -17,13 +17,13 @@ import textwrap
 import pandas as pd
 from toastlab import plots
 from toastlab.studies.claims import CLAIMS, Claim, evidence, findings, judgement
-from toastlab.studies.arms import ARMS, PEERS, STORED_ARMS
+from toastlab.studies.arms import ARMS, PEERS
 from toastlab.analysis.statistics import BASELINE, differences, interval
 from toastlab.bench.memory import extra_bytes
 from toastlab.studies.catalogue import STUDIES
 from toastlab.studies.peers import MADE_BEFORE, NOISE, PAIRWISE
 from toastlab.studies.rows import select
-from toastlab.studies.tuning import SHARED, STORED_SPACES, TRIALS
+from toastlab.studies.tuning import SHARED, SPACES, TRIALS
 
 table = STUDIES["peers"].load()
 print(f"{table.run.nunique()} runs; rows per network and part:")
@@ -53,7 +53,7 @@ costs = select(plain, setting="clean labels").groupby(["method", "budget"], sort
 passes = costs.total_passes.unstack()
 apart = passes["images"].max() / passes["images"].min() - 1
 print(f"equal images: passes differ by at most {100 * apart:.0f} %")
-moved = [m for m in STORED_ARMS if passes["samples"][m] != passes["images"][m]]
+moved = [m for m in ARMS if passes["samples"][m] != passes["images"][m]]
 print("the budgets differ for:", ", ".join(moved))
 assert set(moved) == {"Tf-KD self", "CS-KD", "DLB", "BAKE"} and apart < 0.03
 costs = (costs.unstack() / 1000).round(1).swaplevel(axis=1)[["images", "samples"]]
@@ -184,8 +184,8 @@ def said(axes):
     return "; ".join(ranges) or "nothing of its own"
 
 
-print(f"{TRIALS + 1} trials for each of {len(STORED_SPACES)} methods; all share: {said(SHARED)}")
-for name, space in STORED_SPACES.items():
+print(f"{TRIALS + 1} trials for each of {len(SPACES)} methods; all share: {said(SHARED)}")
+for name, space in SPACES.items():
     print(f"{name:16s}", said(space))
 print("Tf-KD self's stored rows were tuned in its weight and temperature, see the first cell.")
 
@@ -201,7 +201,7 @@ plots.forest(gaps, "top-1 points")
 # %%
 keys = ["setting", "method"]
 before, after = (t.groupby(keys, sort=False).test_top1.mean() for t in (mlp, tuned))
-gained = (100 * (after - before)).dropna().unstack("setting").reindex(list(STORED_SPACES)).round(1)
+gained = (100 * (after - before)).dropna().unstack("setting").reindex(list(SPACES)).round(1)
 print(f"tuning adds most to: {gained['20 % noise'].idxmax()} under noise")
 counts = {}
 for part, rows in (("defaults", each), ("tuned", evidence(tuned, claim))):

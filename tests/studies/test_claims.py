@@ -12,7 +12,7 @@ from toastlab.data.dataset import DataConfig
 from toastlab.data.dataset import load as load_data
 from toastlab.store.names import run_key
 from toastlab.studies import regime
-from toastlab.studies.arms import ARMS, NOT_STORED_YET, PEERS, STORED_ARMS
+from toastlab.studies.arms import ARMS, NOT_STORED_YET, PEERS
 from toastlab.studies.catalogue import PARTS, PeersOptions
 from toastlab.studies.claims import CLAIMS, Claim, evidence, judgement, overview, page, parts
 from toastlab.studies.peers import (
@@ -32,7 +32,6 @@ from toastlab.studies.rows import Entry, select, write_rows
 from toastlab.studies.tuning import (
     SHARED,
     SPACES,
-    STORED_SPACES,
     TRIALS,
     chosen,
     settings_of,
@@ -58,16 +57,16 @@ def test_the_stored_comparison_is_whole() -> None:
     plain = select(table, part="defaults")
     for (_, budget, setting), rows in plain.groupby(["model", "budget", "setting"]):
         seeds = rows.groupby("method").seed.nunique()
-        assert set(seeds.index) == set(STORED_ARMS), (budget, setting)
+        assert set(seeds.index) == set(ARMS), (budget, setting)
         assert (seeds >= SEEDS).all()
         assert (seeds[list(HEADLINE)] >= MORE_SEEDS).all()
     assert set(plain.setting) == set(NOISE)
     tuned = select(table, part="tuned")
     assert tuned.groupby(["model", "setting", "method"]).seed.nunique().min() >= SEEDS
-    assert set(tuned.method) == set(STORED_SPACES)
+    assert set(tuned.method) == set(SPACES)
     pairwise = select(table, part="pairwise", setting=PAIRWISE)
     assert pairwise.groupby(["model", "method"]).seed.nunique().min() >= SEEDS
-    assert set(pairwise.method) == set(STORED_ARMS)
+    assert set(pairwise.method) == set(ARMS)
     assert set(select(table, part="augmented").method) == set(AUGMENTED_ARMS)
 
 
@@ -191,7 +190,7 @@ def test_the_multiplier_of_tf_kd_self_is_tuned() -> None:
 def test_which_methods_are_not_stored_yet() -> None:
     """Once there are rows of them, `NOT_STORED_YET` has to be emptied."""
     assert set(NOT_STORED_YET) < set(ARMS)
-    assert set(STORED_ARMS) == set(ARMS) - set(NOT_STORED_YET)
+    assert set(ARMS) == set(ARMS) - set(NOT_STORED_YET)
     for table in (load(), load("trials"), load("curves"), regime.load()):
         assert not set(table.method) & set(NOT_STORED_YET)
     assert not set(NOT_STORED_YET) & {*PEERS, *regime.METHODS}
@@ -200,7 +199,7 @@ def test_which_methods_are_not_stored_yet() -> None:
 def test_every_peer_is_tuned_and_so_is_cross_entropy() -> None:
     plain = {name for name in ARMS if not name.startswith("TOAST ")}
     assert set(SPACES) == plain
-    assert set(STORED_SPACES) == plain - set(NOT_STORED_YET)
+    assert set(SPACES) == plain - set(NOT_STORED_YET)
     assert len(TUNED) >= 2
 
 

@@ -142,9 +142,9 @@ def test_peers_writes_part_by_part(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     base = TrainConfig(data=DIGITS, epochs=1, batch_size=64, record="none")
     monkeypatch.setitem(peers.NETWORKS, "mlp", base)
     few = (BASELINE, "TOAST")
-    monkeypatch.setattr(peers, "STORED_ARMS", few)
+    monkeypatch.setattr(peers, "ARMS", few)
     monkeypatch.setattr(peers, "HEADLINE", (BASELINE,))
-    monkeypatch.setattr(peers, "STORED_SPACES", {name: SPACES[name] for name in few})
+    monkeypatch.setattr(peers, "SPACES", {name: SPACES[name] for name in few})
     monkeypatch.setattr(peers, "NOISE", {"clean labels": 0.0, "20 % noise": 0.2})
     study, out = STUDIES["peers"], tmp_path / "out"
     options = PeersOptions(parts=("defaults", "tuned"), budgets=("images",), seeds=1, more_seeds=2)

@@ -1,4 +1,4 @@
-"""The stored ablation: every combination of a few weights, temperatures and criteria, real runs.
+"""The stored ablation: every combination of weights, and a few temperatures and controls.
 
 A grid is data; `toastlab study run ablation` trains what is missing of it and condenses the runs to
 one table, small enough to keep beside the code. Panels look rows up in that table; nothing is
@@ -24,38 +24,49 @@ from toastlab.studies.arms import Job
 from toastlab.studies.study import Options, Progress, Work
 from toastlab.training.config import TrainConfig
 
-AXES: dict[str, tuple[float | str, ...]] = {
+Point = dict[str, float | bool]
+AXES: dict[str, tuple[float | bool, ...]] = {
     "noise_rate": (0.0, 0.2),
-    "medoid_weight": (0.0, 0.3, 0.6),
-    "past_weight": (0.0, 1.0, 2.0),
-    "medoid_temperature": (1.0, 2.0, 4.0),
+    "medoid_weight": (0.0, 0.1, 0.2, 0.3, 0.5, 0.7),
+    "past_weight": (0.0, 0.5, 1.0, 2.0, 3.0, 5.0),
+    "medoid_temperature": (1.0, 2.0),
     "past_temperature": (1.0, 3.0),
-    "criterion": ("misclassified", "random"),
+    "random_carry": (False, True),
 }
 SEEDS = (0, 1, 2)
+# of the plane of weights at the default temperatures: it is flat, and means of three say little
+MORE_SEEDS = tuple(range(10))
 AGAIN = "toastlab study run ablation"
 MEASURES = ("test_top1", "test_nll", "test_ece", "val_top1", "carried_share", "target_entropy")
 
 
-def canonical(point: dict[str, float | str]) -> dict[str, float | str]:
+def canonical(point: Point) -> Point:
     """The same point with what has no effect there set to the first value of its axis."""
     point = dict(point)
     if point["medoid_weight"] == 0:
         point["medoid_temperature"] = AXES["medoid_temperature"][0]
     if point["past_weight"] == 0:
         point["past_temperature"] = AXES["past_temperature"][0]
-        point["criterion"] = AXES["criterion"][0]
+        point["random_carry"] = False
     return point
 
 
-def points() -> list[dict[str, float | str]]:
+def points() -> list[Point]:
     """Every point of the grid that differs from the others in what it trains."""
     whole = (dict(zip(AXES, values, strict=True)) for values in product(*AXES.values()))
     distinct = {tuple(canonical(p).values()): canonical(p) for p in whole}
     return list(distinct.values())
 
 
-def config_of(point: dict[str, float | str], seed: int) -> TrainConfig:
+def seeds_of(point: Point) -> tuple[int, ...]:
+    """The seeds of a point's stored runs."""
+    default = ToastConfig()
+    names = ("medoid_temperature", "past_temperature", "random_carry")
+    plane = canonical(point | {name: getattr(default, name) for name in names})
+    return MORE_SEEDS if canonical(point) == plane else SEEDS
+
+
+def config_of(point: Point, seed: int) -> TrainConfig:
     """The run of a point: the teaching MLP on 2,000 images, 30 epochs, dynamics not kept."""
     settings = {k: v for k, v in point.items() if k != "noise_rate"}
     data = DataConfig(noise_rate=float(point["noise_rate"]), per_class=200)
@@ -73,10 +84,11 @@ def grid_data() -> dict[float, Dataset]:
 
 def steps(options: Options, work: Work) -> Iterator[Progress]:
     """Trains the grid; one row per run: the point, seed, key, and the last epoch's measures."""
-    jobs = [Job("", "", config_of(point, seed)) for seed in SEEDS for point in points()]
+    wanted = [(point, seed) for point in points() for seed in seeds_of(point)]
+    jobs = [Job("", "", config_of(point, seed)) for point, seed in wanted]
     runs = yield from work.train(jobs, "the grid", leave_out_diverged=False)
     rows = []
-    for point, seed in product(points(), SEEDS):
+    for point, seed in wanted:
         run = runs[Job("", "", config_of(point, seed))]
         measures = {m: round(run.last[m], 5) for m in MEASURES if m in run.last}
         rows.append({**point, "seed": seed, "run": run.key, **measures})
@@ -112,7 +124,7 @@ def load(which: str = "rows", fingerprints: Mapping[float, str] | None = None) -
 
 
 def look_up(
-    table: pd.DataFrame, point: dict[str, float | str], measure: str
+    table: pd.DataFrame, point: Point, measure: str
 ) -> tuple[float, float, float, Sequence[float]]:
     """Mean, 95 % t interval and the single values of a point's runs.
 

@@ -34,21 +34,24 @@ from toastlab.methods import (
 from toastlab.studies.options import SEED_COUNTS
 from toastlab.training.config import TrainConfig
 
-# Our own defaults, found on the regime map and not the source's: nothing is softened before the
-# network fits four fifths of its data; every sample is held to its last prediction, where it comes
-# up anyway, so that what is drawn stays as in plain training; medoids as confident as they are.
-CAREFUL = "TOAST careful"
 ARMS: dict[str, MethodConfig] = {
     BASELINE: CrossEntropyConfig(),
     "label smoothing": LabelSmoothingConfig(),
     "TOAST stage 1": ToastConfig(past_weight=0),
     "TOAST stage 2": ToastConfig(medoid_weight=0),
     "TOAST": ToastConfig(),
-    "TOAST random carry": ToastConfig(criterion="random"),
-    "TOAST carry all": ToastConfig(criterion="all"),
+    "TOAST random carry": ToastConfig(random_carry=True),
     "TOAST class mean": ToastConfig(prototype="mean"),
-    CAREFUL: ToastConfig(
-        ramp="fit", fit_from=0.8, source="memory", criterion="all", medoid_temperature=1.0
+    "TOAST no ramp": ToastConfig(ramp="none"),
+    # the kit's default before the study of readings
+    "TOAST label and KL": ToastConfig(
+        carried_loss="label-and-kl",
+        past_weight=1.0,
+        ramp="none",
+        medoid_temperature=2.0,
+        past_temperature=3.0,
+        criterion="misclassified",
+        source="carry",
     ),
     "OLS": OlsConfig(),
     "Tf-KD": TfKdConfig(),
@@ -64,13 +67,8 @@ ARMS: dict[str, MethodConfig] = {
     "GCE": GceConfig(),
     "SCE": SceConfig(),
 }
-# Methods that came after the stored rows (data/peers, data/regime) were made. Until these are made
-# again, the studies that make them and the pages and notebooks that read them leave these methods
-# out; with an empty tuple here they are in.
-NOT_STORED_YET = ("SELC", "ELR", "Zipf", "GCE", "SCE")
-STORED_ARMS = tuple(name for name in ARMS if name not in NOT_STORED_YET)
-# The other methods that are compared with TOAST there
-PEERS = tuple(name for name in STORED_ARMS if not name.startswith("TOAST") and name != BASELINE)
+# The other methods that are compared with TOAST
+PEERS = tuple(name for name in ARMS if not name.startswith("TOAST") and name != BASELINE)
 ARM_OF = {name.lower().replace(" ", "-"): name for name in ARMS}  # as one types it -> as shown
 
 

@@ -19,9 +19,9 @@ MethodName = Literal[
     "toast-stage-2",
     "toast",
     "toast-random-carry",
-    "toast-carry-all",
     "toast-class-mean",
-    "toast-careful",
+    "toast-no-ramp",
+    "toast-label-and-kl",
     "ols",
     "tf-kd",
     "tf-kd-self",
@@ -52,18 +52,18 @@ HELD_OUT = 0.02  # of the training images, for the fitted temperature; the paper
 class PeersOptions(Options):
     """What of the comparison of all methods is made."""
 
-    # Networks: mlp takes about an hour on two cores; resnet-small, with --parts defaults, 40
+    # Networks: mlp takes about three hours on two cores; resnet-small, with --parts defaults, 40
     # minutes.
     models: tuple[Literal["mlp", "resnet-small"], ...] = ("mlp",)
     # Parts: defaults (of every source), pairwise (noise), augmented (Cutout, Mixup, CutMix), tuned
     # (on validation, the same number of trials for every method).
     parts: tuple[Part, ...] = PARTS
-    # Budgets: images (equally many through the network), samples (equally many new ones), both; the
-    # other parts than defaults have equal images only.
-    budgets: tuple[Budget, ...] = ("images", "samples")
+    # Budgets: samples (equally many new ones), images (equally many through the network), both; the
+    # other parts than defaults have equal samples only.
+    budgets: tuple[Budget, ...] = ("samples", "images")
     seeds: Seeds = 5  # How many seeds, 1 to 1000.
-    # How many seeds of the headline methods (cross-entropy, label smoothing, DLB, TOAST), 1 to
-    # 1000.
+    # How many seeds at equal samples under 20 % noise, of every method, and of cross-entropy, label
+    # smoothing and TOAST's parts wherever defaults are compared; 1 to 1000.
     more_seeds: Seeds = 10
 
 

@@ -32,7 +32,7 @@ from toastlab.disk.files import embedded
 from toastlab.disk.tables import read_table
 from toastlab.methods import MethodConfig, ToastConfig
 from toastlab.store.names import run_key
-from toastlab.studies.arms import ARMS, Job
+from toastlab.studies.arms import ARMS, PEERS, Job
 from toastlab.studies.catalogue import ReadingsOptions
 from toastlab.studies.reading_pool import REFERENCES, canonical, label_of, pool, reading_of
 from toastlab.studies.study import Progress, Work
@@ -102,9 +102,6 @@ HELD_OUT = (
     Cell("mlp", 1000, 0.3, 40, noise="pairwise"),
     Cell("resnet-small", 600, 0.2, 20),
 )
-
-# The other methods that the final stands beside
-PEERS = tuple(name for name in ARMS if not name.startswith("TOAST") and name != BASELINE)
 
 # Of a reading: what it is compared with for the claims about its parts
 ROLES: dict[str, dict[str, Any]] = {

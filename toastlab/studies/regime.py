@@ -18,7 +18,7 @@ from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig
 from toastlab.disk.files import embedded
 from toastlab.disk.tables import read_table
-from toastlab.studies.arms import ARMS, CAREFUL, PEERS, Job
+from toastlab.studies.arms import ARMS, PEERS, Job
 from toastlab.studies.study import Options, Progress, Work
 from toastlab.training.config import TrainConfig
 
@@ -31,7 +31,7 @@ AXES: dict[str, tuple[float, ...]] = {
 AUGMENT = AugmentConfig(crop=2, flip=True, cutout=8)
 SEEDS = (0, 1, 2)
 EVALUATIONS = 5  # of a run on its way
-METHODS = (BASELINE, *PEERS, "TOAST", CAREFUL)
+METHODS = (BASELINE, *PEERS, "TOAST", "TOAST no ramp")
 MEASURES = ("test_top1", "test_nll", "test_ece")
 
 

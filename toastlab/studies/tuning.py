@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import pandas as pd
 
-from toastlab.studies.arms import ARMS, NOT_STORED_YET
+from toastlab.studies.arms import ARMS
 from toastlab.studies.space import Axis, drawn, with_point
 from toastlab.training.config import TrainConfig
 
-TRIALS = 4  # a power of two, as Sobol sequences want it
+TRIALS = 16  # a power of two, as Sobol sequences want it
 
 
 def _axis(name: str, low: float, high: float, log: bool = False) -> Axis:
@@ -42,7 +42,6 @@ SPACES: dict[str, tuple[Axis, ...]] = {
     "GCE": (_axis("exponent", 0.2, 1),),
     "SCE": (_axis("weight", 0.05, 6, log=True), _axis("reverse-weight", 0.05, 2, log=True)),
 }
-STORED_SPACES = {arm: space for arm, space in SPACES.items() if arm not in NOT_STORED_YET}
 
 
 def trials(arm: str, base: TrainConfig) -> list[TrainConfig]:

@@ -12,7 +12,7 @@ from toastlab.core.errors import Stopped
 from toastlab.disk.locks import Slots
 from toastlab.plots import ablation_view, describe_ablation_view
 from toastlab.store.runs import RunStore
-from toastlab.studies.ablation import AXES, SEEDS, config_of, grid_data, load, look_up
+from toastlab.studies.ablation import AXES, SEEDS, Point, config_of, grid_data, load, look_up
 from toastlab.widgets.panel import Panel, choice, slider
 
 MEASURES = [
@@ -40,7 +40,7 @@ class AblationPanel(Panel):
         self.data = grid_data()
         self.table = load(fingerprints={rate: data.fingerprint for rate, data in self.data.items()})
         self.live: list[dict[str, float]] = []  # metrics per epoch of the live run
-        self.live_at: tuple[dict[str, float | str], int] = ({}, 0)  # its setting and seed
+        self.live_at: tuple[Point, int] = ({}, 0)  # its setting and seed
         self.thread: threading.Thread | None = None
         self.stopping = threading.Event()
         self.train_button = w.Button(
@@ -56,16 +56,17 @@ class AblationPanel(Panel):
             "noise_rate": ("label noise", 0.2, "share of training labels flipped"),
             "medoid_weight": ("medoid weight a", 0.3, "0 switches stage 1 off"),
             "past_weight": ("past weight b", 1.0, "0 switches stage 2 off"),
-            "medoid_temperature": ("temperature T_m", 2.0, "of the medoid's soft target"),
-            "past_temperature": ("temperature T_p", 3.0, "of the past predictions"),
+            "medoid_temperature": ("temperature T_m", 1.0, "of the medoid's soft target"),
+            "past_temperature": ("temperature T_p", 1.0, "of the past predictions"),
         }
         controls = {
             name: slider(label, AXES[name], value, hint)
             for name, (label, value, hint) in sliders.items()
         }
-        criteria, seeds = AXES["criterion"], [("mean of all", -1), *((str(s), s) for s in SEEDS)]
+        who = [("the under-trained", False), ("as many at random", True)]
+        seeds = [("mean of all", -1), *((str(s), s) for s in SEEDS)]
         controls |= {
-            "criterion": choice("under-trained", criteria, "misclassified", "who is carried"),
+            "random_carry": choice("distilled", who, False, "targeted, or the control"),
             "seed": choice("seed", seeds, -1, "one seed, or all of them"),
             "measure": choice("measure", MEASURES, "test_top1", "what is compared"),
         }
@@ -77,7 +78,7 @@ class AblationPanel(Panel):
         """The buttons, the progress bar and the state of the live run."""
         return [w.HBox([self.train_button, self.stop_button, self.progress, self.status])]
 
-    def point(self) -> dict[str, float | str]:
+    def point(self) -> Point:
         """The grid point of the controls."""
         return {name: self.value(name) for name in AXES}
 
@@ -146,7 +147,7 @@ class AblationPanel(Panel):
                 return False
         return not self.stopping.is_set()
 
-    def _train(self, point: dict[str, float | str], seed: int) -> None:
+    def _train(self, point: Point, seed: int) -> None:
         """The live run, in its thread."""
         config, drawn = config_of(point, seed), 0.0
         self.progress.value, self.progress.max = 0, config.epochs

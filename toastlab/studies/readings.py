@@ -173,21 +173,20 @@ def _final(finalists: Sequence[str], options: ReadingsOptions, work: Work) -> It
     for label in finalists:
         for role, change in ROLES.items():
             methods[label, role] = canonical(replace(reading_of(label), **change))
-    peers: dict[tuple[str, str], MethodConfig] = {(name, "peer"): ARMS[name] for name in PEERS}
+    methods |= {(name, "peer"): ARMS[name] for name in PEERS}
     done: list[pd.DataFrame] = []
-    for part, group in (("final", methods), ("peers", peers)):
-        for seed in range(options.seeds):
-            jobs = {
-                Job(cell.name, f"{label}: {role}", cell.config(method, seed)): {
-                    "reading": label,
-                    "role": role,
-                }
-                for cell in HELD_OUT
-                for (label, role), method in group.items()
+    for seed in range(options.seeds):
+        jobs = {
+            Job(cell.name, f"{label}: {role}", cell.config(method, seed)): {
+                "reading": label,
+                "role": role,
             }
-            text = f"{part}, seed {seed + 1} of {options.seeds}"
-            done.append((yield from _measured(jobs, stored, MEASURES, work, text)))
-            work.write("final", pd.concat(done))
+            for cell in HELD_OUT
+            for (label, role), method in methods.items()
+        }
+        text = f"final, seed {seed + 1} of {options.seeds}"
+        done.append((yield from _measured(jobs, stored, MEASURES, work, text)))
+        work.write("final", pd.concat(done))
 
 
 def _measured(

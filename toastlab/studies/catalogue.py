@@ -124,6 +124,8 @@ STUDIES: dict[str, Study] = {
             ("final", "race"),
             "toastlab.studies.readings",
             "data/readings",
+            page_module="toastlab.studies.reading_claims",
+            page_out="docs/readings.md",
         ),
         Study(
             "ablation",

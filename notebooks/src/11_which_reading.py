@@ -3,8 +3,8 @@
 #
 # *Twenty-five minutes of reading; stored runs and two short ones, so that it runs in under 40 seconds.*
 #
-# **Goals.** Tell what TOAST's abstract states from what it leaves open; see what three readings teach
-# one and the same sample; know in closed form how sure a network can become under stage 1; judge
+# **Goals.** Tell what TOAST's abstract states from what it leaves open; see what the readings teach one
+# and the same sample; know in closed form how sure a network can become under stage 1; judge
 # readings by the claims that they should make true.
 #
 # **Predict first:** a trouser is labelled Sandal by mistake. The network still says Trouser, so the
@@ -58,6 +58,9 @@ for name in ("carried_loss", "criterion", "source", "layout", "scope", "no_candi
 # * *label and KL*: $\mathrm{CE}(t, p(z))$, and that KL.
 # * *mixed target*: $\mathrm{CE}\big(t + b\,(p^{\text{past}} - e_y),\; p(z)\big)$, where $a + b \le 1$.
 #
+# and, **ours**, *mixed by confidence*: $\mathrm{CE}\big((1 - s)\,t + s\,p^{\text{past}},\; p(z)\big)$
+# with $s = b \max_k p^{\text{past}}_k$: what the network is sure of counts for more than the label.
+#
 # The push on the logits, minus the gradient, follows on paper: $t - p$ of a cross-entropy,
 # $b\, T_p\, (p^{\text{past}} - p(z; T_p))$ of the KL. For all flipped samples that the network got wrong
 # after epoch 9, with their logits of epoch 10, by hand and by the library:
@@ -74,6 +77,8 @@ t = (1 - a) * hard + a * (medoids / T_m).softmax(1)[y]
 p, p_past = now.softmax(1), (past / T_p).softmax(1)
 kl = b * T_p * (p_past - (now / T_p).softmax(1))
 by_hand = {"distilled": kl, "label-and-kl": t - p + kl, "target": t + b * (p_past - hard) - p}
+s = b * p_past.amax(1, keepdim=True)
+by_hand["confidence"] = (1 - s) * t + s * p_past - p
 
 n, rows = len(y), torch.arange(len(y))
 batch = Batch(
@@ -103,8 +108,9 @@ assert 0.1 < to_label["target"] / to_label["drawn newly"] < 0.5
 
 # %% [markdown]
 # **Your prediction:** *label and KL* teaches the wrong label a second time, about as hard as when the
-# sample was drawn newly; the *mixed target* a part of it, what its weights leave to the label; *distilled
-# only* holds the sample to what the network said. For a right label that the network has not learnt yet
+# sample was drawn newly; the *mixed target* a part of it, what its weights leave to the label, and less
+# of it where the network is sure and its confidence is the weight; *distilled only* holds the sample to
+# what the network said. For a right label that the network has not learnt yet
 # one would want the opposite, to see it again. Which of the two are carried more often?
 
 # %%

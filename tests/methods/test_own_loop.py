@@ -42,6 +42,7 @@ ONE_PASS: dict[str, MethodConfig] = {
     "memory": ToastConfig(source="memory"),
     "target form": ToastConfig(carried_loss="target", medoid_weight=0.3, past_weight=0.5),
     "distilled": ToastConfig(carried_loss="distilled", no_candidate="last-medoid"),
+    "confidence": ToastConfig(carried_loss="confidence", source="memory", criterion="quantile"),
     "cross-entropy": CrossEntropyConfig(),
     "label smoothing": LabelSmoothingConfig(),
     "ols": OlsConfig(),

@@ -50,6 +50,33 @@ def test_the_label_of_a_carried_sample_does_not_matter() -> None:
         assert torch.equal(one, two) == equal
 
 
+def test_a_sure_past_prediction_counts_for_more() -> None:
+    """[ours] The target is (1 - s) t + s p(z_past; T_p), s = b max p(z_past; T_p), of the carried;
+    the loss is one mean over the batch."""
+    config = ToastConfig(carried_loss="confidence", past_weight=0.8, past_temperature=2.0)
+    loop = Loop(config).epochs(2)
+    step = len(loop.batches) - 1
+    batch, logits = loop.batches[step], loop.logits[step]
+    assert 0 < int(batch.carried.sum()) < len(batch.carried)
+    table = Loop(config).epochs(1).method.table  # of the second epoch
+    total = 0.0
+    for i in range(len(batch.labels)):
+        target = table[batch.labels[i]]
+        if batch.carried[i]:
+            past = (batch.past[i] / 2).softmax(0)
+            share = 0.8 * float(past.max())
+            target = (1 - share) * target + share * past
+        total -= float((target * logits[i].log_softmax(0)).sum())
+    assert loop.losses[step] == pytest.approx(total / len(batch.labels), rel=1e-5)
+
+
+def test_shares_of_one_target_cannot_exceed_it() -> None:
+    ToastConfig(carried_loss="confidence", medoid_weight=1.0, past_weight=1.0)
+    for form, b in (("confidence", 1.1), ("target", 0.8)):
+        with pytest.raises(ValueError, match=r"the weights add to 1\.1, above 1"):
+            ToastConfig(carried_loss=form, past_weight=b)  # type: ignore[arg-type]
+
+
 def test_without_past_weight_everyone_shows_a_label() -> None:
     """Also where `replay` carries samples: the control of the sampling alone."""
     same(replace(DISTILLED, past_weight=0), CrossEntropyConfig())

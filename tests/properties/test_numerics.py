@@ -21,6 +21,7 @@ METHODS = {
     **VARIANTS,
     "toast target": ToastConfig(carried_loss="target", past_weight=0.5),
     "toast distilled": ToastConfig(carried_loss="distilled"),
+    "toast confidence": ToastConfig(carried_loss="confidence"),
     "toast stored": ToastConfig(source="memory", mixed_carry="stored"),
 }
 

@@ -30,6 +30,7 @@ METHODS = {
     "ps-kd network": PsKdConfig(source="network"),
     "target form": ToastConfig(carried_loss="target", past_weight=0.5),
     "distilled": ToastConfig(carried_loss="distilled", no_candidate="last-medoid"),
+    "confidence": ToastConfig(carried_loss="confidence", source="memory", criterion="quantile"),
     "extra": ToastConfig(layout="extra"),
     "memory": ToastConfig(source="memory"),
     "stored mix": ToastConfig(mixed_carry="stored"),

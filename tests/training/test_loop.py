@@ -227,6 +227,7 @@ def test_mixing_options_train(mix: str, mixed: str) -> None:
         ToastConfig(layout="extra"),
         ToastConfig(source="memory"),
         ToastConfig(carried_loss="target", past_weight=0.4),
+        ToastConfig(carried_loss="confidence", source="memory", criterion="quantile"),
         ToastConfig(carried_loss="distilled", no_candidate="last-medoid", random_carry=True),
         ToastConfig(max_visits=3, divide_by="batch"),
         ToastConfig(criterion="medoid-distance", distance="cosine", scope="all", refresh_every=2),

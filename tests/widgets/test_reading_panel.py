@@ -181,7 +181,9 @@ def test_without_past_weight_the_library_teaches_the_label(panel: ReadingPanel) 
 def test_a_share_that_leaves_less_than_nothing_is_named(panel: ReadingPanel) -> None:
     set_to(panel, reading="target", medoid_weight=0.35, past_weight=3.0)
     assert panel.config().past_weight == pytest.approx(0.65)
-    assert panel.text.endswith("In a mixed target b counts as 1 - a = 0.65 here.")
+    assert panel.text.endswith("As a share of one target b counts as 0.65 here.")
+    set_to(panel, reading="confidence", medoid_weight=0.35, past_weight=3.0)
+    assert panel.config().past_weight == 1
     set_to(panel, reading="label-and-kl", medoid_weight=0.35, past_weight=3.0)
     assert panel.config().past_weight == 3
     assert "counts as" not in panel.text

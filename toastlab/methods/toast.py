@@ -89,18 +89,17 @@ class ToastConfig(MethodConfig):
     name: ClassVar[str] = "toast"
 
     medoid_weight: Share = 0.3  # Share a of the medoid's soft target, in [0, 1].
-    # Weight b of the past predictions, 0 to 1000; in the target form a + b <= 1.
+    # Weight b of the past predictions, 0 to 1000; for target a + b <= 1, for confidence b <= 1.
     past_weight: Weight = 1.0
     # What a carried sample is taught: its past prediction only, L1 being the mean over the new
-    # samples (distilled); its label and the KL (label-and-kl); or one mixed target (target).
-    carried_loss: Literal["distilled", "label-and-kl", "target"] = "label-and-kl"
+    # samples (distilled); its label and the KL (label-and-kl); or one mixed target, in which the
+    # past prediction has the share b (target) or, ours, b times its own confidence (confidence).
+    carried_loss: Literal["distilled", "label-and-kl", "target", "confidence"] = "label-and-kl"
     # Ours: how both weights grow: none (constant), linear (over the planned epochs) or fit
     # (by the share got right). While they are 0, nothing is carried.
     ramp: Literal["none", "linear", "fit"] = "none"
     fit_from: ShareBelowOne = 0.0  # Share got right, in [0, 1), at which ramp fit begins.
     fit_full: PositiveShare = 1.0  # Share got right, in (0, 1], at which ramp fit is full.
-
-    # Stage 1
     # Temperature T_m of the medoid's soft target, 0.01 to 1000.
     medoid_temperature: Temperature = 2.0
     distance: Distance = "euclidean"  # Distance: euclidean, squared-euclidean, cosine or manhattan.
@@ -113,8 +112,6 @@ class ToastConfig(MethodConfig):
     medoid_memory: Annotated[int, Range(4, 2**20)] = 256
     # Prototype: medoid; its controls are mean, mean-softmax (as OLS) and uniform (as LS).
     prototype: Prototype = "medoid"
-
-    # Stage 2
     past_temperature: Temperature = 3.0  # Temperature T_p of the past predictions, 0.01 to 1000.
     # Who is under-trained: misclassified, probability, quantile, medoid-distance; or all. Random is
     # misclassified with random-carry.
@@ -138,12 +135,11 @@ class ToastConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        weights, begin, full = self.medoid_weight + self.past_weight, self.fit_from, self.fit_full
-        if self.carried_loss == "target" and weights > 1:
-            raise ValueError(
-                f"in the target form the weights add to {weights:g}, but must not exceed 1: what "
-                "is left is the share of the hard label. Lower past_weight or medoid_weight."
-            )
+        begin, full, b = self.fit_from, self.fit_full, self.past_weight
+        shares = {"target": self.medoid_weight + b, "confidence": b}.get(self.carried_loss, 0.0)
+        if shares > 1:
+            what = f"the weights add to {shares:g}, above 1, as shares of one target"
+            raise ValueError(f"{what}: lower past_weight or medoid_weight.")
         if begin >= full:
             raise ValueError(f"fit_from is {begin:g}, but must be below fit_full, {full:g}.")
         if self.mixed_carry == "repeat" and self.source == "memory":
@@ -280,14 +276,17 @@ class Toast(Method, config=ToastConfig):
 
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """L = L1 + b L2, or one cross-entropy to the mixed target; logits are [B, K]."""
-        cfg, b = self.config, self._past_weight
-        targets = self.targets(batch)
+        cfg, b, targets = self.config, self._past_weight, self.targets(batch)
         if b == 0:  # nothing to distil: the label of everyone counts
             return combine(soft_cross_entropy(logits, targets), logits.new_zeros(()), 0.0)
         past = self._past_probability(batch)
-        if cfg.carried_loss == "target":
+        if cfg.carried_loss == "confidence":  # (1 - b max p) t + b max p p(z_past; T_p)
+            share = b * past.amax(1, keepdim=True)
+            targets = past_targets(targets, targets, past, batch.carried, share)
+        elif cfg.carried_loss == "target":
             hard = mixed_rows(torch.eye(self.num_classes, device=past.device), batch)
             targets = past_targets(targets, hard, past, batch.carried, b)
+        if cfg.carried_loss in ("target", "confidence"):
             return combine(soft_cross_entropy(logits, targets), logits.new_zeros(()), 0.0)
         kl = probability_kl(logits, past, cfg.past_temperature)
         stage2 = masked_mean(kl, batch.carried, cfg.divide_by)

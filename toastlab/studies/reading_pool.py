@@ -40,6 +40,8 @@ LITERAL = ToastConfig(
 BEFORE = replace(LITERAL, carried_loss="label-and-kl", medoid_temperature=2.0, past_temperature=3.0)
 REFERENCES = (LITERAL, BEFORE)  # always among the finalists
 # What is varied one at a time around the literal reading; together where they belong together
+HARDEST = {"criterion": "quantile", "share": 0.5}  # the half of a batch that is worst
+SURE = {"carried_loss": "confidence", "source": "memory"} | HARDEST
 ALONE: tuple[dict[str, Any], ...] = (
     {"medoid_temperature": 2.0, "past_temperature": 3.0},
     {"medoid_temperature": 0.5},
@@ -52,12 +54,12 @@ ALONE: tuple[dict[str, Any], ...] = (
     {"carried_loss": "label-and-kl"},
     {"carried_loss": "target", "past_weight": 0.7},
     {"carried_loss": "target", "past_weight": 0.4, "past_temperature": 0.5},
-    {"criterion": "quantile", "share": 0.5},
-    {"criterion": "quantile", "share": 0.5, "past_weight": 3.0},
+    HARDEST,
+    {"past_weight": 3.0} | HARDEST,
     {"criterion": "probability"},
     {"criterion": "medoid-distance", "share": 0.5},
     {"source": "memory"},
-    {"source": "memory", "criterion": "quantile", "share": 0.5},
+    {"source": "memory"} | HARDEST,
     {"max_visits": 4},
     {"keep_carry": True},
     {"no_candidate": "last-medoid"},
@@ -78,14 +80,31 @@ ALONE: tuple[dict[str, Any], ...] = (
         for more in (
             {},
             {"past_weight": 3.0},
-            {"past_weight": 2.0, "criterion": "quantile", "share": 0.5},
+            {"past_weight": 2.0} | HARDEST,
             {"carried_loss": "label-and-kl"},
         )
     ),
     *(
-        {"ramp": "fit", "fit_from": begin, "fit_full": full}
-        | {"source": "memory", "criterion": "quantile", "share": 0.5}
+        {"ramp": "fit", "fit_from": begin, "fit_full": full, "source": "memory"} | HARDEST
         for begin, full in ((0.7, 0.9), (0.8, 1.0))
+    ),
+    # Added after one seed of the final, in which memory and ramp did harm with clean labels
+    {"carried_loss": "confidence"},
+    {"carried_loss": "confidence", "source": "memory"},
+    SURE,
+    SURE | {"medoid_weight": 0.1},
+    SURE | {"medoid_weight": 0.5},
+    *(
+        SURE | {"ramp": "fit", "fit_from": begin, "fit_full": full} | more
+        for begin, full in ((0.6, 0.7), (0.7, 0.8))
+        for more in (
+            {},
+            {"medoid_weight": 0.1},
+            {"medoid_weight": 0.5},
+            {"past_temperature": 0.75},
+            {"past_temperature": 0.75, "medoid_weight": 0.1},
+            {"medoid_temperature": 0.5},
+        )
     ),
 )
 # What is drawn together. In the target form b is a share: a third of what is drawn, at most 1 - a.
@@ -154,7 +173,7 @@ def canonical(config: ToastConfig) -> ToastConfig:
         changes |= {"medoid_temperature": 1.0, "no_candidate": LITERAL.no_candidate}
     if config.source == "memory":
         changes |= {name: getattr(LITERAL, name) for name in ("layout", "max_visits", "keep_carry")}
-    if config.carried_loss == "target":
+    if config.carried_loss in ("target", "confidence"):
         changes["divide_by"] = LITERAL.divide_by
     if config.ramp != "fit":
         changes |= {"fit_from": 0.0, "fit_full": 1.0}

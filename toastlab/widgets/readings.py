@@ -19,7 +19,12 @@ from toastlab.widgets.number import Number
 from toastlab.widgets.panel import Panel, choice, slider
 
 # How a carried sample is taught, in words -> `ToastConfig.carried_loss`
-READINGS = {"distilled only": "distilled", "label and KL": "label-and-kl", "mixed target": "target"}
+READINGS = {
+    "distilled only": "distilled",
+    "label and KL": "label-and-kl",
+    "mixed target": "target",
+    "mixed by confidence": "confidence",
+}
 EACH = 8  # samples of a kind
 OPENS_AT = 10  # epoch: by then most wrong labels are not learnt yet
 NO_CHANGE = 0.005  # of a probability, what two digits do not show
@@ -93,12 +98,14 @@ class ReadingPanel(Panel):
                 yield f"{kind}: {what}, {caption(self.data.train.ids[i])}", i
 
     def config(self) -> ToastConfig:
-        """The reading of the controls. In the target form b is a share: at most 1 - a is left."""
+        """The reading of the controls. Where b is a share of one target, it is at most what is
+        left."""
         a, b = self.value("medoid_weight"), self.value("past_weight")
+        most = {"target": 1 - a, "confidence": 1.0}.get(self.value("reading"), b)
         return ToastConfig(
             carried_loss=self.value("reading"),
             medoid_weight=a,
-            past_weight=min(b, 1 - a) if self.value("reading") == "target" else b,
+            past_weight=min(b, most),
             medoid_temperature=self.value("medoid_temperature"),
             past_temperature=self.value("past_temperature"),
             ramp="none",
@@ -139,9 +146,7 @@ class ReadingPanel(Panel):
         figure = reading_view(image, taught, names, label, finding)
         said = [f"{finding}.", self._state(i), describe_reading_view(taught, names, label)]
         if self.config().past_weight < self.value("past_weight"):
-            said.append(
-                f"In a mixed target b counts as 1 - a = {self.config().past_weight:g} here."
-            )
+            said.append(f"As a share of one target b counts as {self.config().past_weight:g} here.")
         return figure, " ".join(said)
 
     def _finding(self, taught: Taught, before: float) -> str:

@@ -93,10 +93,10 @@ def race_rows(**gains: list[float]) -> pd.DataFrame:
 
 
 def test_score_caps_gains_and_counts_losses_three_times() -> None:
-    found = score(race_rows(steady=[1.0, 1.0], huge=[9.0, 0.0], harm=[9.0, -2.0], gone=[9.0]))
+    found = score(race_rows(steady=[2.0, 2.0], huge=[9.0, 0.0], harm=[9.0, -2.5], gone=[9.0]))
     assert found.to_dict() == pytest.approx(
-        # top-1 is half of the weight; 2 points are the scale
-        {"steady": 0.25, "huge": 0.25, "harm": 0.5 * (1 - 3) / 2, "gone": -np.inf}
+        # top-1 is half of the weight; 5 points are the scale
+        {"steady": 0.5 * 0.4, "huge": 0.5 * 0.5, "harm": 0.5 * (1 - 1.5) / 2, "gone": -np.inf}
     )
     assert list(found.index)[-1] == "gone"
     better = race_rows(one=[0.0, 0.0])

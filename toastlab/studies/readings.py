@@ -114,7 +114,7 @@ ROLES: dict[str, dict[str, Any]] = {
     "uniform": {"prototype": "uniform"},
 }
 # Gains count up to these; a loss counts three times. Top-1 counts twice.
-SCALES = {"val_top1": 0.02, "val_nll": 0.1, "val_ece": 0.03}
+SCALES = {"val_top1": 0.05, "val_nll": 0.1, "val_ece": 0.03}
 WEIGHTS = {"val_top1": 2.0, "val_nll": 1.0, "val_ece": 1.0}
 MEASURES = ("test_top1", "test_nll", "test_ece", "val_top1", "carried_share")
 RACE_NAMES = ("reading", "round", "cell", "seed", "run", *SCALES)

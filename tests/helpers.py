@@ -21,20 +21,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from toastlab.data.dataset import Dataset
 from toastlab.data.splits import Split
-from toastlab.methods import TfKdSelfConfig
-from toastlab.studies.arms import ARMS
-from toastlab.studies.space import Axis
-from toastlab.studies.tuning import SPACES
 
 TORCH = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
-
-
-def as_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has Tf-KD self the settings and the search with which its stored rows were made, so that
-    their names can be told again (`peers.MADE_BEFORE`). It goes when they are made again."""
-    before = (Axis("weight", low=0.1, high=0.95), Axis("temperature", low=1, high=8))
-    monkeypatch.setitem(ARMS, "Tf-KD self", TfKdSelfConfig(multiplier=1.0))
-    monkeypatch.setitem(SPACES, "Tf-KD self", before)
 
 
 def _fakes_cuda() -> bool:

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from tests.helpers import tiny
 from toastlab.core.stream import Stream
 from toastlab.methods import CrossEntropyConfig, Plan, ToastConfig
-from toastlab.studies.arms import ARMS, CAREFUL
 from toastlab.training.config import TrainConfig
 from toastlab.training.loop import train
 
@@ -54,9 +53,8 @@ def test_ramp_fit_follows_the_share_got_right() -> None:
 
 
 def test_weights_of_zero_change_nothing_at_all() -> None:
-    """Before the network fits, the careful defaults are cross-entropy, to the bit."""
-    careful = ARMS[CAREFUL]
-    assert isinstance(careful, ToastConfig)
+    """Before the network fits, TOAST with a ramp is cross-entropy, to the bit."""
+    careful = ToastConfig(ramp="fit", fit_from=0.8, fit_full=1.0, source="memory", criterion="all")
     base = TrainConfig(model="mlp", epochs=3, batch_size=16, method=CrossEntropyConfig())
     never = replace(careful, fit_from=0.999999)
     data = tiny(n=64)

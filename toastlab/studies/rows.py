@@ -33,7 +33,8 @@ def run_table(done: Sequence[tuple[Job, Run]]) -> pd.DataFrame:
     - `seconds`, `total_passes`, `total_gradients`, `total_steps`, `images_per_second` (passed), a
       teacher's included, and on a CUDA device `peak_memory` in MiB,
     - `temperature`, fitted on the validation split, with `test_nll_scaled`, `test_ece_scaled`,
-    - `early_top1`: test top-1 of the epoch that is best on validation, early stopping's answer,
+    - `early_epoch`: the epoch with the best top-1 on validation, early stopping's answer; and of it
+      `early_top1`, `early_nll`, `early_ece` on the test split,
     - `best_minus_last`: what choosing the best test epoch would add to top-1, a common mistake.
     """
     return pd.DataFrame([_row(job, run) for job, run in done])
@@ -46,6 +47,7 @@ def _row(job: Job, run: Run) -> dict[str, object]:
     scaled = evaluate(logits["test_logits"] / temperature, logits["test_labels"])
     totals = {f"total_{k}": float(metrics[k].sum()) for k in COSTS}
     seconds = float(metrics.train_seconds.sum())
+    early = metrics.iloc[int(np.nanargmax(metrics.val_top1))]
     return {
         "setting": job.setting,
         "method": job.arm,
@@ -58,7 +60,8 @@ def _row(job: Job, run: Run) -> dict[str, object]:
         "temperature": temperature,
         "test_nll_scaled": scaled["nll"],
         "test_ece_scaled": scaled["ece"],
-        "early_top1": float(metrics.test_top1.iloc[int(np.nanargmax(metrics.val_top1))]),
+        "early_epoch": int(early.epoch),
+        **{f"early_{name}": float(early[f"test_{name}"]) for name in ("top1", "nll", "ece")},
         "best_minus_last": float(metrics.test_top1.max() - metrics.test_top1.iloc[-1]),
     }
 

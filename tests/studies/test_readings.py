@@ -23,8 +23,8 @@ SMALL = Cell("mlp", 100, 0.2, 2)
 
 
 def test_names_stand_for_readings() -> None:
-    entered = pool(107)
-    assert len(set(entered)) == len({label_of(r) for r in entered}) == 107
+    entered = pool(111)
+    assert len(set(entered)) == len({label_of(r) for r in entered}) == 111
     assert entered[:2] == [LITERAL, BEFORE]
     assert pool(20) == entered[:20]
     for reading in entered:

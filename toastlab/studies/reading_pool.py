@@ -88,8 +88,8 @@ ALONE: tuple[dict[str, Any], ...] = (
         {"ramp": "fit", "fit_from": begin, "fit_full": full, "source": "memory"} | HARDEST
         for begin, full in ((0.7, 0.9), (0.8, 1.0))
     ),
-    # Added after seeds 0 and 1 of the final, which do not count therefore (see `FIRST_SEED`): memory
-    # with a ramp had done harm with clean labels. Chosen on the race's cells, on validation.
+    # Added after seeds 0 and 1 of the final, where memory with a ramp had done harm with clean
+    # labels (these seeds do not count therefore); chosen on the race's cells, on validation
     {"carried_loss": "confidence"},
     {"carried_loss": "confidence", "source": "memory"},
     SURE,

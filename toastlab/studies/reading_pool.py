@@ -4,6 +4,7 @@ A reading is called by what it sets otherwise than the literal one, as on the co
 """
 
 from dataclasses import fields, replace
+from functools import cache
 from typing import Any
 
 from toastlab.methods import ToastConfig
@@ -148,6 +149,7 @@ def label_of(config: ToastConfig) -> str:
     return ", ".join(parts) or "literal"
 
 
+@cache  # a stored table names each in many rows
 def reading_of(label: str) -> ToastConfig:
     """The reading that `label_of` puts in words.
 

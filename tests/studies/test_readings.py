@@ -233,3 +233,14 @@ def test_a_reading_that_diverged_says_so() -> None:
     assert at.p.isna().all()
     assert reading_claims.counts(found).harm[0] >= 3
     assert "diverged" in set(reading_claims.table(rows[~gone]).iloc[0])
+
+
+def test_two_seeds_judge_nothing() -> None:
+    rows = final_rows(TOP1, seeds=2)
+    assert set(reading_claims.pairs(rows).verdict) == {"open"}
+    assert "no claim is judged yet" in "\n".join(
+        reading_claims._lines(rows, rows.assign(reading="x"))
+    )
+    assert "judged yet" not in "\n".join(
+        reading_claims._lines(final_rows(TOP1), rows.assign(reading="x"))
+    )

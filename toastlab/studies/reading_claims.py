@@ -21,6 +21,7 @@ from toastlab.studies.reading_pool import BEFORE, label_of
 from toastlab.studies.readings import HEADLINE, HELD_OUT, load
 
 LEVEL = 0.05  # of p after correction
+LEAST_SEEDS = 3  # below, nothing holds and nothing fails
 SHOWN = ("gain", "low", "high")
 PEER = "best peer"
 
@@ -97,7 +98,7 @@ def pairs(rows: pd.DataFrame) -> pd.DataFrame:
     names = ["reading", "claim", "cell", "rival", "gain", "low", "high", "p", "seeds", "missing"]
     table = pd.DataFrame(found, columns=names)
     table["p_holm"] = holm(table.p)
-    sure = table.p_holm < LEVEL
+    sure = (table.p_holm < LEVEL) & (table.seeds >= LEAST_SEEDS)
     table["verdict"] = np.select(
         [table.missing, sure & (table.gain > 0), sure & (table.gain < 0)],
         ["diverged", "holds", "fails"],
@@ -179,6 +180,9 @@ def _lines(rows: pd.DataFrame, race: pd.DataFrame) -> Iterator[str]:
         100,
     )
     yield ""
+    if rows.seed.nunique() < LEAST_SEEDS:
+        yield f"**Under way: with fewer than {LEAST_SEEDS} seeds no claim is judged yet.**"
+        yield ""
     yield "## Claims that hold, and harm"
     yield ""
     yield from wrap(

@@ -232,6 +232,9 @@ print(f"{entered} readings raced in {race.cell.nunique()} ways to train; {len(or
 print(f"{found.p_holm.notna().sum()} comparisons, p after Holm's correction over all of them\n")
 for claim in reading_claims.CLAIMS:
     print(f"{claim.short:13s} {'[S]' if claim.source else '[ours]':6s} {claim.text}")
+if final.seed.nunique() < reading_claims.LEAST_SEEDS:
+    print(f"\nThe final is under way: with fewer than {reading_claims.LEAST_SEEDS} seeds no claim is "
+          "judged yet, and what follows shows gains only.")
 print("\n" + textwrap.fill(plots.describe_claims_view(found, list(order.reading)), 96))
 plots.claims_view(found, list(order.reading))
 

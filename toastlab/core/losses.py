@@ -118,10 +118,10 @@ def past_targets(
 
     Args:
         targets: [B, K] stage-1 targets (1 - a) e_y + a q_y.
-        hard: [B, K] e_y, mixed as the image was.
+        hard: [B, K] what gives way: e_y, mixed as the image was; or the stage-1 target itself.
         past: [B, K] past probabilities; rows outside `carried` do not matter.
         carried: [B] bool; the others keep their stage-1 target.
-        weight: b; a + b <= 1 (checked where a is known).
+        weight: b, or [B, 1] for each sample; a + b <= 1 (checked where a is known).
 
     Returns:
         [B, K] float32, rows sum to 1.

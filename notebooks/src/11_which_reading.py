@@ -232,8 +232,13 @@ print(f"{entered} readings raced in {race.cell.nunique()} ways to train; {len(or
 print(f"{found.p_holm.notna().sum()} comparisons, p after Holm's correction over all of them\n")
 for claim in reading_claims.CLAIMS:
     print(f"{claim.short:13s} {'[S]' if claim.source else '[ours]':6s} {claim.text}")
-print("\n" + textwrap.fill(plots.describe_claims_view(found, list(order.reading)), 96))
-plots.claims_view(found, list(order.reading))
+judged = final.seed.nunique() >= reading_claims.LEAST_SEEDS
+if judged:
+    print("\n" + textwrap.fill(plots.describe_claims_view(found, list(order.reading)), 96))
+else:  # a picture of it would say that no claim holds
+    print(f"\nThe final is under way: with fewer than {reading_claims.LEAST_SEEDS} seeds no claim is "
+          "judged yet, and what follows shows gains only.")
+plots.claims_view(found, list(order.reading)) if judged else None
 
 # %% [markdown]
 # A reading is named by what it sets otherwise than the literal one. From above: least harm first (clearly

@@ -235,7 +235,7 @@ def test_a_value_refused_in_a_worker_is_wrong_input(
         ("dashboard --gone-after 0.1", r"gone after is 0\.1"),
         ("study rn", "Did you mean 'run'"),
         ("study run pers", "Did you mean 'peers'"),
-        ("study page regime", "Choose one of: peers, recipe"),
+        ("study page regime", "Choose one of: peers, readings, recipe"),
         ("study run recipe ps-kd-30", "Did you mean 'ps-kd-300'"),
         ("study run recipe ps-kd-300 --data cifar10", "Did you mean 'cifar100'"),
         ("study run recipe ps-kd-300 --epochs 301", r"epochs is 301, but must lie in \[0, 300\]"),

@@ -30,6 +30,7 @@ from toastlab.core.losses import (
     past_targets,
     probability_kl,
     soft_cross_entropy,
+    wide,
 )
 
 
@@ -91,6 +92,14 @@ def test_kl(draw: Draw) -> None:
     wanted = heat**2 * (torch.special.xlogy(t, t) - t * log_softmax(z, heat)).sum(1)
     # what rounding of z / T does is as large as z / T, times T^2
     close(found, wanted, size=heat**2 * (1 + float(z.double().abs().max()) / heat))
+
+
+@fuzz(wide)
+def test_wide(draw: Draw) -> None:
+    z = numbers(draw, draw(st.integers(0, 4)), 3, dtype=some(draw, FLOATS))
+    found = attempt(wide, z)
+    assert found.dtype == (torch.float64 if z.dtype == torch.float64 else torch.float32)
+    assert torch.equal(found, z.to(found.dtype))
 
 
 @fuzz(masked_mean)

@@ -1,6 +1,6 @@
 """Medoids, the bank and label noise on odd cases, against the definitions read aloud."""
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -29,11 +29,13 @@ from toastlab.medoids.exact import DISTANCES, medoid_rows
 from toastlab.medoids.targets import (
     SCOPES,
     Medoids,
+    Prototype,
     candidates,
     class_means,
     class_medoids,
     class_targets,
     describe_medoids,
+    prototype_targets,
     soft_targets,
 )
 
@@ -148,6 +150,31 @@ def test_class_means(draw: Draw) -> None:
         said = attempt(describe_medoids, medoids, z, given["labels"], chosen, soft)
         assert said["target_entropy"] == 0
         assert said["medoid_to_mean"] >= 0 or np.isnan(said["medoid_to_mean"])
+
+
+@fuzz(prototype_targets)
+def test_prototypes(draw: Draw) -> None:
+    n, k = draw(st.integers(1, 12)), draw(st.integers(2, 4))
+    z = numbers(draw, n, k, dtype=some(draw, FLOATS))
+    y = labels_of(draw, n, k)
+    medoids = attempt(class_medoids, z, y, scope="all")
+    if not isinstance(medoids, Medoids):
+        return
+    given: dict[str, Any] = {"logits": z, "labels": y, "chosen": torch.ones(n, dtype=torch.bool)}
+    prototype = some(draw, (*get_args(Prototype), "medoids"))
+    heat = draw(st.floats(1e-2, 1e3))
+    more = {"medoids": medoids, "prototype": prototype, "temperature": heat}
+    if draw(st.integers(0, 2)) == 0:
+        spoil(draw, given)
+        assert isinstance(attempt(prototype_targets, **given, **more), Refused)
+        return
+    q = attempt(prototype_targets, **given, **more)
+    if prototype == "medoids":
+        assert isinstance(q, Refused)
+        return
+    torch.testing.assert_close(q.sum(1), torch.ones(k), rtol=1e-4, atol=1e-4)
+    if prototype != "uniform":
+        assert torch.equal(q[~medoids.exists], torch.eye(k)[~medoids.exists])
 
 
 @fuzz(soft_targets, class_targets)

@@ -24,8 +24,8 @@ SMALL = Cell("mlp", 100, 0.2, 2)
 
 
 def test_names_stand_for_readings() -> None:
-    entered = pool(107)
-    assert len(set(entered)) == len({label_of(r) for r in entered}) == 107
+    entered = pool(111)
+    assert len(set(entered)) == len({label_of(r) for r in entered}) == 111
     assert entered[:2] == [LITERAL, BEFORE]
     assert pool(20) == entered[:20]
     for reading in entered:
@@ -234,3 +234,14 @@ def test_a_reading_that_diverged_says_so() -> None:
     assert at.p.isna().all()
     assert reading_claims.counts(found).harm[0] >= 3
     assert "diverged" in set(reading_claims.table(rows[~gone]).iloc[0])
+
+
+def test_two_seeds_judge_nothing() -> None:
+    rows = final_rows(TOP1, seeds=2)
+    assert set(reading_claims.pairs(rows).verdict) == {"open"}
+    assert "no claim is judged yet" in "\n".join(
+        reading_claims._lines(rows, rows.assign(reading="x"))
+    )
+    assert "judged yet" not in "\n".join(
+        reading_claims._lines(final_rows(TOP1), rows.assign(reading="x"))
+    )

@@ -233,7 +233,10 @@ def test_mixing_options_train(mix: str, mixed: str) -> None:
         ToastConfig(criterion="medoid-distance", distance="cosine", scope="all", refresh_every=2),
         ToastConfig(prototype="mean", replay=True, past_weight=0),
     ],
-    ids=["extra", "memory", "target", "until trained", "medoid distance", "mean with replay"],
+    ids=[
+        *("extra", "memory", "target", "confidence", "distilled"),
+        *("until trained", "medoid distance", "mean with replay"),
+    ],
 )
 def test_every_reading_trains(method: MethodConfig) -> None:
     result = run(replace(BASE, method=method, epochs=6))

@@ -44,7 +44,7 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
         [B] float32.
     """
     check_shapes(logits=(logits, FLOAT, "BK"), targets=(targets, FLOAT, "BK"))
-    return -(targets * _wide(logits).log_softmax(1)).sum(1)
+    return -(targets * wide(logits).log_softmax(1)).sum(1)
 
 
 def past_kl(logits: Tensor, past: Tensor, temperature: float = 1.0) -> Tensor:
@@ -63,7 +63,7 @@ def past_kl(logits: Tensor, past: Tensor, temperature: float = 1.0) -> Tensor:
     """
     in_range("past temperature", temperature, 0, open_low=True, open_high=True)
     check_shapes(logits=(logits, FLOAT, "BK"), past=(past, FLOAT, "BK"))
-    target = (_wide(past.detach()) / temperature).softmax(1)
+    target = (wide(past.detach()) / temperature).softmax(1)
     return probability_kl(logits, target, temperature)
 
 
@@ -72,7 +72,7 @@ def probability_kl(logits: Tensor, target: Tensor, temperature: float = 1.0) -> 
     in_range("temperature", temperature, 0, open_low=True, open_high=True)
     check_shapes(logits=(logits, FLOAT, "BK"), target=(target, FLOAT, "BK"))
     one = temperature == 1  # then two kernels less, forward and backward, and the same bits
-    log_p = (_wide(logits) if one else _wide(logits) / temperature).log_softmax(1)
+    log_p = (wide(logits) if one else wide(logits) / temperature).log_softmax(1)
     kl = (torch.special.xlogy(target, target) - target * log_p).sum(1)
     return kl if one else temperature**2 * kl
 
@@ -118,10 +118,10 @@ def past_targets(
 
     Args:
         targets: [B, K] stage-1 targets (1 - a) e_y + a q_y.
-        hard: [B, K] e_y, mixed as the image was.
+        hard: [B, K] what gives way: e_y, mixed as the image was; or the stage-1 target itself.
         past: [B, K] past probabilities; rows outside `carried` do not matter.
         carried: [B] bool; the others keep their stage-1 target.
-        weight: b; a + b <= 1 (checked where a is known).
+        weight: b, or [B, 1] for each sample; a + b <= 1 (checked where a is known).
 
     Returns:
         [B, K] float32, rows sum to 1.
@@ -135,6 +135,6 @@ def past_targets(
     return targets + carried[:, None] * weight * (past - hard)
 
 
-def _wide(logits: Tensor) -> Tensor:
-    """In float32, or in float64 as they are."""
+def wide(logits: Tensor) -> Tensor:
+    """Logits in float32, or in float64 as they are: what a logarithm can bear."""
     return logits if logits.dtype == torch.float64 else logits.float()

@@ -104,7 +104,13 @@ def prototype_targets(
 
     Returns:
         [K, K] float32, rows sum to 1.
+
+    Raises:
+        ValueError, TypeError: shapes or dtypes that do not belong together, an unknown prototype.
     """
+    check_shapes(
+        logits=(logits, FLOAT, "NK"), labels=(labels, INT, "N"), chosen=(chosen, BOOL, "N")
+    )
     k = logits.shape[1]
     if one_of("prototype", prototype, get_args(Prototype)) == "uniform":
         return torch.full((k, k), 1 / k, device=logits.device)

@@ -24,7 +24,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from toastlab.core.losses import Loss, soft_cross_entropy
+from toastlab.core.losses import Loss, soft_cross_entropy, wide
 from toastlab.core.settings import ShareBelowOne, Weight
 from toastlab.core.stream import Batch
 from toastlab.methods.base import Method, MethodConfig
@@ -69,11 +69,11 @@ class Elr(Method, config=ElrConfig):
 
 
 def _clamped(logits: Tensor) -> Tensor:
-    """p of logits [B, K], float32, no longer of sum 1."""
-    return logits.float().softmax(1).clamp(LEAST, 1 - LEAST)
+    """p of logits [B, K], no longer of sum 1."""
+    return wide(logits).softmax(1).clamp(LEAST, 1 - LEAST)
 
 
 def _said(logits: Tensor) -> Tensor:
-    """What t takes in: p of logits [B, K], clamped, of sum 1 again, without a gradient."""
+    """What t takes in, float32: p of logits [B, K], clamped, of sum 1 again, without a gradient."""
     p = _clamped(logits.detach())
-    return p / p.sum(1, keepdim=True)
+    return (p / p.sum(1, keepdim=True)).float()

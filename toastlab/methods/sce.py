@@ -24,7 +24,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from toastlab.core.losses import Loss, soft_cross_entropy
+from toastlab.core.losses import Loss, soft_cross_entropy, wide
 from toastlab.core.settings import InnerShare, Weight
 from toastlab.core.stream import Batch
 from toastlab.methods.base import Method, MethodConfig
@@ -50,7 +50,7 @@ class Sce(Method, config=SceConfig):
         """a CE + b RCE; logits are [B, K]."""
         cfg, targets = self.config, self.targets(batch)
         hard = soft_cross_entropy(logits, targets).mean()
-        believed = (targets * logits.float().softmax(1)).sum(1)  # p_y
+        believed = (targets * wide(logits).softmax(1)).sum(1)  # p_y
         reverse = -math.log(cfg.least) * (1 - believed).mean()
         total = cfg.weight * hard + cfg.reverse_weight * reverse
         return Loss(total, {"stage1": hard.detach(), "reverse": reverse.detach()})

@@ -79,7 +79,7 @@ from toastlab.methods.plan import MixedCarry
 
 @dataclass(frozen=True)
 class ToastConfig(MethodConfig):
-    """TOAST. Both weights 0 is cross-entropy; one of them 0, the other stage alone.
+    """TOAST. Both weights 0 is cross-entropy; one of them 0 is the other stage alone.
 
     Example:
         >>> ToastConfig(medoid_weight=0.3, criterion="random").past_weight

@@ -13,11 +13,24 @@ from toastlab.training.config import TrainConfig
 
 # Settings that data/runs and the stored tables do not know, with the value that their runs had: at
 # that value a setting is no part of a run's name.
-ADDED: dict[str, object] = {}
+ADDED = {
+    "budget": "images",
+    "evaluate_every": 1,
+    "spread": False,
+    "method.ramp": "none",
+    "method.fit_from": 0.0,
+    "method.fit_full": 1.0,
+    "milestones": (0.5, 0.75),
+    "decay": 0.1,
+    "nesterov": True,
+    "bank": "float32",
+    "method.no_candidate": "hard",
+    "method.random_carry": False,
+}
 # What is TOAST's `carried_loss` now was `combination` when older runs were made.
 FORMS = {"loss": "label-and-kl", "target": "target"}
 # Raise when the meaning of a stored result changes, so that no older one passes for a new one.
-FORMAT = 2
+FORMAT = 1
 
 
 def to_json(config: TrainConfig) -> dict[str, Any]:
@@ -57,6 +70,8 @@ def run_key(config: TrainConfig, fingerprint: str) -> str:
     for unimportant in ("path", "workers"):
         settings["data"].pop(unimportant)
     settings["method"].pop("medoid_memory", None)  # nor what a computation may take
+    if form := settings["method"].pop("carried_loss", None):  # as stored runs had it
+        settings["method"]["combination"] = next((o for o, n in FORMS.items() if n == form), form)
     for name, before in ADDED.items():
         *group, last = name.split(".")
         part = settings[group[0]] if group else settings

@@ -71,7 +71,7 @@ class PeersOptions(Options):
 class ReadingsOptions(Options):
     """How many readings of the abstract start, and how many are looked at closely."""
 
-    readings: Annotated[int, Range(4, 1024)] = 107  # Readings that start, 4 to 1024.
+    readings: Annotated[int, Range(4, 1024)] = 111  # Readings that start, 4 to 1024.
     rounds: Annotated[int, Range(1, 8)] = 3  # Rounds of the race, 1 to 8; half goes on from each.
     finalists: Annotated[int, Range(1, 64)] = 10  # The best that go on, beside two for reference.
     seeds: Seeds = 10  # How many seeds in the final, 1 to 1000.

@@ -17,20 +17,17 @@ ADDED = {
     "budget": "images",
     "evaluate_every": 1,
     "spread": False,
-    "method.ramp": "none",
-    "method.fit_from": 0.0,
-    "method.fit_full": 1.0,
     "milestones": (0.5, 0.75),
     "decay": 0.1,
     "nesterov": True,
     "bank": "float32",
-    "method.no_candidate": "hard",
-    "method.random_carry": False,
 }
-# What is TOAST's `carried_loss` now was `combination` when older runs were made.
-FORMS = {"loss": "label-and-kl", "target": "target"}
 # Raise when the meaning of a stored result changes, so that no older one passes for a new one.
 FORMAT = 1
+# The same of one method, so that the runs of the others stay what they are: TOAST's carry was
+# ordered by 1 - p, which is 1 in float32 for every large p; BAKE's companions could be the anchor
+# itself; Tf-KD self multiplied by 1 for the data's own classes.
+FORMAT_OF = {"toast": 2, "bake": 2, "tf-kd-self": 2}
 
 
 def to_json(config: TrainConfig) -> dict[str, Any]:
@@ -53,14 +50,17 @@ def from_json(plain: dict[str, Any]) -> TrainConfig:
         plain = dict(plain)
         method = dict(plain.pop("method"))
         name = one_of("method", method.pop("name"), CONFIGS)
-        if "combination" in method:
-            method["carried_loss"] = FORMS[method.pop("combination")]
         data, augment = DataConfig(**plain.pop("data")), AugmentConfig(**plain.pop("augment"))
         if "milestones" in plain:  # JSON has no tuples
             plain["milestones"] = tuple(plain["milestones"])
         return TrainConfig(data=data, augment=augment, method=CONFIGS[name](**method), **plain)
     except (KeyError, TypeError, AttributeError) as error:
         raise TypeError(f"these are no settings of a run: {error}.") from error
+
+
+def format_of(method: str) -> int:
+    """The format that a run of this method, by its name, has now."""
+    return FORMAT_OF.get(method, FORMAT)
 
 
 def run_key(config: TrainConfig, fingerprint: str) -> str:
@@ -70,12 +70,9 @@ def run_key(config: TrainConfig, fingerprint: str) -> str:
     for unimportant in ("path", "workers"):
         settings["data"].pop(unimportant)
     settings["method"].pop("medoid_memory", None)  # nor what a computation may take
-    if form := settings["method"].pop("carried_loss", None):  # as stored runs had it
-        settings["method"]["combination"] = next((o for o, n in FORMS.items() if n == form), form)
     for name, before in ADDED.items():
-        *group, last = name.split(".")
-        part = settings[group[0]] if group else settings
-        if part.get(last) == before:
-            part.pop(last)
-    content = {"config": settings, "data": fingerprint, "format": FORMAT}
+        if settings.get(name) == before:
+            settings.pop(name)
+    form = format_of(config.method.name)
+    content = {"config": settings, "data": fingerprint, "format": form}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -39,7 +39,7 @@ from toastlab.data.ids import pack, unpack
 from toastlab.disk.durable import sync_folder
 from toastlab.disk.files import regular, showable, try_writing
 from toastlab.disk.locks import Lease, clear
-from toastlab.store.names import FORMAT, from_json, run_key, to_json
+from toastlab.store.names import format_of, from_json, run_key, to_json
 from toastlab.store.run_files import FILES, SUMS, inside, json_of, metrics_of, read, write_files
 from toastlab.training.config import TrainConfig
 from toastlab.training.loop import Result, teacher_config, train
@@ -300,7 +300,11 @@ class RunStore:
 
 def _contents(result: Result) -> Iterator[tuple[str, bytes]]:
     """The files of a run, one at a time, so that they are never in memory together."""
-    config = {"config": to_json(result.config), "data": result.fingerprint, "format": FORMAT}
+    config = {
+        "config": to_json(result.config),
+        "data": result.fingerprint,
+        "format": format_of(result.config.method.name),
+    }
     dynamics = {} if result.dynamics is None else vars(result.dynamics)
     groups = {"predictions": result.predictions, "medoids": result.medoids, "dynamics": dynamics}
     arrays = {
@@ -327,9 +331,10 @@ def open_run(folder: Path) -> Run:
         for file in (folder, *(folder / name for name in (*FILES, SUMS))):
             inside(file)
         stored = json_of(regular(folder / "config.json"))
+        form, now = stored["format"], format_of(stored["config"]["method"]["name"])
+        if form != now:
+            raise ValueError(f"it has format {form}, this toastlab has {now}")
         config = from_json(stored["config"])
-        if stored["format"] != FORMAT:
-            raise ValueError(f"it has format {stored['format']}, this toastlab has {FORMAT}")
         if run_key(config, stored["data"]) != folder.name:
             raise ValueError("its settings are not those that its name stands for")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

@@ -14,7 +14,7 @@ not trained again, so that the study can be made in several sittings.
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, reduce
+from functools import reduce
 from operator import add
 from pathlib import Path
 from typing import Any, Literal
@@ -27,15 +27,14 @@ from toastlab.analysis.statistics import BASELINE
 from toastlab.core.errors import DataError
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig
-from toastlab.data.dataset import load as load_data
 from toastlab.disk.files import embedded
 from toastlab.disk.tables import read_table
 from toastlab.methods import MethodConfig, ToastConfig
-from toastlab.store.names import run_key
 from toastlab.studies.arms import ARMS, PEERS, Job
 from toastlab.studies.catalogue import ReadingsOptions
 from toastlab.studies.reading_pool import REFERENCES, canonical, label_of, pool, reading_of
 from toastlab.studies.regime import AUGMENT
+from toastlab.studies.rows import key_of
 from toastlab.studies.study import Progress, Work
 from toastlab.training.config import TrainConfig
 
@@ -199,7 +198,7 @@ def _measured(
     text: str,
 ) -> Generator[Progress, None, pd.DataFrame]:
     """One row per job that did not diverge; trains what is not `stored` by its run's key."""
-    keys = {job: run_key(job.config, _fingerprint(job.config.data)) for job in jobs}
+    keys = {job: key_of(job.config) for job in jobs}
     single = {keys[job]: job for job in jobs}  # a run may serve several rows
     missing = [job for key, job in single.items() if key not in stored]
     runs = yield from work.train(missing, text)
@@ -213,11 +212,6 @@ def _measured(
         if keys[job] in stored
     ]
     return pd.DataFrame(rows).round(5)
-
-
-@lru_cache(maxsize=32)
-def _fingerprint(data: DataConfig) -> str:
-    return load_data(data).fingerprint
 
 
 def _stored(path: Path, names: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -246,8 +240,7 @@ def load(which: str = "final") -> pd.DataFrame:
             method = ARMS.get(str(row["reading"])) or reading_of(str(row["reading"]))
             if isinstance(method, ToastConfig) and which == "final":
                 method = canonical(replace(method, **ROLES[str(row["role"])]))
-            config = at[str(row["cell"])].config(method, int(row["seed"]))
-            key = run_key(config, _fingerprint(config.data))
+            key = key_of(at[str(row["cell"])].config(method, int(row["seed"])))
         except (KeyError, ValueError, TypeError, OverflowError):
             pass  # it stands for no run
         if key != row["run"]:

@@ -1,9 +1,9 @@
 """The regime map: where does self-distillation help, and where does it hurt?
 
 Every cell is one way to train the teaching MLP: how many images, how many wrong labels, how long,
-with or without augmentation. In every cell every method runs with the same seeds, at equal images
-through the network. `toastlab study run regime` trains what is missing and condenses the runs to
-two tables.
+with or without augmentation. In every cell every method runs with the same seeds, at equal new
+samples. `toastlab study run regime` trains what is missing and condenses the runs to two tables;
+what stands in them already is not trained again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,8 @@ from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig
 from toastlab.disk.files import embedded
 from toastlab.disk.tables import read_table
-from toastlab.studies.arms import ARMS, PEERS, Job
+from toastlab.studies.arms import PEERS, Job, plan
+from toastlab.studies.rows import key_of
 from toastlab.studies.study import Options, Progress, Work
 from toastlab.training.config import TrainConfig
 
@@ -33,6 +34,7 @@ SEEDS = (0, 1, 2)
 EVALUATIONS = 5  # of a run on its way
 METHODS = (BASELINE, *PEERS, "TOAST", "TOAST no ramp")
 MEASURES = ("test_top1", "test_nll", "test_ece")
+AGAIN = "toastlab study run regime"
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,8 @@ def cells() -> list[Cell]:
 
 def config_of(cell: Cell, method: str, seed: int) -> TrainConfig:
     """The run of a method in a cell."""
-    return TrainConfig(
-        data=DataConfig(noise_rate=cell.noise_rate, per_class=cell.per_class),
-        method=ARMS[method],
+    base = TrainConfig(
+        budget="samples",
         augment=AUGMENT if cell.augmented else AugmentConfig(),
         epochs=cell.epochs,
         batch_size=64,
@@ -69,30 +70,59 @@ def config_of(cell: Cell, method: str, seed: int) -> TrainConfig:
         record="none",
         evaluate_every=max(1, cell.epochs // EVALUATIONS),
     )
+    data = DataConfig(noise_rate=cell.noise_rate, per_class=cell.per_class)
+    return plan([method], 1, base, {cell.name: data})[0].config
 
 
 def steps(options: Options, work: Work) -> Iterator[Progress]:
     """Trains the map: rows of the last epoch, and curves, means over the seeds."""
-    jobs = {
-        Job(cell.name, method, config_of(cell, method, seed)): cell
-        for seed in SEEDS
+    groups = {
+        (cell, method): [Job(cell.name, method, config_of(cell, method, seed)) for seed in SEEDS]
         for cell in cells()
         for method in METHODS
     }
-    runs = yield from work.train(list(jobs), "the map")
-    rows, curves = [], []
-    for job, cell in jobs.items():
-        if job not in runs:
-            continue  # it diverged
-        run, at = runs[job], {**vars(cell), "method": job.arm}
-        of_run = {"seed": job.config.seed, "run": run.key}
-        rows.append(at | of_run | {name: run.last[name] for name in MEASURES})
-        evaluated = run.metrics.dropna(subset=["test_top1"])[["epoch", *MEASURES]]
-        curves.append(evaluated.assign(**at))
-    by = [*AXES, "method", "epoch"]
-    means = pd.concat(curves).groupby(by, sort=False)[list(MEASURES)].mean().reset_index()
-    work.write("rows", pd.DataFrame(rows).round(5))
-    work.write("curves", means.astype({"epoch": int}).round(5))
+    rows, curves = _made_before(groups, work)
+    missing = {at: jobs for at, jobs in groups.items() if at not in rows}
+    runs = yield from work.train([job for jobs in missing.values() for job in jobs], "the map")
+    for (cell, method), jobs in missing.items():
+        done = [runs[job] for job in jobs if job in runs]  # the others diverged
+        if not done:
+            continue
+        at = {**vars(cell), "method": method}
+        each = [
+            {**at, "seed": run.config.seed, "run": run.key, **{m: run.last[m] for m in MEASURES}}
+            for run in done
+        ]
+        seen = pd.concat([run.metrics.dropna(subset=["test_top1"]) for run in done])
+        means = seen.groupby("epoch")[list(MEASURES)].mean().reset_index()
+        rows[cell, method] = pd.DataFrame(each).round(5)
+        curves[cell, method] = means.assign(**at)[[*AXES, "method", "epoch", *MEASURES]]
+    order = [at for at in groups if at in rows]
+    work.write("rows", pd.concat([rows[at] for at in order]))
+    whole = pd.concat([curves[at] for at in order])
+    work.write("curves", whole.astype({"epoch": int}).round(5))
+
+
+Tables = dict[tuple[Cell, str], pd.DataFrame]
+
+
+def _made_before(groups: dict[tuple[Cell, str], list[Job]], work: Work) -> tuple[Tables, Tables]:
+    """Rows and curves of the cells and methods whose every run stands in the tables already."""
+    if not all(work.path(name).exists() for name in ("rows", "curves")):
+        return {}, {}
+    by = [*AXES, "method"]
+    parts = []
+    for name, column in (("rows", "run"), ("curves", "epoch")):
+        path = work.path(name)
+        table = read_table(path, f"the table {path}", (*by, column, *MEASURES), AGAIN)
+        parts.append({at: rows for at, rows in table.groupby(by, sort=False)})
+    rows, curves = {}, {}
+    for (cell, method), jobs in groups.items():
+        at = (*vars(cell).values(), method)
+        keys = {key_of(job.config) for job in jobs}
+        if all(at in part for part in parts) and set(parts[0][at].run) == keys:
+            rows[cell, method], curves[cell, method] = parts[0][at], parts[1][at]
+    return rows, curves
 
 
 def load(which: str = "rows") -> pd.DataFrame:
@@ -103,7 +133,7 @@ def load(which: str = "rows") -> pd.DataFrame:
     """
     columns = (*AXES, "method", "seed" if which == "rows" else "epoch", *MEASURES)
     path = embedded("regime") / f"{which}.csv"
-    return read_table(path, "the stored regime map", columns, "toastlab study run regime")
+    return read_table(path, "the stored regime map", columns, AGAIN)
 
 
 def gains(table: pd.DataFrame, method: str, measure: str) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,13 @@ import torch
 
 from toastlab.analysis.metrics import evaluate, fit_temperature
 from toastlab.analysis.statistics import BASELINE
+from toastlab.data.dataset import DataConfig
+from toastlab.data.dataset import load as load_data
 from toastlab.disk.tables import read_table
+from toastlab.store.names import run_key
 from toastlab.store.runs import Run
 from toastlab.studies.arms import Job
+from toastlab.training.config import TrainConfig
 
 COSTS = ("passes", "gradients", "steps")
 NAMES = ("part", "model", "budget", "setting", "method", "seed", "run")  # what tells rows apart
@@ -25,6 +30,16 @@ class Entry:
     part: str
     budget: str
     job: Job
+
+
+def key_of(config: TrainConfig) -> str:
+    """The name of a run of the data that its settings load."""
+    return run_key(config, _fingerprint(config.data))
+
+
+@lru_cache(maxsize=64)
+def _fingerprint(data: DataConfig) -> str:
+    return load_data(data).fingerprint
 
 
 def run_table(done: Sequence[tuple[Job, Run]]) -> pd.DataFrame:

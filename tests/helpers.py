@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +22,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from toastlab.data.dataset import Dataset
 from toastlab.data.splits import Split
+from toastlab.methods import ToastConfig
+from toastlab.studies.reading_pool import BEFORE
 
 TORCH = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
 
@@ -41,6 +44,15 @@ needs_fake_cuda = pytest.mark.skipif(
     reason="this older PyTorch asks the driver even of a fake device",
 )
 WAITS = ("aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten.unique")
+
+
+def carrying(**changes: Any) -> ToastConfig:
+    """TOAST with a carry: the kit's first reading, at constant weights, and these changes.
+
+    What is calculated by hand is so with the carry and with the temperatures of that reading; what
+    today's defaults do differently has tests of its own.
+    """
+    return replace(BEFORE, **changes)
 
 
 def tiny(n: int = 64, k: int = 4, size: int = 8, seed: int = 0, channels: int = 1) -> Dataset:

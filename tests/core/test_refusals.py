@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.helpers import tiny
+from tests.helpers import carrying, tiny
 from toastlab.analysis import dynamics, statistics
 from toastlab.analysis.metrics import evaluate, reliability_bins
 from toastlab.core import losses
@@ -21,7 +21,7 @@ from toastlab.data.dataset import DataConfig, from_tensors
 from toastlab.data.noise import flip_labels
 from toastlab.data.splits import Split
 from toastlab.medoids.targets import class_means, class_medoids
-from toastlab.methods import Plan, ToastConfig
+from toastlab.methods import Plan
 from toastlab.store.names import from_json
 from toastlab.studies.layouts import features, pick
 from toastlab.studies.space import Axis, drawn, parse, with_point
@@ -69,7 +69,7 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "batch size": (lambda: Stream(tiny(8).train, 2.0), "batch size is 2.0"),  # type: ignore[arg-type]
     "drawn places": (lambda: Stream(tiny(8).train, 4).draw(ONE.repeat(5), ONE, 4), "images is 4"),
     "no steps": (lambda: Stream(tiny(8).train, 4).steps(0), "images is 0"),
-    "odd method": (lambda: ToastConfig().build(Y, 3, 5), "must be even"),
+    "odd method": (lambda: carrying().build(Y, 3, 5), "must be even"),
     "plan": (lambda: Plan(epochs=0), "epochs is 0"),
     "half an epoch": (lambda: TrainConfig(epochs=1.5), "of type int"),  # type: ignore[arg-type]
     "flag as number": (lambda: DataConfig(per_class=True), "of type int"),

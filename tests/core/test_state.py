@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from tests.helpers import tiny
+from tests.helpers import carrying, tiny
 from tests.training.test_device import METHODS
 from toastlab.core.state import Stateful
-from toastlab.methods import MethodConfig, ToastConfig
+from toastlab.methods import MethodConfig
 
 
 @pytest.mark.parametrize("config", METHODS.values(), ids=METHODS.keys())
@@ -19,7 +19,7 @@ def test_all_that_a_method_stores_is_declared(config: MethodConfig) -> None:
 
 
 def test_which_ways_there_are() -> None:
-    method = ToastConfig().build(tiny().train.labels, 4, 16)
+    method = carrying().build(tiny().train.labels, 4, 16)
     assert method.states("rows").keys() == {f"bank.{n}" for n in vars_of(method.bank)}
     assert method.states("own").keys() == {
         f"carry.{n}" for n in ("index", "logits", "visits", "count")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.helpers import write_tiny_imagenet
+from tests.helpers import carrying, write_tiny_imagenet
 from toastlab.core.errors import DataError
 from toastlab.core.stream import Stream
 from toastlab.data import image_files
@@ -54,10 +54,10 @@ def config(root: Path, name: str = "folder", **options: Any) -> DataConfig:
 @pytest.mark.parametrize(
     ("method", "workers", "mix"),
     [
-        (ToastConfig(), 0, "none"),
-        (ToastConfig(), 2, "none"),
+        (carrying(), 0, "none"),
+        (carrying(), 2, "none"),
         (CsKdConfig(), 0, "none"),
-        (ToastConfig(mixed_carry="repeat"), 0, "mixup"),  # partners are decoded again
+        (carrying(mixed_carry="repeat"), 0, "mixup"),  # partners are decoded again
     ],
     ids=["toast", "toast with workers", "cs-kd", "toast, mixes repeated"],
 )
@@ -95,7 +95,7 @@ def test_carried_images_are_decoded_once(
         return decode(path, grey)
 
     monkeypatch.setattr(image_files, "decode", count)
-    method = ToastConfig(criterion="all", keep_carry=keep).build(split.labels, 3, 8)
+    method = carrying(criterion="all", keep_carry=keep).build(split.labels, 3, 8)
     assert isinstance(method, Toast)
     stream, g = Stream(split, 8), torch.Generator().manual_seed(0)
     stream.start_epoch()

@@ -20,13 +20,12 @@ import pytest
 import torch
 
 from tests.disk.test_locks import FORKS
-from tests.helpers import tiny
-from toastlab.methods import ToastConfig
+from tests.helpers import carrying, tiny
 from toastlab.store.runs import Run, RunStore
 from toastlab.training.config import TrainConfig
 
 TRIALS = 120 if os.environ.get("TOASTLAB_LONG") else 25
-CONFIG = TrainConfig(epochs=5, batch_size=16, method=ToastConfig(refresh_every=1))
+CONFIG = TrainConfig(epochs=5, batch_size=16, method=carrying(refresh_every=1))
 # Phase -> the function, by file and name, that a child is to die in.
 PHASES = {
     "step": ("loop.py", "_step"),

@@ -13,7 +13,7 @@ from sklearn.metrics import pairwise_distances
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.helpers import tiny
+from tests.helpers import carrying, tiny
 from toastlab.bench.medoids import like_logits
 from toastlab.core.errors import TrainingDiverged
 from toastlab.medoids import bounds
@@ -334,7 +334,7 @@ def test_too_small_a_budget_is_said() -> None:
     with pytest.raises(ValueError, match="memory is 1000 bytes, but medoids among 5 classes need"):
         class_medoids(z, labels, memory=1000)
     with pytest.raises(ValueError, match="medoid memory is 3"):
-        ToastConfig(medoid_memory=3)
+        carrying(medoid_memory=3)
 
 
 def test_only_rows_that_were_seen_must_be_finite() -> None:
@@ -352,7 +352,7 @@ def test_only_rows_that_were_seen_must_be_finite() -> None:
 
 
 def test_medoids_of_a_float16_bank_are_exact_for_what_is_stored() -> None:
-    method = ToastConfig(scope="all").build(torch.arange(300) % 3, 3, 4)
+    method = carrying(scope="all").build(torch.arange(300) % 3, 3, 4)
     assert isinstance(method, Toast)
     method.setup(torch.nn.Identity(), torch.zeros(2, 3), Plan(bank="float16"))
     bank = method.bank
@@ -373,7 +373,7 @@ def test_medoids_of_a_float16_bank_are_exact_for_what_is_stored() -> None:
 
 @pytest.mark.parametrize(
     "method",
-    [ToastConfig(), ToastConfig(source="memory", criterion="medoid-distance"), PsKdConfig()],
+    [carrying(), carrying(source="memory", criterion="medoid-distance"), PsKdConfig()],
 )
 def test_a_run_with_a_float16_bank_resumes_to_the_bit(
     method: ToastConfig | PsKdConfig, tmp_path: Path
@@ -407,7 +407,7 @@ def test_a_run_with_a_float16_bank_resumes_to_the_bit(
 def test_what_names_a_run() -> None:
     """Memory for the medoids changes no result and no name; the bank's dtype changes both."""
     usual = TrainConfig()
-    less = replace(usual, method=ToastConfig(medoid_memory=8))
+    less = replace(usual, method=carrying(medoid_memory=8))
     assert run_key(usual, "x") == run_key(less, "x")
     assert run_key(usual, "x") != run_key(replace(usual, bank="float16"), "x")
     with pytest.raises(ValueError, match="unknown bank 'half'"):

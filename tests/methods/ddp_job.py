@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
-from tests.helpers import tiny
-from toastlab.methods import OlsConfig, ToastConfig
+from tests.helpers import carrying, tiny
+from toastlab.methods import OlsConfig
 from toastlab.methods.ols import Ols
 
 EPOCHS = 3
@@ -40,7 +40,7 @@ def main(out: Path) -> None:
     rows = TensorDataset(split.images_at(every).float() / 255, split.labels, every)
     sampler: DistributedSampler[Any] = DistributedSampler(rows, seed=1)
     loader = DataLoader(rows, 8, sampler=sampler)
-    toast = ToastConfig().build(split.labels, 4, 8)
+    toast = carrying().build(split.labels, 4, 8)
     ols = Watched(split.labels, 4, 8, OlsConfig())
     left: dict[str, Any] = {}
     right = torch.zeros((), dtype=torch.int64)

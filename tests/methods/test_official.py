@@ -16,6 +16,7 @@ import torch
 from scipy.stats import chisquare
 from torch import Tensor, nn
 
+from tests.helpers import carrying
 from toastlab.core.stream import Batch, Stream
 from toastlab.data.splits import Split
 from toastlab.methods import (
@@ -28,7 +29,6 @@ from toastlab.methods import (
     PsKdConfig,
     SelcConfig,
     TfKdSelfConfig,
-    ToastConfig,
 )
 
 EPOCHS = 4
@@ -221,7 +221,7 @@ NEEDS = {
     "ps-kd": (PsKdConfig(), "setup"),
     "ps-kd network": (PsKdConfig(source="network"), "setup"),
     "selc": (SelcConfig(), "setup"),
-    "toast linear": (ToastConfig(ramp="linear"), "setup"),
+    "toast linear": (carrying(ramp="linear"), "setup"),
     "byot": (ByotConfig(exits="1"), "setup"),
     "tf-kd-self": (TfKdSelfConfig(), "set_teacher"),
 }

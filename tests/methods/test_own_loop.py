@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.data import DataLoader, TensorDataset
 
-from tests.helpers import Crossings, Watch, needs_fake_cuda, tiny, torchrun
+from tests.helpers import Crossings, Watch, carrying, needs_fake_cuda, tiny, torchrun
 from toastlab.core.stream import Batch, Stream
 from toastlab.methods import (
     BakeConfig,
@@ -27,22 +27,21 @@ from toastlab.methods import (
     SceConfig,
     SelcConfig,
     TfKdConfig,
-    ToastConfig,
     ZipfConfig,
 )
 from toastlab.methods.base import Method
 
 B, EPOCHS = 16, 4
 ONE_PASS: dict[str, MethodConfig] = {
-    "toast": ToastConfig(),
-    "extra": ToastConfig(layout="extra"),
-    "until trained": ToastConfig(max_visits=3, criterion="quantile", share=0.5),
-    "kept over epochs": ToastConfig(keep_carry=True, criterion="all"),
-    "random": ToastConfig(criterion="random"),
-    "memory": ToastConfig(source="memory"),
-    "target form": ToastConfig(carried_loss="target", medoid_weight=0.3, past_weight=0.5),
-    "distilled": ToastConfig(carried_loss="distilled", no_candidate="last-medoid"),
-    "confidence": ToastConfig(carried_loss="confidence", source="memory", criterion="quantile"),
+    "toast": carrying(),
+    "extra": carrying(layout="extra"),
+    "until trained": carrying(max_visits=3, criterion="quantile", share=0.5),
+    "kept over epochs": carrying(keep_carry=True, criterion="all"),
+    "random": carrying(criterion="random"),
+    "memory": carrying(source="memory"),
+    "target form": carrying(carried_loss="target", medoid_weight=0.3, past_weight=0.5),
+    "distilled": carrying(carried_loss="distilled", no_candidate="last-medoid"),
+    "confidence": carrying(carried_loss="confidence", source="memory", criterion="quantile"),
     "cross-entropy": CrossEntropyConfig(),
     "label smoothing": LabelSmoothingConfig(),
     "ols": OlsConfig(),
@@ -138,7 +137,7 @@ def loader(batch_size: int = B, **options: Any) -> DataLoader[tuple[Tensor, ...]
 
 
 def test_a_loader_whose_last_batch_is_shorter() -> None:
-    t, rows = Training(ToastConfig()), loader(12)
+    t, rows = Training(carrying()), loader(12)
     for _ in range(8):
         for images, labels, index in rows:
             batch = t.method.join(images, labels, index)
@@ -151,7 +150,7 @@ def test_a_loader_whose_last_batch_is_shorter() -> None:
 
 
 def test_carried_images_are_those_of_their_samples() -> None:
-    t, carried = Training(ToastConfig()), 0
+    t, carried = Training(carrying()), 0
     pixels = t.split.images_at(torch.arange(len(t.split))).float() / 255
     for images, labels, index in loader():
         batch = t.method.join(images, labels, index)
@@ -165,8 +164,8 @@ def test_carried_images_are_those_of_their_samples() -> None:
 
 def test_accumulated_gradients_and_autocast() -> None:
     """Half batches, an update each second one, logits in bfloat16."""
-    t = Training(ToastConfig())
-    t.method = ToastConfig().build(t.split.labels, 4, B // 2)
+    t = Training(carrying())
+    t.method = carrying().build(t.split.labels, 4, B // 2)
     for number, (images, labels, index) in enumerate(loader(B // 2), 1):
         with torch.autocast("cpu", torch.bfloat16):
             batch = t.method.join(images, labels, index)
@@ -185,7 +184,7 @@ def test_accumulated_gradients_and_autocast() -> None:
 
 
 def test_evaluation_takes_no_note() -> None:
-    t = Training(ToastConfig())
+    t = Training(carrying())
     images, labels, index = next(iter(loader()))
     batch = t.method.join(images, labels, index)
     t.method.eval()
@@ -195,7 +194,7 @@ def test_evaluation_takes_no_note() -> None:
 
 def test_its_state_goes_into_a_checkpoint(tmp_path: Path) -> None:
     """Saved between two batches and loaded into a method built anew, training is the same."""
-    t = Training(ToastConfig(criterion="random"))
+    t = Training(carrying(criterion="random"))
     batches = list(loader()) * 2
     for images, labels, index in batches[:2]:
         batch = t.method.join(images, labels, index)
@@ -204,7 +203,7 @@ def test_its_state_goes_into_a_checkpoint(tmp_path: Path) -> None:
     torch.save(
         [t.method.state_dict(), t.model.state_dict(), t.optimizer.state_dict()], tmp_path / "c"
     )
-    again = Training(ToastConfig(criterion="random"))
+    again = Training(carrying(criterion="random"))
     saved = torch.load(tmp_path / "c", weights_only=True)
     for part, state in zip((again.method, again.model, again.optimizer), saved, strict=True):
         part.load_state_dict(state)  # type: ignore[attr-defined]
@@ -217,7 +216,7 @@ def test_its_state_goes_into_a_checkpoint(tmp_path: Path) -> None:
 
 
 def test_it_moves_and_copies_as_any_module() -> None:
-    method = ToastConfig().build(tiny().train.labels, 4, B)
+    method = carrying().build(tiny().train.labels, 4, B)
     assert {t.device.type for t in copy.deepcopy(method).to("meta").buffers()} == {"meta"}
 
 
@@ -254,7 +253,7 @@ def test_the_loop_on_a_fake_gpu(name: str) -> None:
 
 
 def test_a_batch_that_never_came_back() -> None:
-    method = ToastConfig().build(tiny().train.labels, 4, B)
+    method = carrying().build(tiny().train.labels, 4, B)
     images, labels, index = next(iter(loader()))
     method.join(images, labels, index)
     with pytest.raises(ValueError, match=r"Toast: the last batch never came back: call loss ="):
@@ -262,7 +261,7 @@ def test_a_batch_that_never_came_back() -> None:
 
 
 def test_an_epoch_that_never_ends() -> None:
-    t = Training(ToastConfig())
+    t = Training(carrying())
 
     def epoch() -> None:
         for images, labels, index in loader():
@@ -278,7 +277,7 @@ def test_an_epoch_that_never_ends() -> None:
 
 def test_a_loader_of_other_data() -> None:
     images, labels, index = next(iter(loader()))
-    method = ToastConfig().build(tiny().train.labels, 4, B)
+    method = carrying().build(tiny().train.labels, 4, B)
     with pytest.raises(ValueError, match="the loader's labels are not those"):
         method.join(images, (labels + 1) % 4, index)
     with pytest.raises(ValueError, match=r"built for the 64 samples 0\.\.63"):
@@ -286,7 +285,7 @@ def test_a_loader_of_other_data() -> None:
     with pytest.raises(ValueError, match="15 images and 16 indices"):
         method.join(images[:-1], labels, index)
     with pytest.raises(ValueError, match="a batch of 16 samples, but the method was built for 8"):
-        ToastConfig().build(tiny().train.labels, 4, 8).join(images, labels, index)
+        carrying().build(tiny().train.labels, 4, 8).join(images, labels, index)
 
 
 @pytest.mark.parametrize("config", [CsKdConfig(), BakeConfig(companions=1), DlbConfig()])

@@ -6,16 +6,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.helpers import tiny
+from tests.helpers import carrying, tiny
 from toastlab.core.stream import Stream
-from toastlab.methods import CrossEntropyConfig, Plan, ToastConfig
+from toastlab.methods import CrossEntropyConfig, Plan
 from toastlab.training.config import TrainConfig
 from toastlab.training.loop import train
 
 
 def test_ramp_linear_and_none() -> None:
     labels = torch.arange(32) % 4
-    plain, linear = (ToastConfig(ramp=r).build(labels, 4, 8) for r in ("none", "linear"))
+    plain, linear = (carrying(ramp=r).build(labels, 4, 8) for r in ("none", "linear"))
     linear.plan = Plan(epochs=4)
     seen = []
     for _ in range(6):
@@ -28,19 +28,19 @@ def test_ramp_linear_and_none() -> None:
 def test_ramp_linear_is_refused_without_a_plan() -> None:
     """Its slope would be anybody's guess: the weights were full after one epoch."""
     data = tiny(n=32)
-    linear = ToastConfig(ramp="linear").build(data.train.labels, 4, 8)
+    linear = carrying(ramp="linear").build(data.train.labels, 4, 8)
     with pytest.raises(ValueError, match=r"call method\.setup\(.*Plan\(epochs="):
         next(iter(linear.batches(Stream(data.train, 8))))
     linear.setup(torch.nn.Identity(), torch.zeros(2, 1, 8, 8), Plan(epochs=4))
     next(iter(linear.batches(Stream(data.train, 8))))
     for ramp in ("none", "fit"):
-        method = ToastConfig(ramp=ramp).build(data.train.labels, 4, 8)
+        method = carrying(ramp=ramp).build(data.train.labels, 4, 8)
         next(iter(method.batches(Stream(data.train, 8))))
 
 
 def test_ramp_fit_follows_the_share_got_right() -> None:
     labels = torch.arange(40) % 4
-    toast = ToastConfig(ramp="fit", fit_from=0.5, medoid_weight=0.4).build(labels, 4, 8)
+    toast = carrying(ramp="fit", fit_from=0.5, medoid_weight=0.4).build(labels, 4, 8)
     everyone = torch.arange(40)
     no = torch.zeros(40, dtype=torch.bool)
     for right, growth in ((10, 0.0), (20, 0.0), (30, 0.5), (40, 1.0)):
@@ -54,7 +54,7 @@ def test_ramp_fit_follows_the_share_got_right() -> None:
 
 def test_weights_of_zero_change_nothing_at_all() -> None:
     """Before the network fits, TOAST with a ramp is cross-entropy, to the bit."""
-    careful = ToastConfig(ramp="fit", fit_from=0.8, fit_full=1.0, source="memory", criterion="all")
+    careful = carrying(ramp="fit", fit_from=0.8, fit_full=1.0, source="memory", criterion="all")
     base = TrainConfig(model="mlp", epochs=3, batch_size=16, method=CrossEntropyConfig())
     never = replace(careful, fit_from=0.999999)
     data = tiny(n=64)
@@ -78,17 +78,17 @@ def test_weights_of_zero_change_nothing_at_all() -> None:
 
 def test_ramp_names_are_checked() -> None:
     with pytest.raises(ValueError, match=r"unknown ramp 'linar'\. Did you mean 'linear'"):
-        ToastConfig(ramp="linar")
+        carrying(ramp="linar")
     with pytest.raises(ValueError, match="fit from is 1"):
-        ToastConfig(fit_from=1.0)
+        carrying(fit_from=1.0)
     with pytest.raises(ValueError, match=r"fit_from is 0\.8, but must be below fit_full, 0\.8"):
-        ToastConfig(fit_from=0.8, fit_full=0.8)
+        carrying(fit_from=0.8, fit_full=0.8)
 
 
 @pytest.mark.parametrize(("right", "growth"), [(5, 0.0), (6, 0.0), (7, 0.5), (8, 1.0), (9, 1.0)])
 def test_ramp_fit_is_straight_between_its_ends(right: int, growth: float) -> None:
     labels = torch.zeros(10, dtype=torch.int64)
-    toast = ToastConfig(ramp="fit", fit_from=0.6, fit_full=0.8).build(labels, 2, 2)
+    toast = carrying(ramp="fit", fit_from=0.6, fit_full=0.8).build(labels, 2, 2)
     logits = torch.eye(2)[(torch.arange(10) >= right).long()]
     every = torch.ones(10, dtype=torch.bool)
     toast.bank.start_epoch()

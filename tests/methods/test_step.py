@@ -14,7 +14,7 @@ from torch._dynamo.utils import counters
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import _disable_current_modes
 
-from tests.helpers import TORCH, Watch, needs_fake_cuda, tiny
+from tests.helpers import TORCH, Watch, carrying, needs_fake_cuda, tiny
 from tests.training.test_device import AUGMENT, METHODS
 from toastlab.core.stream import Stream
 from toastlab.data.augment import Augment, AugmentConfig, Mixer
@@ -25,7 +25,6 @@ from toastlab.methods import (
     DlbConfig,
     MethodConfig,
     Toast,
-    ToastConfig,
 )
 from toastlab.training.config import TrainConfig, fuses, make_optimizer
 from toastlab.training.loop import Result, train
@@ -39,7 +38,7 @@ MIXES = {
     for name, method in {
         "cross-entropy": CrossEntropyConfig(),
         "dlb": DlbConfig(),
-        **{c: ToastConfig(mixed_carry=c) for c in ("unmixed", "repeat", "stored")},
+        **{c: carrying(mixed_carry=c) for c in ("unmixed", "repeat", "stored")},
     }.items()
 }
 
@@ -96,7 +95,7 @@ def test_reads_at_an_epochs_end_do_not_grow_with_its_steps() -> None:
     config = replace(BASE, method=CrossEntropyConfig())
     few, many = waits(config)[1], waits(config, 192)[1]
     assert few == many <= 16
-    assert waits(replace(BASE, method=ToastConfig()), 192)[1] <= many + 16
+    assert waits(replace(BASE, method=carrying()), 192)[1] <= many + 16
 
 
 @needs_fake_cuda
@@ -112,7 +111,7 @@ def test_mixing_on_a_fake_gpu(mix: str, mixed: str, monkeypatch: pytest.MonkeyPa
     with FakeTensorMode():
         labels = torch.zeros(32, dtype=torch.int64, device="cuda")
         images = torch.zeros(32, 1, 8, 8, dtype=torch.uint8, device="cuda")
-        method = ToastConfig(mixed_carry=mixed).build(labels, 4, 8, None)
+        method = carrying(mixed_carry=mixed).build(labels, 4, 8, None)
         stream, augment = Stream(Split(images, labels, labels), 8), Augment(config, (0.5,), (0.2,))
         mixing = Mixing(mixer, mixed, augment.train, 0)
         stream.start_epoch()
@@ -131,7 +130,7 @@ def test_medoids_and_records_stay_on_their_device(distance: str, prototype: str)
     """Tensors made without a device fall on "meta" here, where nothing can be mixed with them. The
     medoids wait for the sizes of their classes, so fake tensors cannot take this way."""
     data = tiny()
-    method = ToastConfig(distance=distance, prototype=prototype).build(data.train.labels, 4, 16)
+    method = carrying(distance=distance, prototype=prototype).build(data.train.labels, 4, 16)
     assert isinstance(method, Toast)
     g = torch.Generator().manual_seed(0)
     method.bank.logits.normal_(generator=g)
@@ -208,7 +207,7 @@ def test_the_inductor_compiles_toasts_loss() -> None:
     """Value and gradient within rounding of the same loss in eager mode."""
     data, found = tiny(), []
     for compiled in (False, True):
-        method = ToastConfig().build(data.train.labels, 4, 16)
+        method = carrying().build(data.train.labels, 4, 16)
         stream = Stream(data.train, 16, seed=1)
         stream.start_epoch()
         if compiled:

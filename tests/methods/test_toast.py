@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.helpers import tiny
+from tests.helpers import carrying, tiny
 from toastlab.core.losses import soft_cross_entropy
 from toastlab.core.stream import Batch, Stream
 from toastlab.data.dataset import Dataset
 from toastlab.medoids.targets import class_means, class_medoids, soft_targets
-from toastlab.methods import CrossEntropyConfig, LabelSmoothingConfig, MethodConfig, ToastConfig
+from toastlab.methods import CrossEntropyConfig, LabelSmoothingConfig, MethodConfig
 from toastlab.methods.base import Method
 from toastlab.methods.toast import Toast
 
@@ -69,13 +69,13 @@ def same(a: MethodConfig, b: MethodConfig, exact: bool = True) -> None:
 
 
 def test_no_weights_is_cross_entropy_exactly() -> None:
-    same(ToastConfig(medoid_weight=0, past_weight=0), CrossEntropyConfig())
-    config = ToastConfig(medoid_weight=0, past_weight=0, carried_loss="target")
+    same(carrying(medoid_weight=0, past_weight=0), CrossEntropyConfig())
+    config = carrying(medoid_weight=0, past_weight=0, carried_loss="target")
     same(config, CrossEntropyConfig())
 
 
 def test_uniform_prototype_is_label_smoothing() -> None:
-    config = ToastConfig(medoid_weight=0.2, past_weight=0, prototype="uniform")
+    config = carrying(medoid_weight=0.2, past_weight=0, prototype="uniform")
     same(config, LabelSmoothingConfig(smoothing=0.2))
 
 
@@ -89,7 +89,7 @@ def test_cross_entropy_is_what_torch_says() -> None:
 
 def test_stage_one_alone() -> None:
     """b = 0: nothing is carried, targets are (1 - a) e_y + a q_y of the bank's medoids."""
-    loop = Loop(ToastConfig(past_weight=0, medoid_temperature=3.0)).epochs(2)
+    loop = Loop(carrying(past_weight=0, medoid_temperature=3.0)).epochs(2)
     assert not any(bool(b.carried.any()) for b in loop.batches)
     bank, labels = loop.method.bank, loop.method.labels
     medoids = class_medoids(bank.logits, labels, seen=bank.seen)
@@ -103,7 +103,7 @@ def test_stage_one_alone() -> None:
 
 
 def test_first_epoch_has_hard_targets_and_refresh_every() -> None:
-    loop = Loop(ToastConfig(refresh_every=2))
+    loop = Loop(carrying(refresh_every=2))
     loop.epochs(1)
     assert torch.equal(loop.method.table, torch.eye(4))
     loop.epochs(1)
@@ -112,7 +112,7 @@ def test_first_epoch_has_hard_targets_and_refresh_every() -> None:
 
 def test_stage_two_alone() -> None:
     """a = 0: hard targets, plus b T^2 KL to the logits of the same samples one batch ago."""
-    loop = Loop(ToastConfig(medoid_weight=0, past_weight=2.0, past_temperature=3.0)).epochs(1)
+    loop = Loop(carrying(medoid_weight=0, past_weight=2.0, past_temperature=3.0)).epochs(1)
     assert torch.equal(loop.method.table, torch.eye(4))
     before, batch = loop.batches[0], loop.batches[1]
     count = int(batch.carried.sum())
@@ -131,7 +131,7 @@ def test_stage_two_alone() -> None:
 
 def test_dlb_layout() -> None:
     """ "all" with a = 0, b = 1: every sample is seen in two batches running, as in DLB."""
-    loop = Loop(ToastConfig(medoid_weight=0, criterion="all")).epochs(1)
+    loop = Loop(carrying(medoid_weight=0, criterion="all")).epochs(1)
     for before, after in zip(loop.batches, loop.batches[1:], strict=False):
         fresh = before.index[~before.carried]
         carried = after.index[after.carried]
@@ -143,7 +143,7 @@ def test_dlb_layout() -> None:
 
 
 def test_online_label_smoothing_prototype() -> None:
-    loop = Loop(ToastConfig(prototype="mean-softmax", past_weight=0, medoid_weight=0.5)).epochs(1)
+    loop = Loop(carrying(prototype="mean-softmax", past_weight=0, medoid_weight=0.5)).epochs(1)
     bank, labels = loop.method.bank, loop.method.labels
     right = (bank.logits.argmax(1) == labels) & bank.seen
     mean = class_means(bank.logits, labels, right, softmax=True)
@@ -153,7 +153,7 @@ def test_online_label_smoothing_prototype() -> None:
 
 
 def test_class_mean_prototype() -> None:
-    loop = Loop(ToastConfig(prototype="mean", past_weight=0)).epochs(1)
+    loop = Loop(carrying(prototype="mean", past_weight=0)).epochs(1)
     bank, labels = loop.method.bank, loop.method.labels
     right = (bank.logits.argmax(1) == labels) & bank.seen
     expected = (class_means(bank.logits, labels, right) / 2.0).softmax(1)
@@ -162,35 +162,35 @@ def test_class_mean_prototype() -> None:
 
 
 def test_a_batch_always_has_b_samples() -> None:
-    loop = Loop(ToastConfig()).epochs(3)
+    loop = Loop(carrying()).epochs(3)
     assert {len(b.index) for b in loop.batches} == {16}
     assert len(loop.batches) == 3 * 4, "equal images: an epoch is N images, carried or not"
 
 
 def test_extra_layout_puts_them_on_top() -> None:
-    loop = Loop(ToastConfig(layout="extra")).epochs(2)
+    loop = Loop(carrying(layout="extra")).epochs(2)
     assert {len(b.index) for b in loop.batches} == {24}
     assert all(int((~b.carried).sum()) >= 16 for b in loop.batches)
     assert any(bool(b.carried.any()) for b in loop.batches)
 
 
 def test_once_per_visit_and_until_trained() -> None:
-    once = Loop(ToastConfig()).epochs(2)
+    once = Loop(carrying()).epochs(2)
     for before, after in zip(once.batches, once.batches[1:], strict=False):
         carried = set(before.index[before.carried].tolist())
         assert not carried & set(after.index[after.carried].tolist())
-    longer = Loop(ToastConfig(max_visits=3, keep_carry=True)).epochs(3)
+    longer = Loop(carrying(max_visits=3, keep_carry=True)).epochs(3)
     most = max(int(b.visits.max()) for b in longer.batches)
     assert most in (2, 3)
 
 
 def test_carry_is_dropped_or_kept_at_the_end_of_an_epoch() -> None:
-    assert int(Loop(ToastConfig()).epochs(1).toast.carry.count) == 0
-    assert int(Loop(ToastConfig(keep_carry=True)).epochs(1).toast.carry.count) > 0
+    assert int(Loop(carrying()).epochs(1).toast.carry.count) == 0
+    assert int(Loop(carrying(keep_carry=True)).epochs(1).toast.carry.count) > 0
 
 
 def test_replay_changes_the_sampling_only() -> None:
-    loop = Loop(ToastConfig(medoid_weight=0, past_weight=0, replay=True)).epochs(1)
+    loop = Loop(carrying(medoid_weight=0, past_weight=0, replay=True)).epochs(1)
     assert any(bool(b.carried.any()) for b in loop.batches)
     expected = nn.functional.cross_entropy(loop.logits[1], loop.batches[1].labels)
     assert loop.losses[1] == pytest.approx(float(expected), rel=1e-5)
@@ -198,7 +198,7 @@ def test_replay_changes_the_sampling_only() -> None:
 
 def test_memory_source() -> None:
     """KL on the half of each batch most in need, against what the bank held from the last visit."""
-    loop = Loop(ToastConfig(source="memory", medoid_weight=0)).epochs(1)
+    loop = Loop(carrying(source="memory", medoid_weight=0)).epochs(1)
     assert not any(bool(b.carried.any()) for b in loop.batches), "nothing remembered yet"
     bank = loop.method.bank.logits.clone()
     loop.batches.clear()
@@ -213,7 +213,7 @@ def test_memory_source() -> None:
 
 
 def test_target_form_and_divide_by_batch() -> None:
-    config = ToastConfig(medoid_weight=0.2, past_weight=0.4, carried_loss="target")
+    config = carrying(medoid_weight=0.2, past_weight=0.4, carried_loss="target")
     loop = Loop(config).epochs(2)
     batch = next(b for b in loop.batches if bool(b.carried.any()))
     logits = torch.randn(16, 4)
@@ -224,14 +224,14 @@ def test_target_form_and_divide_by_batch() -> None:
     expected = -(target * logits.log_softmax(1)).sum(1).mean()
     torch.testing.assert_close(loop.method.loss(logits, batch).total, expected)
 
-    carried, batched = (Loop(ToastConfig(divide_by=d)) for d in ("carried", "batch"))
+    carried, batched = (Loop(carrying(divide_by=d)) for d in ("carried", "batch"))
     parts = [x.method.loss(logits, batch).parts["stage2"] for x in (carried, batched)]
     share = int(batch.carried.sum()) / 16
     torch.testing.assert_close(parts[0] * share, parts[1])
 
 
 def test_bank_holds_the_last_logits_and_counts_visits() -> None:
-    loop = Loop(ToastConfig()).epochs(1)
+    loop = Loop(carrying()).epochs(1)
     last: dict[int, Tensor] = {}
     visits = torch.zeros(64, dtype=torch.int64)
     for batch, logits in zip(loop.batches, loop.logits, strict=True):
@@ -247,7 +247,7 @@ def test_bank_holds_the_last_logits_and_counts_visits() -> None:
 
 
 def test_report_of_the_medoids() -> None:
-    loop = Loop(ToastConfig()).epochs(2)
+    loop = Loop(carrying()).epochs(2)
     report = loop.method.report()
     assert 0 <= report["medoid_to_mean"] < 1.5
     assert 0 < report["target_entropy"] <= torch.log(torch.tensor(4.0)) + 1e-6
@@ -270,7 +270,7 @@ def test_report_of_the_medoids() -> None:
 )
 def test_bad_options(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ToastConfig(**options)  # type: ignore[arg-type]
+        carrying(**options)  # type: ignore[arg-type]
 
 
 def test_labels_out_of_range() -> None:

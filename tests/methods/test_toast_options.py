@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.helpers import carrying
 from tests.methods.test_toast import Loop, same
 from toastlab.core.carry import CRITERIA, Criterion, under_trained
 from toastlab.medoids.exact import class_medoids
@@ -14,7 +15,7 @@ from toastlab.medoids.targets import Prototype, prototype_targets
 from toastlab.methods import CrossEntropyConfig, ToastConfig
 from toastlab.methods.toast import Toast
 
-DISTILLED = ToastConfig(carried_loss="distilled", medoid_weight=0)
+DISTILLED = carrying(carried_loss="distilled", medoid_weight=0)
 
 
 def kl(past: Tensor, now: Tensor, temperature: float) -> float:
@@ -53,7 +54,7 @@ def test_the_label_of_a_carried_sample_does_not_matter() -> None:
 def test_a_sure_past_prediction_counts_for_more() -> None:
     """[ours] The target is (1 - s) t + s p(z_past; T_p), s = b max p(z_past; T_p), of the carried;
     the loss is one mean over the batch."""
-    config = ToastConfig(carried_loss="confidence", past_weight=0.8, past_temperature=2.0)
+    config = carrying(carried_loss="confidence", past_weight=0.8, past_temperature=2.0)
     loop = Loop(config).epochs(2)
     step = len(loop.batches) - 1
     batch, logits = loop.batches[step], loop.logits[step]
@@ -71,10 +72,10 @@ def test_a_sure_past_prediction_counts_for_more() -> None:
 
 
 def test_shares_of_one_target_cannot_exceed_it() -> None:
-    ToastConfig(carried_loss="confidence", medoid_weight=1.0, past_weight=1.0)
+    carrying(carried_loss="confidence", medoid_weight=1.0, past_weight=1.0)
     for form, b in (("confidence", 1.1), ("target", 0.8)):
         with pytest.raises(ValueError, match=r"the weights add to 1\.1, above 1"):
-            ToastConfig(carried_loss=form, past_weight=b)  # type: ignore[arg-type]
+            carrying(carried_loss=form, past_weight=b)  # type: ignore[arg-type]
 
 
 def test_without_past_weight_everyone_shows_a_label() -> None:
@@ -133,7 +134,7 @@ def test_a_class_can_keep_its_last_medoid(prototype: Prototype) -> None:
     second = torch.tensor([[-1.0, 0.0], [5.0, 0.0], [1.0, 0.0], [3.0, 0.0]])
     kept: dict[str, Toast] = {}
     for name in ("hard", "last-medoid"):
-        config = ToastConfig(no_candidate=name, prototype=prototype)  # type: ignore[arg-type]
+        config = carrying(no_candidate=name, prototype=prototype)  # type: ignore[arg-type]
         kept[name] = toast = with_bank(config, first, labels)
         toast.end_epoch()
         before = toast.soft.clone()
@@ -150,7 +151,7 @@ def test_a_class_can_keep_its_last_medoid(prototype: Prototype) -> None:
 
 def test_a_class_without_a_last_medoid_has_its_hard_target() -> None:
     labels, logits = torch.tensor([0, 1]), torch.tensor([[2.0, 0.0], [2.0, 0.0]])
-    toast = with_bank(ToastConfig(no_candidate="last-medoid"), logits, labels)
+    toast = with_bank(carrying(no_candidate="last-medoid"), logits, labels)
     toast.end_epoch()
     assert toast.medoids.index.tolist() == [0, -1]
     assert torch.equal(toast.soft[1], torch.tensor([0.0, 1.0]))
@@ -203,7 +204,7 @@ def test_random_control_carries_as_many(criterion: Criterion) -> None:
         assert not bool((drawn & ~eligible).any())
     if criterion != "all":
         assert not torch.equal(*draws)
-    same(ToastConfig(criterion="random"), ToastConfig(random_carry=True))
+    same(carrying(criterion="random"), carrying(random_carry=True))
 
 
 @pytest.mark.parametrize("source", ["carry", "memory"])

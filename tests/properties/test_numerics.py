@@ -9,20 +9,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.helpers import carrying
 from tests.methods.test_peers import VARIANTS, Setting
 from tests.training.test_loop import BASE, run, same
 from toastlab.core import losses
 from toastlab.medoids.exact import DISTANCES
 from toastlab.medoids.targets import class_medoids
-from toastlab.methods import ToastConfig
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 METHODS = {
     **VARIANTS,
-    "toast target": ToastConfig(carried_loss="target", past_weight=0.5),
-    "toast distilled": ToastConfig(carried_loss="distilled"),
-    "toast confidence": ToastConfig(carried_loss="confidence"),
-    "toast stored": ToastConfig(source="memory", mixed_carry="stored"),
+    "toast target": carrying(carried_loss="target", past_weight=0.5),
+    "toast distilled": carrying(carried_loss="distilled"),
+    "toast confidence": carrying(carried_loss="confidence"),
+    "toast stored": carrying(source="memory", mixed_carry="stored"),
 }
 
 

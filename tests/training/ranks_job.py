@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.helpers import tiny
+from tests.helpers import carrying, tiny
 from toastlab.cli import main as cli
 from toastlab.core.errors import StoreError
 from toastlab.core.losses import Loss
@@ -25,7 +25,6 @@ from toastlab.methods import (
     MethodConfig,
     Plan,
     PsKdConfig,
-    ToastConfig,
 )
 from toastlab.methods.base import Method
 from toastlab.methods.ols import Ols
@@ -41,10 +40,10 @@ KILLED_AT = 40  # of 4 x 16 steps
 RUNS: dict[str, TrainConfig] = {
     **{name: replace(SMALL, method=config()) for name, config in CONFIGS.items()},
     "ps-kd network": replace(SMALL, method=PsKdConfig(source="network")),
-    "extra": replace(SMALL, method=ToastConfig(layout="extra", criterion="all"), budget="samples"),
-    "memory": replace(SMALL, method=ToastConfig(source="memory", criterion="random")),
-    "distilled": replace(SMALL, method=ToastConfig(carried_loss="distilled")),
-    "mixed": replace(SMALL, method=ToastConfig(mixed_carry="stored"), augment=MIXUP),
+    "extra": replace(SMALL, method=carrying(layout="extra", criterion="all"), budget="samples"),
+    "memory": replace(SMALL, method=carrying(source="memory", criterion="random")),
+    "distilled": replace(SMALL, method=carrying(carried_loss="distilled")),
+    "mixed": replace(SMALL, method=carrying(mixed_carry="stored"), augment=MIXUP),
     "repeated": replace(SMALL, method=DlbConfig(), augment=MIXUP),
     "batch norm": replace(SMALL, model="resnet-small", method=CONFIGS["byot"]()),
 }

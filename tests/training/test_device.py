@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from tests.helpers import Crossings, Watch, needs_fake_cuda, tiny
+from tests.helpers import Crossings, Watch, carrying, needs_fake_cuda, tiny
 from toastlab.core.errors import DeviceError
 from toastlab.core.stream import Stream
 from toastlab.data.augment import Augment, AugmentConfig
 from toastlab.data.dataset import Dataset
 from toastlab.data.splits import Split
-from toastlab.methods import CONFIGS, MethodConfig, Plan, PsKdConfig, ToastConfig
+from toastlab.methods import CONFIGS, MethodConfig, Plan, PsKdConfig
 from toastlab.methods.base import Method
 from toastlab.methods.ps_kd import PsKd
 from toastlab.store.runs import RunStore
@@ -28,15 +28,15 @@ from toastlab.training.loop import train
 METHODS = {
     **{name: config() for name, config in CONFIGS.items()},
     "ps-kd network": PsKdConfig(source="network"),
-    "target form": ToastConfig(carried_loss="target", past_weight=0.5),
-    "distilled": ToastConfig(carried_loss="distilled", no_candidate="last-medoid"),
-    "confidence": ToastConfig(carried_loss="confidence", source="memory", criterion="quantile"),
-    "extra": ToastConfig(layout="extra"),
-    "memory": ToastConfig(source="memory"),
-    "stored mix": ToastConfig(mixed_carry="stored"),
-    "until trained": ToastConfig(max_visits=3),
-    **{c: ToastConfig(criterion=c) for c in ("probability", "quantile", "random", "all")},
-    "medoid distance": ToastConfig(criterion="medoid-distance"),
+    "target form": carrying(carried_loss="target", past_weight=0.5),
+    "distilled": carrying(carried_loss="distilled", no_candidate="last-medoid"),
+    "confidence": carrying(carried_loss="confidence", source="memory", criterion="quantile"),
+    "extra": carrying(layout="extra"),
+    "memory": carrying(source="memory"),
+    "stored mix": carrying(mixed_carry="stored"),
+    "until trained": carrying(max_visits=3),
+    **{c: carrying(criterion=c) for c in ("probability", "quantile", "random", "all")},
+    "medoid distance": carrying(criterion="medoid-distance"),
 }
 AUGMENT = AugmentConfig(crop=2, flip=True, cutout=3)
 

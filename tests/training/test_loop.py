@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.helpers import tiny
+from tests.helpers import carrying, tiny
 from toastlab.core.errors import DeviceError, TrainingDiverged
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import Dataset, from_tensors
 from toastlab.data.splits import Split
 from toastlab.disk.durable import load_checkpoint, save_checkpoint
-from toastlab.methods import CONFIGS, CrossEntropyConfig, MethodConfig, ToastConfig
+from toastlab.methods import CONFIGS, CrossEntropyConfig, MethodConfig
 from toastlab.training.checkpoint import CHECKPOINT
 from toastlab.training.config import TrainConfig, make_schedule
 from toastlab.training.device import uses_bf16
@@ -67,7 +67,7 @@ def test_learns_and_records() -> None:
     "config",
     [
         BASE,
-        replace(BASE, method=ToastConfig(criterion="random", keep_carry=True), optimizer="adamw"),
+        replace(BASE, method=carrying(criterion="random", keep_carry=True), optimizer="adamw"),
         replace(BASE, augment=AugmentConfig(crop=1, flip=True, cutout=2, mix="mixup")),
     ],
     ids=["plain", "random carry kept", "augmented"],
@@ -210,7 +210,7 @@ def test_batch_larger_than_the_data() -> None:
 @pytest.mark.parametrize("mixed", ["unmixed", "repeat", "stored"])
 @pytest.mark.parametrize("mix", ["mixup", "cutmix"])
 def test_mixing_options_train(mix: str, mixed: str) -> None:
-    method = ToastConfig(mixed_carry=mixed)
+    method = carrying(mixed_carry=mixed)
     augment = AugmentConfig(mix=mix, mix_prob=0.7)
     result = run(replace(BASE, method=method, augment=augment, epochs=2))
     assert np.isfinite(result.metrics.loss).all()
@@ -224,14 +224,14 @@ def test_mixing_options_train(mix: str, mixed: str) -> None:
 @pytest.mark.parametrize(
     "method",
     [
-        ToastConfig(layout="extra"),
-        ToastConfig(source="memory"),
-        ToastConfig(carried_loss="target", past_weight=0.4),
-        ToastConfig(carried_loss="confidence", source="memory", criterion="quantile"),
-        ToastConfig(carried_loss="distilled", no_candidate="last-medoid", random_carry=True),
-        ToastConfig(max_visits=3, divide_by="batch"),
-        ToastConfig(criterion="medoid-distance", distance="cosine", scope="all", refresh_every=2),
-        ToastConfig(prototype="mean", replay=True, past_weight=0),
+        carrying(layout="extra"),
+        carrying(source="memory"),
+        carrying(carried_loss="target", past_weight=0.4),
+        carrying(carried_loss="confidence", source="memory", criterion="quantile"),
+        carrying(carried_loss="distilled", no_candidate="last-medoid", random_carry=True),
+        carrying(max_visits=3, divide_by="batch"),
+        carrying(criterion="medoid-distance", distance="cosine", scope="all", refresh_every=2),
+        carrying(prototype="mean", replay=True, past_weight=0),
     ],
     ids=[
         *("extra", "memory", "target", "confidence", "distilled"),

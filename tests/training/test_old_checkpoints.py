@@ -11,16 +11,16 @@ import pytest
 import torch
 from torch import nn
 
-from tests.helpers import tiny
+from tests.helpers import carrying, tiny
 from toastlab.disk.durable import load_checkpoint
-from toastlab.methods import DlbConfig, MethodConfig, OlsConfig, PsKdConfig, ToastConfig
+from toastlab.methods import DlbConfig, MethodConfig, OlsConfig, PsKdConfig
 from toastlab.training.checkpoint import CHECKPOINT
 from toastlab.training.config import TrainConfig
 from toastlab.training.loop import train
 
 OLD = Path(__file__).with_name("old")
 METHODS: dict[str, MethodConfig] = {
-    "toast": ToastConfig(),
+    "toast": carrying(),
     "ols": OlsConfig(),
     "dlb": DlbConfig(),
     "ps-kd": PsKdConfig(),

@@ -94,14 +94,14 @@ class ToastConfig(MethodConfig):
     # What a carried sample is taught: its past prediction only, L1 being the mean over the new
     # samples (distilled); its label and the KL (label-and-kl); or one mixed target, in which the
     # past prediction has the share b (target) or, ours, b times its own confidence (confidence).
-    carried_loss: Literal["distilled", "label-and-kl", "target", "confidence"] = "label-and-kl"
+    carried_loss: Literal["distilled", "label-and-kl", "target", "confidence"] = "confidence"
     # Ours: how both weights grow: none (constant), linear (over the planned epochs) or fit
     # (by the share got right). While they are 0, nothing is carried.
-    ramp: Literal["none", "linear", "fit"] = "none"
-    fit_from: ShareBelowOne = 0.0  # Share got right, in [0, 1), at which ramp fit begins.
-    fit_full: PositiveShare = 1.0  # Share got right, in (0, 1], at which ramp fit is full.
+    ramp: Literal["none", "linear", "fit"] = "fit"
+    fit_from: ShareBelowOne = 0.6  # Share got right, in [0, 1), at which ramp fit begins.
+    fit_full: PositiveShare = 0.7  # Share got right, in (0, 1], at which ramp fit is full.
     # Temperature T_m of the medoid's soft target, 0.01 to 1000.
-    medoid_temperature: Temperature = 2.0
+    medoid_temperature: Temperature = 0.5
     distance: Distance = "euclidean"  # Distance: euclidean, squared-euclidean, cosine or manhattan.
     # Candidates: the rightly classified of the class (correct), or all of it (all).
     scope: Scope = "correct"
@@ -112,16 +112,16 @@ class ToastConfig(MethodConfig):
     medoid_memory: Annotated[int, Range(4, 2**20)] = 256
     # Prototype: medoid; its controls are mean, mean-softmax (as OLS) and uniform (as LS).
     prototype: Prototype = "medoid"
-    past_temperature: Temperature = 3.0  # Temperature T_p of the past predictions, 0.01 to 1000.
+    past_temperature: Temperature = 1.0  # Temperature T_p of the past predictions, 0.01 to 1000.
     # Who is under-trained: misclassified, probability, quantile, medoid-distance; or all. Random is
     # misclassified with random-carry.
-    criterion: Criterion = "misclassified"
+    criterion: Criterion = "quantile"
     random_carry: bool = False  # Control: carry as many as the criterion marks, drawn evenly.
     # For probability: carried below this true-class probability, in (0, 1].
     threshold: PositiveShare = 0.5
-    share: PositiveShare = 0.25  # For quantile and medoid-distance: share of a batch, in (0, 1].
+    share: PositiveShare = 0.5  # For quantile and medoid-distance: share of a batch, in (0, 1].
     # Past: carried into the next batch (carry), or the KL to each sample's last visit (memory).
-    source: Literal["carry", "memory"] = "carry"
+    source: Literal["carry", "memory"] = "memory"
     # Carried samples replace new ones (replace), or come on top (extra).
     layout: Literal["replace", "extra"] = "replace"
     # Times in a row a sample is carried, 1 to 100000; more than 1: until it is trained.

@@ -56,7 +56,7 @@ print(plots.describe_soft_target_bars(image, targets, data.classes, shirt))
 plots.soft_target_bars(image, targets, data.classes, shirt)
 
 # %% [markdown]
-# The runner-up is a T-shirt most often, but for 24 of these shirts only; for 15 it is a sneaker. This
+# The runner-up is a T-shirt most often, but for 18 of these shirts only; for 15 it is a sneaker. This
 # network has trained for 30 epochs on labels of which a fifth is wrong, and has learnt most of those
 # by heart (notebook 6).
 #
@@ -77,8 +77,7 @@ assert int(np.delete(mean[shirt], shirt).argmax()) == data.classes.index("T-shir
 # %% [markdown]
 # **Your prediction:** on average the largest share of a shirt's remaining probability, 0.16, goes to
 # T-shirts: a network that was never told that the two are alike says so. Whether it *matters* which
-# classes get it is another question: label smoothing gives all of them the same and is about as
-# accurate as TOAST in notebook 1.
+# classes get it is another question: label smoothing gives all of them the same. Notebook 9 compares.
 #
 # ## Temperature is not free
 #
@@ -112,8 +111,7 @@ for epoch in (3, 30):
 assert told[3] > told[30]
 
 # %% [markdown]
-# Early the medoids know which classes are alike. At the end, with most wrong labels learnt by heart,
-# half of the runners-up are strangers, as that of the shirt below.
+# Early the medoids know which classes are alike. At the end three of the runners-up are strangers.
 
 # %%
 from toastlab.widgets import TargetPanel

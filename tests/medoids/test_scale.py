@@ -407,7 +407,7 @@ def test_a_run_with_a_float16_bank_resumes_to_the_bit(
 def test_what_names_a_run() -> None:
     """Memory for the medoids changes no result and no name; the bank's dtype changes both."""
     usual = TrainConfig()
-    less = replace(usual, method=carrying(medoid_memory=8))
+    less = replace(usual, method=ToastConfig(medoid_memory=8))
     assert run_key(usual, "x") == run_key(less, "x")
     assert run_key(usual, "x") != run_key(replace(usual, bank="float16"), "x")
     with pytest.raises(ValueError, match="unknown bank 'half'"):

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tests.helpers import tiny
+from tests.helpers import carrying, tiny
 from toastlab.core.class_index import ClassIndex
 from toastlab.core.stream import Batch, Stream
 from toastlab.data.augment import AugmentConfig
@@ -28,7 +28,6 @@ from toastlab.methods import (
     PsKdConfig,
     TfKdConfig,
     TfKdSelfConfig,
-    ToastConfig,
 )
 from toastlab.methods.bake import Bake, ensemble
 from toastlab.methods.byot import Byot
@@ -319,7 +318,7 @@ def test_more_degenerate_cases() -> None:
 def test_toast_that_carries_everything_is_dlb_up_to_the_first_batch() -> None:
     """a 0, b 1, every new half batch carried: the losses of a batch agree, see `methods.dlb`."""
     dlb = Setting(DlbConfig(joint=True))
-    toast = Setting(ToastConfig(medoid_weight=0, criterion="all", keep_carry=True))
+    toast = Setting(carrying(medoid_weight=0, criterion="all", keep_carry=True))
     for s in (dlb, toast):
         batch, logits, _ = s.step()
         s.method.update(logits, batch)

@@ -25,6 +25,7 @@ from toastlab.methods import (
     DlbConfig,
     MethodConfig,
     Toast,
+    ToastConfig,
 )
 from toastlab.training.config import TrainConfig, fuses, make_optimizer
 from toastlab.training.loop import Result, train
@@ -179,7 +180,7 @@ def test_network_and_loss_are_compiled_without_a_break(
     config: type[MethodConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Captured whole, by a backend that then runs the same kernels: equal to the bit. New targets
-    in the second and third epoch do not compile anything again."""
+    in the second and third epoch do not compile anything again; the start of TOAST's ramp does."""
     settings = replace(BASE, method=config(), evaluate_every=3, epochs=3)
     plain = run(settings)
     # the teacher's own training is none of this
@@ -196,8 +197,9 @@ def test_network_and_loss_are_compiled_without_a_break(
     )
     assert not counters["graph_break"]
     assert graphs[0] >= 2, "the network and the loss"
-    assert graphs[1] == graphs[0]
-    assert graphs[2] <= graphs[0] + 1, "the last epoch evaluates"
+    starts = int(config is ToastConfig)
+    assert graphs[1] <= graphs[0] + starts
+    assert graphs[2] <= graphs[0] + starts + 1, "the last epoch evaluates"
     assert compiled.metrics.loss.tolist() == plain.metrics.loss.tolist()
     torch._dynamo.reset()
 

@@ -90,13 +90,13 @@ for name, run in runs.items():
     near = neighbours(run, 30)
     tidy[name] = [100 * (of[near] == of[:, None]).mean() for of in (labels, clean)]
     print(f"{name:14s} same label {tidy[name][0]:.0f} %, same class shown {tidy[name][1]:.0f} %")
-assert tidy["TOAST"][0] < tidy["cross-entropy"][0]
-assert abs(tidy["TOAST"][1] - tidy["cross-entropy"][1]) < 2
+assert tidy["TOAST"][0] < tidy["cross-entropy"][0] - 10
+assert tidy["TOAST"][1] > tidy["cross-entropy"][1] + 3
 
 # %% [markdown]
-# **Your prediction:** TOAST's picture is no tidier. By labels it is less tidy, 87 against 90 %;
-# by what the images show the two are alike, 83 and 82 %. And tidy by labels is no virtue here, where
-# a fifth of the labels is wrong.
+# **Your prediction:** by labels TOAST's picture is the less tidy one, 70 against 90 %; by what the images
+# show it is the tidier one, 88 against 82 %. Tidy by labels is no virtue here, where a fifth of the
+# labels is wrong.
 #
 # ## Where do the wrong labels go?
 #
@@ -112,7 +112,7 @@ plots.tsne_view(panels, clean[index], data.classes, flipped)
 
 # %% [markdown]
 # Early, a mislabelled boot lies with the boots: the network has learnt what boots have in common,
-# and not yet this one's label. Late, many have moved to the class of their wrong label: learnt by
+# and not yet this one's label. Late, some have moved to the class of their wrong label: learnt by
 # heart. Again, count: which share of the flipped samples has more neighbours of the class that it
 # *shows* than of its label?
 
@@ -126,14 +126,14 @@ for name, run in runs.items():
         shows = (clean[near] == clean[:, None]).sum(1) > (clean[near] == labels[:, None]).sum(1)
         share[name, epoch] = shows[wrong].mean()
     print(f"{name:14s}", *(f"{100 * share[name, e]:3.0f} %" for e in epochs))
-assert all(share[name, 5] > 0.8 and share[name, 30] < 0.5 for name in runs)
-assert share["TOAST", 30] > share["cross-entropy", 30]
+assert all(share[name, 5] > 0.8 for name in runs)
+assert share["TOAST", 30] > 0.6 > 0.5 > share["cross-entropy", 30]
 
 # %% [markdown]
 # **Your prediction:** both. After epoch 5 nine tenths of the mislabelled samples lie with the class
-# that they show, at the end 37 % (cross-entropy) and 42 % (TOAST). Both networks end up learning wrong
-# labels by heart, TOAST a little less: one seed each, a statement about these two runs and no more.
-# Stopping early would have been a remedy, too.
+# that they show. At the end it is 37 % under cross-entropy, which learns most wrong labels by heart, and
+# 74 % under TOAST, which holds its under-trained samples to what it said of them before: one seed each,
+# a statement about these two runs and no more. Stopping early would have been a remedy, too.
 #
 # ## Try it
 

@@ -62,7 +62,7 @@ print(sum(p.numel() for p in network.parameters()), "parameters")
 # ## Your own loop
 #
 # An ordinary `DataLoader`, whose data set also yields the index of each sample. `join` takes a batch of
-# it and gives one with the carried samples in it; called with the logits, `toast` gives the loss and
+# it and gives one in which the under-trained samples have their past predictions; called with the logits, `toast` gives the loss and
 # takes note of them; `end_epoch` makes the new medoids.
 
 # %%

@@ -11,20 +11,23 @@ paper's own equations are not public: nothing here is to be quoted as theirs.
     [S] stage 2: under-trained samples distilled from past predictions, half a batch of them
     [S] L = stage 1 and stage 2, linearly combined
 
-One sample's way: it is drawn (`next_batch`) or brought by a loader (`join`), its loss is taken
-(`loss`), its logits go into the bank and, if it is under-trained, into the carry (`update`); when
-the epoch ends the bank makes new medoids (`end_epoch`).
+One sample's way: it is drawn (`next_batch`) or brought by a loader (`join`) and, if it is
+under-trained, marked there with its past prediction; its loss is taken (`loss`), its logits go into
+the bank (`update`); when the epoch ends the bank makes new medoids (`end_epoch`). With source
+"carry" the step before chooses who comes again, with the logits just given.
 
-What the abstract leaves open and the defaults settle, so that it can be computed again; all [R]:
+What the abstract leaves open and the defaults settle, so that it can be computed again; [R], or
+ours where it says so:
 
-1. A sample is carried once in a row: carried and still wrong, it is not carried on, but comes up
-   again when the stream draws it (`max_visits`; above 1 it goes on with its new logits).
-2. The carry is dropped at the end of an epoch (`keep_carry`).
-3. Least confident first means by falling cross-entropy to the label, so by rising p(label), not by
-   the largest probability; of equal ones any.
-4. L2 is T_p^2 times the mean KL over the carried samples, not over the batch (`divide_by`). L1 is
-   the mean over the whole batch, so that a carried sample shows its class's target again, or over
-   the new samples only, so that it is distilled and nothing else (`carried_loss`).
+1. Under-trained is the half of a batch with the least p(label) at the last visit, not with the
+   least largest probability; of equal ones any (`criterion`).
+2. Ours: its target is (1 - s) t + s p(z_past; T_p) with s = b max p. Where L2 is a loss of its own
+   (`carried_loss`) it is T_p^2 times the mean KL over the carried samples (`divide_by`), and L1 is
+   the mean over the batch or over the new ones only.
+3. Ours: both weights grow from 0 to full while the share that was right at the last visit grows
+   from `fit_from` to `fit_full`; it is looked at once an epoch (`ramp`).
+4. With source "carry" a sample is carried once in a row (`max_visits`), least confident first, and
+   the carry is dropped at the end of an epoch (`keep_carry`).
 5. A class that has no correctly classified sample when medoids are made gets its hard target back,
    whatever medoid it had before (`no_candidate`; who is a candidate: `scope`).
 6. Correctly classified means: at the sample's last visit, which may lie in an earlier epoch, by
@@ -82,8 +85,8 @@ class ToastConfig(MethodConfig):
     """TOAST. Both weights 0 is cross-entropy; one of them 0 is the other stage alone.
 
     Example:
-        >>> ToastConfig(medoid_weight=0.3, criterion="random").past_weight
-        1.0
+        >>> ToastConfig(carried_loss="distilled", past_weight=3).ramp
+        'fit'
     """
 
     name: ClassVar[str] = "toast"
@@ -113,14 +116,14 @@ class ToastConfig(MethodConfig):
     # Prototype: medoid; its controls are mean, mean-softmax (as OLS) and uniform (as LS).
     prototype: Prototype = "medoid"
     past_temperature: Temperature = 1.0  # Temperature T_p of the past predictions, 0.01 to 1000.
-    # Who is under-trained: misclassified, probability, quantile, medoid-distance; or all. Random is
+    # Who is under-trained: quantile, misclassified, probability, medoid-distance; or all. Random is
     # misclassified with random-carry.
     criterion: Criterion = "quantile"
     random_carry: bool = False  # Control: carry as many as the criterion marks, drawn evenly.
     # For probability: carried below this true-class probability, in (0, 1].
     threshold: PositiveShare = 0.5
     share: PositiveShare = 0.5  # For quantile and medoid-distance: share of a batch, in (0, 1].
-    # Past: carried into the next batch (carry), or the KL to each sample's last visit (memory).
+    # Past: each sample's last visit (memory), or carried into the next batch (carry).
     source: Literal["carry", "memory"] = "memory"
     # Carried samples replace new ones (replace), or come on top (extra).
     layout: Literal["replace", "extra"] = "replace"
@@ -157,11 +160,12 @@ class Toast(Method, config=ToastConfig):
         >>> logits = torch.tensor([[2.0, 0.0], [0.0, 2.0], [1.0, 0.0], [3.0, 0.0]])
         >>> round(float(toast(logits, batch)), 3)  # hard targets in the first epoch
         0.904
-        >>> int(toast.carry.count), int(toast.carry.index[0])  # the last sample was got wrong
-        (1, 3)
         >>> toast.end_epoch()
         >>> toast.medoids.index.tolist()  # samples 0 and 2 are as near: the lower index
         [0, 1]
+        >>> batch = toast.join(torch.zeros(4, 1, 8, 8), labels, torch.arange(4))
+        >>> batch.carried.tolist()  # the half that it gave the least probability of its label
+        [False, False, True, True]
 
     Attributes:
         medoids: `index` [K] int64 (-1: none yet) and `logits` [K, K].

@@ -28,13 +28,12 @@ ours where it says so:
    from `fit_from` to `fit_full`; it is looked at once an epoch (`ramp`).
 4. With source "carry" a sample is carried once in a row (`max_visits`), least confident first, and
    the carry is dropped at the end of an epoch (`keep_carry`).
-5. A class that has no correctly classified sample when medoids are made gets its hard target back,
-   whatever medoid it had before (`no_candidate`; who is a candidate: `scope`).
-6. Correctly classified means: at the sample's last visit, which may lie in an earlier epoch, by
-   logits in training mode, of the image as it was augmented then. Medoids are of these logits and
-   take no pass of their own; of equal sums the lowest index is the medoid.
-7. In the first epoch all targets are hard, since there are no medoids yet.
-8. The stream draws a permutation at the start of every epoch, needed or not.
+5. A class without a correctly classified sample when medoids are made gets its hard target back,
+   whatever medoid it had before (`no_candidate`; who is a candidate: `scope`). That is judged by the
+   last visit, maybe in an earlier epoch: logits in training mode, of the image as augmented then.
+   Medoids are of these logits and take no pass; of equal sums the lowest index is the medoid.
+6. In the first epoch all targets are hard, since there are no medoids yet. The stream draws a
+   permutation at the start of every epoch, needed or not.
 """
 
 from dataclasses import dataclass

@@ -4,20 +4,19 @@ Source: Z. Yin, J. Pu, Y. Zhou, X. Xue, "Two-Stage Approach for Targeted Knowled
 Self-Knowledge Distillation", IEEE/CAA J. Autom. Sinica 11(11):2270-2283, 2024,
 doi 10.1109/JAS.2024.124629.
 
-[S] marks what the source's abstract states; [R] is this project's reading, each an option. The
-paper's own equations are not public: nothing here is to be quoted as theirs.
+[S] marks what the source's abstract states, [R] our reading, each an option. The paper's own
+equations are not public: nothing here is to be quoted as theirs.
 
     [S] stage 1: hard targets softened with class medoids of the logits
     [S] stage 2: under-trained samples distilled from past predictions, half a batch of them
-    [S] L = stage 1 and stage 2, linearly combined
+    [S] both are linearly combined
 
 One sample's way: it is drawn (`next_batch`) or brought by a loader (`join`) and, if it is
 under-trained, marked there with its past prediction; its loss is taken (`loss`), its logits go into
 the bank (`update`); when the epoch ends the bank makes new medoids (`end_epoch`). With source
 "carry" the step before chooses who comes again, with the logits just given.
 
-What the abstract leaves open and the defaults settle, so that it can be computed again; [R], or
-ours where it says so:
+What the abstract leaves open and the defaults settle; [R], or ours where it says so:
 
 1. Under-trained is the half of a batch with the least p(label) at the last visit, not with the
    least largest probability; of equal ones any (`criterion`).
@@ -29,9 +28,9 @@ ours where it says so:
 4. With source "carry" a sample is carried once in a row (`max_visits`), least confident first, and
    the carry is dropped at the end of an epoch (`keep_carry`).
 5. A class without a correctly classified sample when medoids are made gets its hard target back,
-   whatever medoid it had before (`no_candidate`; who is a candidate: `scope`). That is judged by the
-   last visit, maybe in an earlier epoch: logits in training mode, of the image as augmented then.
-   Medoids are of these logits and take no pass; of equal sums the lowest index is the medoid.
+   whatever medoid it had before (`no_candidate`, `scope`). That is judged by the last visit, maybe
+   in an earlier epoch: logits in training mode, of the image as augmented then. Medoids are of
+   these logits and take no pass; of equal sums the lowest index is the medoid.
 6. In the first epoch all targets are hard, since there are no medoids yet. The stream draws a
    permutation at the start of every epoch, needed or not.
 """

@@ -1,4 +1,4 @@
-"""The stored ablation: every combination of weights, and a few temperatures and controls.
+"""The stored ablation: every combination of weights, at two temperatures, and with a control.
 
 A grid is data; `toastlab study run ablation` trains what is missing of it and condenses the runs to
 one table, small enough to keep beside the code. Panels look rows up in that table; nothing is
@@ -28,9 +28,8 @@ Point = dict[str, float | bool]
 AXES: dict[str, tuple[float | bool, ...]] = {
     "noise_rate": (0.0, 0.2),
     "medoid_weight": (0.0, 0.1, 0.2, 0.3, 0.5, 0.7),
-    "past_weight": (0.0, 0.5, 1.0, 2.0, 3.0, 5.0),
-    "medoid_temperature": (1.0, 2.0),
-    "past_temperature": (1.0, 3.0),
+    "past_weight": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+    "medoid_temperature": (0.5, 2.0),
     "random_carry": (False, True),
 }
 SEEDS = (0, 1, 2)
@@ -46,7 +45,6 @@ def canonical(point: Point) -> Point:
     if point["medoid_weight"] == 0:
         point["medoid_temperature"] = AXES["medoid_temperature"][0]
     if point["past_weight"] == 0:
-        point["past_temperature"] = AXES["past_temperature"][0]
         point["random_carry"] = False
     return point
 
@@ -61,7 +59,7 @@ def points() -> list[Point]:
 def seeds_of(point: Point) -> tuple[int, ...]:
     """The seeds of a point's stored runs."""
     default = ToastConfig()
-    names = ("medoid_temperature", "past_temperature", "random_carry")
+    names = ("medoid_temperature", "random_carry")
     plane = canonical(point | {name: getattr(default, name) for name in names})
     return MORE_SEEDS if canonical(point) == plane else SEEDS
 

@@ -32,6 +32,7 @@ from toastlab.methods import (
     ZipfConfig,
 )
 from toastlab.studies.options import SEED_COUNTS
+from toastlab.studies.reading_pool import BEFORE, LITERAL
 from toastlab.training.config import TrainConfig
 
 ARMS: dict[str, MethodConfig] = {
@@ -43,16 +44,8 @@ ARMS: dict[str, MethodConfig] = {
     "TOAST random carry": ToastConfig(random_carry=True),
     "TOAST class mean": ToastConfig(prototype="mean"),
     "TOAST no ramp": ToastConfig(ramp="none"),
-    # the kit's default before the study of readings
-    "TOAST label and KL": ToastConfig(
-        carried_loss="label-and-kl",
-        past_weight=1.0,
-        ramp="none",
-        medoid_temperature=2.0,
-        past_temperature=3.0,
-        criterion="misclassified",
-        source="carry",
-    ),
+    "TOAST literal": LITERAL,
+    "TOAST label and KL": BEFORE,
     "OLS": OlsConfig(),
     "Tf-KD": TfKdConfig(),
     "Tf-KD self": TfKdSelfConfig(),

@@ -21,6 +21,7 @@ MethodName = Literal[
     "toast-random-carry",
     "toast-class-mean",
     "toast-no-ramp",
+    "toast-literal",
     "toast-label-and-kl",
     "ols",
     "tf-kd",

@@ -56,8 +56,7 @@ class AblationPanel(Panel):
             "noise_rate": ("label noise", 0.2, "share of training labels flipped"),
             "medoid_weight": ("medoid weight a", 0.3, "0 switches stage 1 off"),
             "past_weight": ("past weight b", 1.0, "0 switches stage 2 off"),
-            "medoid_temperature": ("temperature T_m", 1.0, "of the medoid's soft target"),
-            "past_temperature": ("temperature T_p", 1.0, "of the past predictions"),
+            "medoid_temperature": ("temperature T_m", 0.5, "of the medoid's soft target"),
         }
         controls = {
             name: slider(label, AXES[name], value, hint)

@@ -12,8 +12,6 @@
 # validation split?
 
 # %%
-import textwrap
-
 import pandas as pd
 from toastlab import plots
 from toastlab.studies.claims import CLAIMS, Claim, evidence, findings, judgement
@@ -21,7 +19,7 @@ from toastlab.studies.arms import ARMS, PEERS
 from toastlab.analysis.statistics import BASELINE, differences, interval
 from toastlab.bench.memory import extra_bytes
 from toastlab.studies.catalogue import STUDIES
-from toastlab.studies.peers import MADE_BEFORE, NOISE, PAIRWISE
+from toastlab.studies.peers import MAIN, NOISE, PAIRWISE
 from toastlab.studies.rows import select
 from toastlab.studies.tuning import SHARED, SPACES, TRIALS
 
@@ -29,10 +27,9 @@ table = STUDIES["peers"].load()
 print(f"{table.run.nunique()} runs; rows per network and part:")
 print(table.groupby(["model", "part"], sort=False).size().to_string())
 plain = select(table, part="defaults", model="mlp")
-mlp = select(plain, budget="images")
+mlp = select(plain, budget="samples")
 seeds = mlp.groupby("method", sort=False).seed.nunique()
 print("seeds:", ", ".join(f"{name} {n}" for name, n in seeds.items()))
-print("\nTo know:", textwrap.fill(MADE_BEFORE, 92))
 
 # %% [markdown]
 # Every row is a real run, made by `toastlab study run peers`: same initial weights and data order per seed for
@@ -187,11 +184,10 @@ def said(axes):
 print(f"{TRIALS + 1} trials for each of {len(SPACES)} methods; all share: {said(SHARED)}")
 for name, space in SPACES.items():
     print(f"{name:16s}", said(space))
-print("Tf-KD self's stored rows were tuned in its weight and temperature, see the first cell.")
 
 # %%
 tuned = select(table, part="tuned", model="mlp")
-gaps = against(tuned, ("clean labels", "20 % noise"))
+gaps = against(tuned)
 print(plots.describe_forest(gaps, "top-1 points"))
 plots.forest(gaps, "top-1 points")
 
@@ -241,7 +237,7 @@ means.round(3)
 # %%
 curves = STUDIES["peers"].load("curves")
 curves = curves[(curves.model == "mlp") & (curves.setting == "20 % noise")]
-shown = [BASELINE, "label smoothing", "DLB", "TOAST", "TOAST careful"]
+shown = [BASELINE, "label smoothing", "SELC", "GCE", "TOAST"]
 frames = {name: [curves[curves.method == name]] for name in shown}
 measures = ("under_trained", "test_top1", "test_nll")
 print(plots.describe_learning_curves(frames, measures))

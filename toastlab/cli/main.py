@@ -10,9 +10,11 @@ from importlib import import_module
 from importlib.metadata import version
 from os import environ
 from pathlib import Path
+from signal import SIGTERM
 from typing import Any
 
 from toastlab.cli.overview import COMMANDS, FILES, METHODS, RENAMED, TAKE_METHOD, methods, overview
+from toastlab.cli.signals import Signals
 from toastlab.core.errors import PackageMissing, RankLost, TrainingDiverged, WorkerError, one_of
 
 HELP = ("-h", "--help", "help")
@@ -20,15 +22,26 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs a command. Exit codes: 0 done, 1 the training failed, 2 wrong input, 130 interrupted."""
+    """Runs a command. Exit codes: 0 done, 1 the training failed, 2 wrong input, 130 interrupted,
+    143 ended by TERM."""
+    with Signals() as signals:
+        run(argv, signals)
+
+
+def run(argv: Sequence[str] | None, signals: Signals) -> None:
+    """The same under the signals that are in force."""
     args = list(sys.argv[1:] if argv is None else argv)
     try:
         with _ranks() as group:
             if group is not None and group.count > 1 and args[:1] != ["train"]:
                 raise ValueError("torchrun can start `toastlab train`, and no other command.")
-            _prepare(args)()
+            command = _prepare(args)
+            signals.ready()
+            command()
     except KeyboardInterrupt:
-        _fail("interrupted; what was finished is kept, the same command goes on from there.", 130)
+        how = "ended by TERM" if signals.got == SIGTERM else "interrupted"
+        kept = "what was finished is kept, the same command goes on from there."
+        _fail(f"{how}; {kept}", signals.code)
     except (TrainingDiverged, WorkerError, RankLost) as error:
         _fail(str(error), 1)
     except BrokenPipeError:  # who reads has seen enough, as `head` has

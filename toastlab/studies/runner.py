@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
 
-from toastlab.core.errors import StoreError, TrainingDiverged, in_range
+from toastlab.core.errors import Stopped, StoreError, TrainingDiverged, in_range
 from toastlab.data.dataset import DataConfig, Dataset, load
 from toastlab.store.runs import Run, RunStore
 from toastlab.studies.arms import Job
@@ -56,7 +56,7 @@ def run_all(
         threads = max((job.config.threads for job in jobs), default=1)
         workers = max(1, (cores or 1) // threads) if kind == "cpu" else 1
     call = str(uuid4())
-    tasks = [(i, job.config, str(store), device, call) for i, job in enumerate(jobs)]
+    tasks = [(i, job.config, str(store), device, call, os.getpid()) for i, job in enumerate(jobs)]
     here = RunStore(store)
     try:
         for i, key, why in run_tasks(_one, tasks, min(workers, len(jobs) or 1), backend, scheduler):
@@ -80,13 +80,25 @@ def warn_diverged(job: Job, why: str) -> None:
 
 
 def _one(
-    number: int, config: TrainConfig, store: str, device: str, call: str
+    number: int, config: TrainConfig, store: str, device: str, call: str, caller: int
 ) -> tuple[int, str, str]:
-    """In a worker: train or find, and say where it lies, or why it diverged."""
+    """In a worker: train or find, and say where it lies, or why it diverged.
+
+    A worker that `caller` started ends when that process is gone, however it went: nobody waits for
+    the run, and its checkpoint is kept. (A worker on a cluster is not of its making.)
+    """
+    mine = os.getppid() == caller
+
+    def deserted() -> bool:
+        return mine and os.getppid() != caller
+
+    data = _read(config.data, call)
     try:
-        run = RunStore(store).get(config, dataset=_read(config.data, call), device=device)
+        run = RunStore(store).get(config, dataset=data, device=device, should_stop=deserted)
     except TrainingDiverged as error:
         return number, "", str(error)
+    except Stopped:
+        os._exit(1)  # there is nobody to tell
     return number, run.key, ""
 
 

@@ -137,7 +137,7 @@ def test_a_busy_kernel_ends_with_its_visitor(server: Server) -> None:
 
 
 def test_who_piles_up_messages_is_cut_off(server: Server) -> None:
-    address, word, process = server
+    address, word, _ = server
 
     async def pile() -> None:
         visitor = Visitor(address, word)
@@ -155,7 +155,7 @@ def test_who_piles_up_messages_is_cut_off(server: Server) -> None:
 
 def test_a_visitor_cannot_start_the_kernel_anew(server: Server) -> None:
     """It would come back without its page, and without its guard."""
-    address, word, process = server
+    address, word, _ = server
 
     async def ask_for_it() -> None:
         visitor = Visitor(address, word)

@@ -27,6 +27,8 @@ GROUPS: dict[str, dict[str, str]] = {
     "Look": {
         "runs list": "The finished runs of a store.",
         "runs show": "One run: settings, last epoch, where it was made.",
+        "runs rm": "Removes runs by name; they can only be trained again.",
+        "runs gc": "Removes what killed processes left; finished runs and what is in use stay.",
         "dashboard": "Serves the ablation and the under-trained samples as an app without code.",
     },
     "Check": {

@@ -3,6 +3,9 @@
 `sha256.json` has the SHA-256 of every other file of the folder. It is compared whenever a file is
 read, so that a bit that changed on disk is an error and not a result. Runs of earlier versions have
 no such file and are read as they are. It guards against accidents, not against forgery.
+
+One thing may be changed by hand: `data.path` in config.json, since images move. For it there is one
+more SHA-256, of the settings with an empty path.
 """
 
 import hashlib
@@ -19,7 +22,9 @@ from toastlab.disk.durable import sync_folder, write
 from toastlab.disk.files import regular, sha256, showable
 
 FILES = ("config.json", "facts.json", "metrics.csv", "arrays.safetensors", "weights.safetensors")
+CONFIG = "config.json"
 SUMS = "sha256.json"
+PATHLESS = "config.json with an empty data.path"  # its name among the checksums
 T = TypeVar("T")
 
 
@@ -33,8 +38,9 @@ def write_files(folder: Path, contents: Iterable[tuple[str, bytes]]) -> None:
     for name, content in contents:
         write(folder / name, content)
         sums[name] = hashlib.sha256(content).hexdigest()
-    write(folder / SUMS, json.dumps(sums, indent=1).encode())
-    folder.chmod(0o755)  # mkdtemp makes it private
+        if name == CONFIG:
+            sums[PATHLESS] = _pathless(json.loads(content))
+    write(folder / SUMS, as_json(sums))
     sync_folder(folder)
 
 
@@ -52,6 +58,38 @@ def inside(path: Path) -> Path:
 def json_of(file: Path) -> Any:
     """What a JSON file holds."""
     return json.loads(file.read_text(encoding="utf-8"))
+
+
+def as_json(content: Any) -> bytes:
+    """A JSON file as runs have it."""
+    return json.dumps(content, indent=1).encode()
+
+
+def _pathless(stored: Any) -> str:
+    """The SHA-256 of a run's settings, whatever their `data.path`."""
+    config = dict(stored["config"])
+    config["data"] = {**config["data"], "path": ""}
+    return hashlib.sha256(as_json({**stored, "config": config})).hexdigest()
+
+
+def settings_of(folder: Path) -> Any:
+    """What a run's config.json holds, if it is what was written, but for `data.path`.
+
+    Raises:
+        ValueError: it is not; or it is no JSON. OSError: it is missing, or no file.
+    """
+    file, sums = regular(folder / CONFIG), folder / SUMS
+    content = file.read_bytes()
+    stored = json.loads(content)
+    if not sums.exists():
+        return stored
+    named = dict(json_of(regular(sums)))
+    if hashlib.sha256(content).hexdigest() == named.get(CONFIG):
+        return stored
+    # without the second checksum, as in earlier versions, one can know only of runs without a path
+    if _pathless(stored) != named.get(PATHLESS, named.get(CONFIG)):
+        raise ValueError(f"the SHA-256 of {CONFIG} is not the one in {SUMS}")
+    return stored
 
 
 def metrics_of(file: Path) -> pd.DataFrame:

@@ -94,12 +94,12 @@ class Study:
         from toastlab.store.runs import RunStore
         from toastlab.training.device import choose
 
+        RunStore(store)  # has a name
         device = self.device if device == "auto" else device
         choose(device)
         work = Work(Path(store), Path(out or self.out), device, workers)
         steps: Iterator[Progress] = self._own().steps(options, work)
-        RunStore(store).check_writable()
-        _check_writable(work.out)
+        _check_writable(work.out)  # not the store: where all runs are there, none is made
         return steps
 
     def load(self, which: str = "") -> Any:

@@ -87,11 +87,15 @@ class VisitorKernels(AsyncMappingKernelManager):  # type: ignore[misc]
         if kernel_id in self and self._kernel_connections.get(kernel_id, 0) <= 0:
             self._alone[kernel_id] = time.monotonic(), self.gone_after
 
+    async def _lives(self, kernel_id: str) -> bool:
+        kernel: Any = self.get_kernel(kernel_id)
+        return bool(await kernel.is_alive())
+
     async def cull_kernel_if_idle(self, kernel_id: str) -> None:
         """Called every few seconds. An idle one ends by Jupyter Server's own rule, which a busy one
         could put off for ever; what is left of one that died is cleared away."""
         since, most = self._alone.get(kernel_id, (0.0, float("inf")))
-        if time.monotonic() - since > most or not await self.get_kernel(kernel_id).is_alive():
+        if time.monotonic() - since > most or not await self._lives(kernel_id):
             await self.shutdown_kernel(kernel_id, now=True)
         else:
             await super().cull_kernel_if_idle(kernel_id)
@@ -132,14 +136,13 @@ class Line(ZMQChannelsWebsocketConnection):  # type: ignore[misc]
     def handle_outgoing_message(self, stream: Any, outgoing_msg: list[Any]) -> None:
         """From the kernel; that it is idle again is its answer to a message."""
         super().handle_outgoing_message(stream, outgoing_msg)
-        _, (_, header, parent, _, content, *_) = self.session.feed_identities(outgoing_msg)
-        if json.loads(header).get("msg_type") != "status":
-            return
-        if json.loads(content).get("execution_state") == "idle":
-            self.moves.answered(json.loads(parent).get("msg_id", ""))
+        _, parts = self.session.feed_identities(outgoing_msg)
+        header, parent, _, content = (json.loads(bytes(part)) for part in parts[1:5])
+        if header["msg_type"] == "status" and content["execution_state"] == "idle":
+            self.moves.answered(parent.get("msg_id", ""))
             self._forward()
 
-    def disconnect(self) -> None:
+    def disconnect(self) -> None:  # type: ignore[override]
         """The page has left: what it wanted done is of no use to anybody."""
         self.moves.clear()
         super().disconnect()

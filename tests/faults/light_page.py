@@ -34,7 +34,7 @@ KINDS = ("ServerKernelManager", "Line", "EventLogger", "Channels", "NotebookRend
 
 
 def count(*signal_and_frame: object) -> None:
-    """Writes how many of those there are, and how many of Python's loggers, which it never frees."""
+    """Writes how many of those there are, and of Python's loggers, which are never freed."""
     gc.collect()
     names = [type(thing).__name__ for thing in gc.get_objects()]
     told = {kind: names.count(kind) for kind in KINDS}

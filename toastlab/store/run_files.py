@@ -60,9 +60,9 @@ def json_of(file: Path) -> Any:
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def as_json(content: Any) -> bytes:
-    """A JSON file as runs have it."""
-    return json.dumps(content, indent=1).encode()
+def as_json(content: Any, ascii: bool = True) -> bytes:
+    """A JSON file as runs have it; `ascii`: other letters are written as escapes."""
+    return json.dumps(content, indent=1, ensure_ascii=ascii).encode()
 
 
 def _pathless(stored: Any) -> str:
@@ -86,8 +86,9 @@ def settings_of(folder: Path) -> Any:
     named = dict(json_of(regular(sums)))
     if hashlib.sha256(content).hexdigest() == named.get(CONFIG):
         return stored
+    as_written = content.strip() in (as_json(stored), as_json(stored, ascii=False))
     # without the second checksum, as in earlier versions, one can know only of runs without a path
-    if _pathless(stored) != named.get(PATHLESS, named.get(CONFIG)):
+    if not as_written or _pathless(stored) != named.get(PATHLESS, named.get(CONFIG)):
         raise ValueError(f"the SHA-256 of {CONFIG} is not the one in {SUMS}")
     return stored
 

@@ -137,9 +137,11 @@ class Line(ZMQChannelsWebsocketConnection):  # type: ignore[misc]
         """From the kernel; that it is idle again is its answer to a message."""
         super().handle_outgoing_message(stream, outgoing_msg)
         _, parts = self.session.feed_identities(outgoing_msg)
-        header, parent, _, content = (json.loads(bytes(part)) for part in parts[1:5])
-        if header["msg_type"] == "status" and content["execution_state"] == "idle":
-            self.moves.answered(parent.get("msg_id", ""))
+        _, header, parent, _, content, *_ = (bytes(part) for part in parts)
+        if json.loads(header)["msg_type"] != "status":
+            return
+        if json.loads(content)["execution_state"] == "idle":
+            self.moves.answered(json.loads(parent).get("msg_id", ""))
             self._forward()
 
     def disconnect(self) -> None:  # type: ignore[override]

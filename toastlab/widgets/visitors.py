@@ -11,6 +11,10 @@ from toastlab.core.settings import Range, Settings
 from toastlab.widgets.panel import Panel
 
 LONGEST = 40  # characters that may be typed
+# GB that a visitor's process holds for itself alone, after some moves and a training. Measured as
+# private memory (Pss_Anon in smaps_rollup) on Linux, with PyTorch for the CPU. `top` shows two
+# thirds more, which is the program itself and is there once for all of them.
+MEMORY = 0.6
 WEEK = 7 * 24 * 60.0  # minutes
 
 
@@ -19,10 +23,11 @@ class Limits(Settings):
     """What visitors may use together.
 
     Attributes:
-        visitors: pages open at a time, 1 to 1000; each holds a process with PyTorch, 0.6 GB.
+        visitors: pages open at a time, 1 to 1000, those that are loading among them; each holds a
+            process with PyTorch, of `MEMORY` GB.
         trainings: live runs at a time, 1 to 1000; the next ones wait.
-        gone_after: minutes without a connection or a message after which a visitor is gone, from
-            0.5, since a page needs time to load, to a week.
+        gone_after: minutes without a connection after which a visitor is gone and his process ends,
+            whatever it is busy with; from 0.5, since a page needs time to come back, to a week.
     """
 
     visitors: Annotated[int, Range(1, 1000)] = 32

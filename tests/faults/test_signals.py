@@ -137,6 +137,11 @@ def test_jupyterlab_ends_its_kernels(number: int, tmp_path: Path) -> None:
         jar = CookieJar()
         key = {"Authorization": f"token {word}"}
         assert ask(f"{address}/api/kernels", "POST", jar, **key)[0] == 201
+
+        def ready() -> bool:  # one that still starts is interrupted, and says so in the log
+            return '"execution_state": "idle"' in ask(f"{address}/api/kernels", jar=jar, **key)[1]
+
+        until(ready, "its kernel does not start", 300)
         (process,) = (p for p in living_with(b"lab", str(tmp_path).encode()))
         kernels = children(process)
         assert kernels

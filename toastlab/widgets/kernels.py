@@ -136,8 +136,7 @@ class Line(ZMQChannelsWebsocketConnection):  # type: ignore[misc]
     def handle_outgoing_message(self, stream: Any, outgoing_msg: list[Any]) -> None:
         """From the kernel; that it is idle again is its answer to a message."""
         super().handle_outgoing_message(stream, outgoing_msg)
-        parts: list[Any]
-        _, parts = self.session.feed_identities(outgoing_msg)
+        parts: list[Any] = list(self.session.feed_identities(outgoing_msg)[1])
         _, header, parent, _, content, *_ = parts
         if json.loads(header)["msg_type"] != "status":
             return

@@ -52,8 +52,8 @@ class LoopGuard:
         Raises:
             LoopError: something was left out before, or the batch is of other data.
         """
-        self.check_back()
         self._no_open_epoch()
+        self.check_back()
         if self.joined >= self.samples_per_epoch:
             raise LoopError(
                 f"{self.name} has joined {self.joined} samples since the last end_epoch(), a whole "

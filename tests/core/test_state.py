@@ -82,7 +82,7 @@ class Learner:
         slopes = torch.autograd.grad(loss, wanted, allow_unused=True)
         with torch.no_grad():
             for p, slope in zip(wanted, slopes, strict=True):
-                p -= 0.05 * (0 if slope is None else slope)
+                p.sub_(0 if slope is None else 0.05 * slope)
         self.method.update(logits, batch)
         return loss.detach()
 

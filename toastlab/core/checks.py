@@ -13,6 +13,7 @@ from torch._subclasses import FakeTensor  # private, and asked for here only, se
 
 from toastlab.core.errors import BadType, BadValue, in_range
 
+MOST_CLASSES = 2**16  # of a table [K, K] that is 16 GiB already; a label beyond is a mistake
 FLOAT, INT, BOOL, REAL, FLAG = "floating-point", "int64", "bool", "real", "bool or int64"
 OF_TENSORS: dict[str, Callable[[Any], bool]] = {
     FLOAT: lambda dtype: dtype.is_floating_point,
@@ -87,7 +88,7 @@ def check_labels(labels: Tensor, num_classes: int) -> None:
     Raises:
         ValueError: they do not. TypeError: they are no int64.
     """
-    in_range("number of classes", num_classes, 1)
+    in_range("number of classes", num_classes, 1, MOST_CLASSES)
     check_shapes(labels=(labels, INT, "N"))
     if len(labels) and not is_fake(labels):
         low, high = torch.stack(labels.aminmax()).tolist()  # one wait for the device

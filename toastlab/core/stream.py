@@ -94,7 +94,7 @@ class Stream:
     Example:
         >>> import torch
         >>> from toastlab import from_tensors
-        >>> data = from_tensors(torch.zeros(40, 1, 8, 8), torch.arange(40) % 2)
+        >>> data = from_tensors(torch.rand(40, 1, 8, 8), torch.arange(40) % 2)
         >>> stream = Stream(data.train, batch_size=8)
         >>> none = torch.tensor(0)
         >>> index, images = stream.draw(none[None], none, 8)

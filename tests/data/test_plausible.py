@@ -44,7 +44,7 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "negative": (lambda: from_tensors(X, Y - 1), "labels begin at -1, but classes are numbered"),
     "0..255": (
         lambda: from_tensors(X * 255, Y),
-        r"floats from 0[.\d]* to 25\d.*divide them by 255",
+        r"from 0[.\d]* to 25\d.*divide them by 255",
     ),
     "0..255 in a split": (lambda: Split(X * 255, Y, Y), "divide them by 255, or give uint8"),
     "normalised": (lambda: from_tensors(X * 4 - 2, Y), r"floats from -[12][.\d]* to .*to 0\.\.1"),

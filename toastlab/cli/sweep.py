@@ -9,9 +9,11 @@ from tyro.conf import UseAppendAction, arg
 
 from toastlab.cli.options import Device, Seeds, Store, Workers
 from toastlab.cli.terminal import comparison_table, console, progress
+from toastlab.core.errors import in_range
 from toastlab.disk.files import showable
 from toastlab.methods import MethodConfig
 from toastlab.store.runs import RunStore
+from toastlab.studies.options import WORKER_COUNTS
 from toastlab.studies.space import parse
 from toastlab.studies.sweep import Done, Search, Sweep, ranking, run, sweep_table, writer
 from toastlab.training import device as devices
@@ -88,6 +90,7 @@ def sweep(
     )
     if backend == "loky":
         devices.choose(device)
+    in_range("workers", workers, *WORKER_COUNTS)
     RunStore(store).check_writable()
     RunStore(Path(out).parent).check_writable()
     how = {"device": device, "workers": workers, "backend": backend, "scheduler": scheduler}

@@ -6,6 +6,7 @@ from typing import Annotated, get_args, get_type_hints
 from toastlab.core.settings import Range, Settings
 
 SEED_COUNTS = (1, 1000)  # each seed is a run of its own
+WORKER_COUNTS = (0, 1024)  # runs side by side; 0 chooses by cores
 Seeds = Annotated[int, Range(*SEED_COUNTS)]
 
 

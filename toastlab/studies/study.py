@@ -18,8 +18,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toastlab.core.errors import one_of
+from toastlab.core.errors import in_range, one_of
 from toastlab.disk.files import try_writing
+from toastlab.studies.options import WORKER_COUNTS
 from toastlab.studies.options import Options as Options
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class Study:
 
         device = self.device if device == "auto" else device
         choose(device)
+        in_range("workers", workers, *WORKER_COUNTS)
         work = Work(Path(store), Path(out or self.out), device, workers)
         steps: Iterator[Progress] = self._own().steps(options, work)
         RunStore(store).check_writable()

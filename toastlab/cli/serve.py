@@ -7,7 +7,7 @@ from tyro.conf import arg
 
 from toastlab.cli.options import Store
 from toastlab.cli.terminal import console
-from toastlab.core.errors import in_range
+from toastlab.core.errors import BadValue, in_range
 from toastlab.store.runs import RunStore
 from toastlab.widgets.dashboard import Limits, serve
 from toastlab.widgets.servers import PORTS, serve_lab
@@ -36,7 +36,7 @@ def lab(
     """
     in_range("port", port, *PORTS)
     if not Path(folder).is_dir():
-        raise ValueError(f"there is no folder {folder!r}; name one with --folder.")
+        raise BadValue(f"there is no folder {folder!r}; name one with --folder.")
     _say("Starting JupyterLab; the address with its token follows. Ctrl-C ends it.")
     serve_lab(str(Path(folder).resolve()), port, open_browser, expose, _say)
 

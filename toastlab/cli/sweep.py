@@ -9,7 +9,7 @@ from tyro.conf import UseAppendAction, arg
 
 from toastlab.cli.options import Device, Seeds, Store, Workers
 from toastlab.cli.terminal import comparison_table, console, progress
-from toastlab.core.errors import in_range
+from toastlab.core.errors import BadValue, in_range
 from toastlab.disk.files import showable
 from toastlab.methods import MethodConfig
 from toastlab.store.runs import RunStore
@@ -150,15 +150,15 @@ def options_of(file: str) -> list[str]:
     try:
         content = tomllib.loads(Path(file).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ValueError(f"cannot read {file!r}: {error.strerror}.") from error
+        raise BadValue(f"cannot read {file!r}: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} is not TOML: {showable(error)}.") from error
+        raise BadValue(f"{file} is not TOML: {showable(error)}.") from error
     if not isinstance(content.get("method"), str):
-        raise ValueError(f'{file} does not name its method; begin it with method = "toast".')
+        raise BadValue(f'{file} does not name its method; begin it with method = "toast".')
     words = [content.pop("method")]
     for name, value in {"axes": content.pop("axes", {}), **content}.items():
         if name == "axes" and not isinstance(value, dict):
-            raise ValueError(f"axes in {file} is {value!r}; make it a table: a line [axes].")
+            raise BadValue(f"axes in {file} is {value!r}; make it a table: a line [axes].")
         for inner, setting in value.items() if isinstance(value, dict) else [("", value)]:
             if name == "axes":
                 values = setting if isinstance(setting, list) else [setting]

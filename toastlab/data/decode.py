@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageFile
 from torch import Tensor
 
-from toastlab.core.errors import DataError
+from toastlab.core.errors import BadValue, DataError
 from toastlab.disk.files import regular, showable
 
 # What a file may be, whatever its ending. Not all that Pillow knows: for EPS it starts Ghostscript,
@@ -95,13 +95,13 @@ def _scaled(values: np.ndarray, file: Image.Image) -> np.ndarray:
     if values.dtype.kind == "f":
         low, high = float(values.min()), float(values.max())
         if not (low >= 0 and high <= 1):
-            raise ValueError(
+            raise BadValue(
                 f"its floats run from {low:g} to {high:g}, where only 0 to 1 is known; save it "
                 "scaled to 0..1, or with 8 or 16 bits"
             )
         scaled = np.round(values * 255.0).astype(np.uint8)
     elif file.mode == "I" and file.format == "TIFF":
-        raise ValueError(
+        raise BadValue(
             "its whole numbers have a sign or more than 16 bits, and nothing says their range; "
             "save it with 8 or 16 bits"
         )

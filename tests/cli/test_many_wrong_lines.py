@@ -106,8 +106,9 @@ def made() -> list[str]:
             option = "--" + name.replace("_", "-")
             values = set(wrong_values(hint))
             lines += [f"{right} {option}={value}" for value in sorted(values)]
-            if values:
-                lines += [f"{right} {option}", f"{right} {option}s-and-more 1"]
+            lines += [f"{right} {option}s-and-more 1"]
+            if values and get_origin(plain(hint)[0]) is not tuple:  # an empty list may be meant
+                lines += [f"{right} {option}"]
     for name, config in CONFIGS.items():
         for field, hint in fields_of(config):
             option = "--" + field.replace("_", "-")

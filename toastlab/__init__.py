@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from toastlab.core.errors import PackageMissing
 
 if TYPE_CHECKING:
+    from toastlab.core.errors import ToastlabError
     from toastlab.core.stream import Batch, Stream
     from toastlab.data.dataset import DataConfig, Dataset, from_tensors, load
     from toastlab.data.splits import Split
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 # Where each public name lies; the same as above, for Python.
 _HOMES = {
+    "core.errors": ("ToastlabError",),
     "core.stream": ("Batch", "Stream"),
     "data.dataset": ("DataConfig", "Dataset", "from_tensors", "load"),
     "data.splits": ("Split",),
@@ -59,6 +61,7 @@ __all__ = [
     "Stream",
     "Toast",
     "ToastConfig",
+    "ToastlabError",
     "TrainConfig",
     "build",
     "class_medoids",

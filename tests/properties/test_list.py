@@ -23,6 +23,7 @@ PARTS = {
     "studies.sweep": ("Sweep", "label"),
 }
 WITHOUT = {
+    "toastlab.core.errors.ToastlabError": "the base of all errors: tests/core/test_errors.py",
     "toastlab.core.carry.CarryState": "a Carry as buffers: every method with one is fuzzed",
     "toastlab.core.stream.ImageSource": "says what a split must have: tests/data",
     "toastlab.core.stream.Reader": "says what reads for a stream: tests/data",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from toastlab.core.checks import BOOL, FLOAT, INT, REAL, check_arrays
+from toastlab.core.errors import BadValue
 from toastlab.data.ids import as_ids
 
 Floats = NDArray[np.float64]
@@ -123,7 +124,7 @@ def aum(logits: np.ndarray, labels: np.ndarray) -> Floats:
     check_arrays(logits=(logits, FLOAT, "ENK"), labels=(labels, INT, "N"))
     _check_labels(labels, logits.shape[2])
     if len(logits) < 1 or logits.shape[2] < 2:
-        raise ValueError(
+        raise BadValue(
             f"a margin needs an epoch and two classes; these are logits {list(logits.shape)}, "
             "[E, N, K]."
         )
@@ -145,7 +146,7 @@ def el2n(logits: np.ndarray, labels: np.ndarray) -> Floats:
 
 def _check_labels(labels: np.ndarray, num_classes: int) -> None:
     if labels.size and not (labels.min() >= 0 and labels.max() < num_classes):
-        raise ValueError(
+        raise BadValue(
             f"labels run from {labels.min()} to {labels.max()}, but must lie in "
             f"0..{num_classes - 1}."
         )

@@ -11,11 +11,12 @@ from tyro.conf import arg
 from toastlab.analysis.statistics import BASELINE
 from toastlab.cli.options import Device, Epochs, Seeds, Store, Workers
 from toastlab.cli.terminal import comparison_table, console, progress
-from toastlab.core.errors import TrainingDiverged, one_of, some_of
+from toastlab.core.errors import TrainingDiverged, in_range, one_of, some_of
 from toastlab.data.dataset import DataConfig
 from toastlab.store.runs import Run, RunStore
 from toastlab.studies.arms import ARM_OF, Job, plan
 from toastlab.studies.catalogue import METHOD_NAMES, MethodName
+from toastlab.studies.options import WORKER_COUNTS
 from toastlab.studies.report import findings, summary, write
 from toastlab.studies.rows import run_table
 from toastlab.studies.runner import run_all
@@ -95,6 +96,7 @@ def _compare(
     jobs: Sequence[Job], out: Path, store: Path, device: str, workers: int, command: str
 ) -> None:
     devices.choose(device)
+    in_range("workers", workers, *WORKER_COUNTS)
     RunStore(out).check_writable()  # the store need not be: where all runs are there, none is made
     done: dict[Job, Run] = {}
     diverged: list[Job] = []

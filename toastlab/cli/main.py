@@ -15,7 +15,14 @@ from typing import Any
 
 from toastlab.cli.overview import COMMANDS, FILES, METHODS, RENAMED, TAKE_METHOD, methods, overview
 from toastlab.cli.signals import Signals
-from toastlab.core.errors import PackageMissing, RankLost, TrainingDiverged, WorkerError, one_of
+from toastlab.core.errors import (
+    BadValue,
+    PackageMissing,
+    RankLost,
+    TrainingDiverged,
+    WorkerError,
+    one_of,
+)
 
 HELP = ("-h", "--help", "help")
 PACKAGE = Path(__file__).parents[1]
@@ -34,7 +41,7 @@ def run(argv: Sequence[str] | None, signals: Signals) -> None:
     try:
         with _ranks() as group:
             if group is not None and group.count > 1 and args[:1] != ["train"]:
-                raise ValueError("torchrun can start `toastlab train`, and no other command.")
+                raise BadValue("torchrun can start `toastlab train`, and no other command.")
             command = _prepare(args)
             signals.ready()
             command()
@@ -105,7 +112,7 @@ def _split(args: list[str]) -> tuple[str, list[str]]:
     """The words of a command, or the first word of several commands, and what follows them."""
     for old in (" ".join(args[:2]), args[0]):
         if old in RENAMED:
-            raise ValueError(f"`toastlab {old}` is now `toastlab {RENAMED[old]}`.")
+            raise BadValue(f"`toastlab {old}` is now `toastlab {RENAMED[old]}`.")
     first = one_of("command", args[0], {words.split()[0] for words in COMMANDS})
     if first in COMMANDS or len(args) == 1 or args[1] in HELP:
         return first, args[1:]

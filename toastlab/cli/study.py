@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 from toastlab.cli.options import Device, Store, Workers
 from toastlab.cli.overview import columns
 from toastlab.cli.terminal import comparison_table, console, progress
-from toastlab.core.errors import one_of
+from toastlab.core.errors import BadValue, one_of
 from toastlab.studies.catalogue import STUDIES
 
 EXAMPLES = {
@@ -87,7 +87,7 @@ def study_page(name: Positional[str], out: str = "") -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text or "", encoding="utf-8")
     except OSError as error:
-        raise ValueError(
+        raise BadValue(
             f"cannot write {str(path)!r} ({error.strerror}); choose another file with --out."
         ) from error
     console().print(str(path))

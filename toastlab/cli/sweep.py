@@ -9,9 +9,11 @@ from tyro.conf import UseAppendAction, arg
 
 from toastlab.cli.options import Device, Seeds, Store, Workers
 from toastlab.cli.terminal import comparison_table, console, progress
+from toastlab.core.errors import BadValue, in_range
 from toastlab.disk.files import showable
 from toastlab.methods import MethodConfig
 from toastlab.store.runs import RunStore
+from toastlab.studies.options import WORKER_COUNTS
 from toastlab.studies.space import parse
 from toastlab.studies.sweep import Done, Search, Sweep, ranking, run, sweep_table, writer
 from toastlab.training import device as devices
@@ -88,6 +90,7 @@ def sweep(
     )
     if backend == "loky":
         devices.choose(device)
+    in_range("workers", workers, *WORKER_COUNTS)
     # the store need not be writable: where all runs are there, none is made
     RunStore(Path(out).parent).check_writable()
     how = {"device": device, "workers": workers, "backend": backend, "scheduler": scheduler}
@@ -147,15 +150,15 @@ def options_of(file: str) -> list[str]:
     try:
         content = tomllib.loads(Path(file).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ValueError(f"cannot read {file!r}: {error.strerror}.") from error
+        raise BadValue(f"cannot read {file!r}: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} is not TOML: {showable(error)}.") from error
+        raise BadValue(f"{file} is not TOML: {showable(error)}.") from error
     if not isinstance(content.get("method"), str):
-        raise ValueError(f'{file} does not name its method; begin it with method = "toast".')
+        raise BadValue(f'{file} does not name its method; begin it with method = "toast".')
     words = [content.pop("method")]
     for name, value in {"axes": content.pop("axes", {}), **content}.items():
         if name == "axes" and not isinstance(value, dict):
-            raise ValueError(f"axes in {file} is {value!r}; make it a table: a line [axes].")
+            raise BadValue(f"axes in {file} is {value!r}; make it a table: a line [axes].")
         for inner, setting in value.items() if isinstance(value, dict) else [("", value)]:
             if name == "axes":
                 values = setting if isinstance(setting, list) else [setting]

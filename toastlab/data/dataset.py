@@ -4,7 +4,6 @@ Where pixels come from is in `sources.py`, and which are held out in `holdout.py
 checked and fingerprinted.
 """
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -15,13 +14,16 @@ from torch import Tensor
 from toastlab.core.errors import DataError, in_range, one_of
 from toastlab.core.settings import InnerShare, Range, Seed, Settings, ShareBelowOne
 from toastlab.data import sources
+from toastlab.data.fingerprint import fingerprint
 from toastlab.data.holdout import hold_out, per_class, three_splits
 from toastlab.data.image_files import Channels, Files, resized
 from toastlab.data.noise import Noise, flip_labels
+from toastlab.data.plausible import check_classes, warn_of_flat
 from toastlab.data.raw import RawSplit, as_labels, as_tensor
 from toastlab.data.splits import DiskSplit, Split
 
 RESIDENT_LIMIT = 2 * 2**30  # bytes of pixels above which a folder should be streamed
+LOOKED_AT = 64  # images of a split on disk that are looked at when it is loaded
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class DataConfig(Settings):
     Example:
         >>> DataConfig(name="digits", noise_rate=1.5)
         Traceback (most recent call last):
-        ValueError: noise rate is 1.5, but must lie in [0, 1).
+        toastlab.core.errors.BadValue: noise rate is 1.5, but must lie in [0, 1).
     """
 
     name: str = "fashion-mini"  # Name of a data set, as `toastlab data list` shows it.
@@ -78,7 +80,7 @@ class Dataset:
     Attributes:
         name: of the source.
         classes: K class names.
-        fingerprint: SHA-256 over the contents (on disk: over names, sizes in bytes and labels).
+        fingerprint: SHA-256 over the contents, on disk too, see `toastlab.data.fingerprint`.
         note: where it is from and what was done to it, a sentence or two.
     """
 
@@ -177,7 +179,7 @@ def from_tensors(
     images of `data.train`.
 
     Example:
-        >>> images, labels = torch.zeros(40, 8, 8), torch.arange(40) % 2
+        >>> images, labels = torch.rand(40, 8, 8), torch.arange(40) % 2
         >>> data = from_tensors(images, labels, ("even", "odd"))
         >>> [len(split) for split in (data.train, data.val, data.test)]
         [28, 6, 6]
@@ -188,12 +190,14 @@ def from_tensors(
         classes: K names; None numbers them.
 
     Raises:
-        DataError: labels out of range, pixels not finite, a class without a training image.
+        DataError: labels out of range, pixels not finite or not in 0..1, channels last, a class
+            without a training image.
     """
     pixels, truth = as_tensor("images", images), as_labels(labels)
     in_range("seed", seed, 0, 2**32 - 1)
     if pixels.ndim == 3:
         pixels = pixels[:, None]
+    check_classes(truth, None if classes is None else len(classes))
     if classes is None:
         classes = tuple(str(c) for c in range(int(truth.max()) + 1))
     whole = Split(pixels, truth, truth)
@@ -230,7 +234,7 @@ def _split(
 def _finish(
     name: str, classes: tuple[str, ...], splits: dict[str, Split | DiskSplit], note: str
 ) -> Dataset:
-    """Checks that labels and classes agree, and takes the fingerprint."""
+    """Checks that labels and classes agree and images show something; takes the fingerprint."""
     for part, split in splits.items():
         low, high = (int(v) for v in split.labels.aminmax()) if len(split) else (0, 0)
         if low < 0 or high >= len(classes):
@@ -247,16 +251,11 @@ def _finish(
             f"no training image of class {missing[0]!r}{more}: add images of it, or leave the "
             "class out everywhere."
         )
-    digest = hashlib.sha256()
-    for part, split in splits.items():
-        digest.update(f"{part} {len(split)}".encode())
-        if isinstance(split, Split):
-            digest.update(f"{split.images.dtype}{tuple(split.images.shape)}".encode())
-            digest.update(split.images.cpu().contiguous().numpy().tobytes())
-        else:
-            sizes = (f"{p.parent.name}/{p.name} {p.stat().st_size}" for p in split.paths)
-            text = "\n".join([f"{split.size} {split.grey}", *sizes])
-            digest.update(text.encode("utf-8", "surrogatepass"))
-        digest.update(split.labels.cpu().numpy().tobytes())
-        digest.update(split.clean_labels.cpu().numpy().tobytes())
-    return Dataset(name, classes, **splits, fingerprint=digest.hexdigest(), note=note)
+    train = splits["train"]
+    if isinstance(train, Split):
+        flat = warn_of_flat(train.images, train.labels, classes)
+    else:  # a few of them, since each must be decoded
+        rows = torch.linspace(0, len(train) - 1, min(LOOKED_AT, len(train))).long()
+        flat = warn_of_flat(train.images_at(rows))
+    note = f"{note} {flat}".strip()
+    return Dataset(name, classes, **splits, fingerprint=fingerprint(splits), note=note)

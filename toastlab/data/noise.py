@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from toastlab.core.checks import check_labels
-from toastlab.core.errors import in_range, one_of
+from toastlab.core.errors import BadValue, in_range, one_of
 
 Noise = Literal["symmetric", "pairwise"]
 NOISES = get_args(Noise)
@@ -33,7 +33,7 @@ def flip_labels(labels: Tensor, num_classes: int, kind: Noise, rate: float, seed
     in_range("noise seed", seed, 0)
     check_labels(labels, num_classes)
     if num_classes < 2 and rate > 0:
-        raise ValueError(f"noise rate is {rate:g}, but one class has no other to flip labels to.")
+        raise BadValue(f"noise rate is {rate:g}, but one class has no other to flip labels to.")
     random = np.random.default_rng(seed)
     clean = labels.cpu().numpy()
     noisy = clean.copy()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from toastlab.core.errors import StoreError
+from toastlab.core.errors import BadValue, Stopped, StoreError
 from toastlab.data import sources
 from toastlab.data.dataset import from_tensors
 from toastlab.disk.locks import clear, held
@@ -61,7 +61,8 @@ def determinism(device: torch.device) -> Finding:
     data, weights = from_tensors(images, labels), []
     for _ in range(2):
         result = train(config, dataset=data, device=str(device))
-        assert result is not None  # nothing stops it
+        if result is None:
+            raise Stopped("nothing was to stop these two runs.")
         weights.append(result.weights)
     equal = all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
     text = "equal to the bit" if equal else "differ: results of this device do not repeat"
@@ -96,9 +97,9 @@ def damage(folder: Path) -> str:
         run = open_run(folder)
         rows, epochs = len(run.metrics), run.config.epochs
         if rows != epochs:
-            raise ValueError(f"metrics.csv has {rows} of {epochs} epochs")
+            raise BadValue(f"metrics.csv has {rows} of {epochs} epochs")
         if not (run.facts and run.arrays and run.weights()):
-            raise ValueError("a file of it is empty")
+            raise BadValue("a file of it is empty")
     except Exception as error:  # each reader has errors of its own
         return str(error) if isinstance(error, StoreError) else f"{folder}: {error}"
     return ""

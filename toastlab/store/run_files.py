@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from toastlab.core.errors import StoreError
+from toastlab.core.errors import BadValue, StoreError
 from toastlab.disk.durable import sync_folder, write
 from toastlab.disk.files import regular, sha256, showable
 
@@ -107,7 +107,7 @@ def read(file: Path, parse: Callable[[Path], T]) -> T:
     try:
         sums = file.parent / SUMS
         if sums.exists() and dict(json_of(regular(sums))).get(file.name) != sha256(file):
-            raise ValueError(f"its SHA-256 is not the one in {SUMS}")
+            raise BadValue(f"its SHA-256 is not the one in {SUMS}")
         return parse(regular(file))
     except MemoryError:  # not the file's fault
         raise

@@ -32,7 +32,7 @@ from safetensors.torch import save as tensor_bytes
 from torch import Tensor, nn
 
 from toastlab.analysis.dynamics import Dynamics
-from toastlab.core.errors import Stopped, StoreError
+from toastlab.core.errors import BadValue, Stopped, StoreError
 from toastlab.data.dataset import Dataset, load
 from toastlab.data.ids import pack, unpack
 from toastlab.disk.durable import sync_folder
@@ -343,9 +343,9 @@ def open_run(folder: Path) -> Run:
         stored = settings_of(folder)
         config = from_json(stored["config"])
         if stored["format"] != FORMAT:
-            raise ValueError(f"it has format {stored['format']}, this toastlab has {FORMAT}")
+            raise BadValue(f"it has format {stored['format']}, this toastlab has {FORMAT}")
         if run_key(config, stored["data"]) != folder.name:
-            raise ValueError("its settings are not those that its name stands for")
+            raise BadValue("its settings are not those that its name stands for")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(
             f"the run folder {showable(folder)} cannot be trusted: {showable(error)}. Remove it "

@@ -24,7 +24,7 @@ from sklearn.manifold import TSNE
 from sklearn.manifold import trustworthiness as _trustworthiness
 
 from toastlab.core.checks import FLOAT, check_arrays
-from toastlab.core.errors import DataError, StoreError, in_range, one_of
+from toastlab.core.errors import BadValue, DataError, StoreError, in_range, one_of
 from toastlab.course.runs import course_data, course_runs, course_store
 from toastlab.disk.files import embedded, regular, showable
 from toastlab.store.runs import Run
@@ -114,7 +114,7 @@ class Layouts:
 
 def _logits(run: Run) -> np.ndarray:
     if run.dynamics is None or run.dynamics.logits is None:
-        raise ValueError(f"run {run.key} keeps no logits; train it with record='logits'.")
+        raise BadValue(f"run {run.key} keeps no logits; train it with record='logits'.")
     return run.dynamics.logits
 
 
@@ -202,7 +202,7 @@ def load_layouts(runs: Mapping[str, Run], path: Path | str | None = None) -> Lay
         trust = {k: float(v) for k, v in zip(keys, facts["trust"], strict=True)}
         of = dict(facts["runs"])
         if arrays["places"].shape != (len(keys), len(index), 2):
-            raise ValueError("its parts do not fit together")
+            raise BadValue("its parts do not fit together")
     except Exception as error:  # each of the readers has errors of its own
         raise DataError(
             f"the stored layouts cannot be read: {showable(error)}; make them again: {AGAIN}."

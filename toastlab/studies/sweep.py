@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from toastlab.analysis.statistics import interval
-from toastlab.core.errors import one_of
+from toastlab.core.errors import BadValue, one_of
 from toastlab.core.settings import Count, Seed, Settings
 from toastlab.data.dataset import DataConfig, load
 from toastlab.store.runs import Run, RunStore
@@ -54,9 +54,9 @@ class Sweep(Settings):
         super().__post_init__()
         names = [axis.name for axis in self.axes]
         if not names:
-            raise ValueError("a sweep needs an axis, e.g. --axis medoid-weight 0,0.3,0.6.")
+            raise BadValue("a sweep needs an axis, e.g. --axis medoid-weight 0,0.3,0.6.")
         if len(set(names)) < len(names):
-            raise ValueError(f"an axis is given twice: {', '.join(names)}.")
+            raise BadValue(f"an axis is given twice: {', '.join(names)}.")
         probes = self.points() or drawn(self.axes, "sobol", PROBES, self.search_seed)
         for point in probes:
             one_of("model", with_point(self.base, point).model, MODELS)
@@ -179,7 +179,7 @@ def _study(seed: int) -> Any:
     try:
         import optuna
     except ImportError:
-        raise ValueError(
+        raise BadValue(
             'search optuna needs optuna: pip install "toastlab[search]", or use --search sobol.'
         ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -240,7 +240,7 @@ def writer(path: Path) -> Callable[[pd.DataFrame], None]:
     one_of("ending of the table's name", path.suffix, (".csv", ".parquet"))
     if path.suffix == ".parquet":
         if find_spec("pyarrow") is None:
-            raise ValueError(
+            raise BadValue(
                 f"{path} needs pyarrow: pip install pyarrow, or let the name end in .csv."
             )
         return lambda table: table.to_parquet(path, index=False)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from toastlab.analysis.dynamics import Dynamics
 from toastlab.analysis.metrics import METRICS, evaluate
-from toastlab.core.errors import TrainingDiverged
+from toastlab.core.errors import BadValue, TrainingDiverged
 from toastlab.core.losses import Loss
 from toastlab.core.stream import Batch, Stream
 from toastlab.data.augment import Augment, Mixer, pixel_statistics
@@ -102,10 +102,10 @@ def train(
     ranks = here() if config.spread else ALONE
     ranks.check_device(chosen)
     if ranks.count > 1 and should_stop is not None:
-        raise ValueError("should_stop cannot stop a run on several ranks: stop torchrun.")
+        raise BadValue("should_stop cannot stop a run on several ranks: stop torchrun.")
     if config.method.needs_teacher and teacher is None:
         if isinstance(model, nn.Module):
-            raise ValueError("for a teacher of a network of your own, give model=lambda: ...")
+            raise BadValue("for a teacher of a network of your own, give model=lambda: ...")
         before = train(
             teacher_config(config),
             dataset=dataset,

@@ -89,7 +89,7 @@ def settings_of(folder: Path) -> Any:
     as_written = content.strip() in (as_json(stored), as_json(stored, ascii=False))
     # without the second checksum, as in earlier versions, one can know only of runs without a path
     if not as_written or _pathless(stored) != named.get(PATHLESS, named.get(CONFIG)):
-        raise ValueError(f"the SHA-256 of {CONFIG} is not the one in {SUMS}")
+        raise BadValue(f"the SHA-256 of {CONFIG} is not the one in {SUMS}")
     return stored
 
 

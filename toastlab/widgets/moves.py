@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from toastlab.core.errors import BadValue
+
 MOST = 500  # messages of a page that may wait; a browser has a handful
 PATIENCE = 30.0  # seconds after which an answer is no longer waited for: it may have been lost
 
@@ -102,5 +104,5 @@ def _read(channel: str, parts: list[bytes]) -> Message:
             if data.get("method") == "update" and isinstance(state, dict):
                 return Message(channel, parts, name, str(content["comm_id"]), state)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"this is no message to a kernel: {error!r}.") from error
+        raise BadValue(f"this is no message to a kernel: {error!r}.") from error
     return Message(channel, parts, name, "", {})

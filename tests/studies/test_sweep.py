@@ -14,9 +14,10 @@ from toastlab.analysis.statistics import interval
 from toastlab.cli import main as cli
 from toastlab.cli.sweep import options_of
 from toastlab.data.dataset import DataConfig
+from toastlab.disk.tables import writer
 from toastlab.store import runs
 from toastlab.studies.space import Axis, parse
-from toastlab.studies.sweep import Done, Sweep, ranking, run, sweep_table, writer
+from toastlab.studies.sweep import Done, Sweep, ranking, run, sweep_table
 from toastlab.training.config import TrainConfig
 
 BASE = TrainConfig(data=DataConfig(name="digits"), epochs=1, batch_size=64, record="none")

@@ -296,4 +296,3 @@ class _Lookup:
         if len(rows):
             return self.look(rows)
         return self.look(np.zeros(1, dtype=np.int64))[:0]
-

@@ -53,8 +53,8 @@ def _channels_first(array: np.ndarray) -> np.ndarray:
     if array.ndim == 4 and array.shape[3] in (1, 3):
         return array.transpose(0, 3, 1, 2)
     raise DataError(
-        f"images have the shape {array.shape}; give [N, H, W], or [N, C, H, W] or [N, H, W, C] with "
-        "one or three channels."
+        f"images have the shape {array.shape}; give [N, H, W], or [N, C, H, W] or [N, H, W, C] "
+        "with one or three channels."
     )
 
 

@@ -87,10 +87,14 @@ class Recorder:
                 f"logits are {list(logits.shape)}, but the recorder was made for "
                 f"{self.num_classes} classes; give [B, {self.num_classes}]."
             )
+        if logits.is_meta or index.device.type not in ("cpu", logits.device.type):
+            raise ValueError(
+                f"index is on {index.device}, logits are on {logits.device}; give logits on a real "
+                "device, and the index there or on the host."
+            )
         if self.bank is None:
             self.bank = Bank(self.num_samples, self.num_classes, logits.device)
-        where = self.bank.logits.device
-        index = index.to(where, non_blocking=True)
+        index = index.to(self.bank.logits.device, non_blocking=True)
         ones = torch.ones_like(index, dtype=torch.bool)
         given = torch.zeros_like(ones) if carried is None else carried
         check_shapes(index=(index, INT, "B"), carried=(given, FLAG, "B"))
@@ -160,7 +164,7 @@ class Recorder:
             shape, own = list(bank["logits"].shape), [self.num_samples, self.num_classes]
             if shape != own:
                 raise ValueError(f"the state is of logits {shape}, this recorder is for {own}.")
-            self.bank = Bank(*shape, bank["logits"].device)
+            self.bank = Bank(self.num_samples, self.num_classes, bank["logits"].device)
             self.bank.load_state_dict(bank)
         count = len(history["outputs"]) if history else 0
         self.knows_carried = bool(state["knows_carried"])

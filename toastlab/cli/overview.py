@@ -25,6 +25,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "study page": "Writes the page about a study from its stored tables; trains nothing.",
     },
     "Look": {
+        "analyse": "Every score of every sample of a training: doubtful labels, hard samples.",
         "runs list": "The finished runs of a store.",
         "runs show": "One run: settings, last epoch, where it was made.",
         "dashboard": "Serves the ablation and the under-trained samples as an app without code.",

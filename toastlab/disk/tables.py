@@ -1,4 +1,4 @@
-"""Tables that come with toastlab, read with the columns they must have, and tables to be written."""
+"""Tables that come with toastlab, read and how a table is written."""
 
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec

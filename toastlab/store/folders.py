@@ -69,7 +69,10 @@ def analyse_folder(
         for name, value in own.items():
             if value is not None:
                 raise ValueError(f"a run folder has {name} of its own; leave {name} out.")
-        return analyse(run, images=_images(images, None), **more)  # type: ignore[arg-type]
+        if images is not None:
+            kept = {} if run.dynamics is None else {"ids": run.dynamics.ids}
+            images = _with_images(kept, images)["images"]
+        return analyse(run, images=images, **more)  # type: ignore[arg-type]
     found = _read(place)
     given = {"labels": labels, "ids": ids}
     found |= {name: _column(name, value) for name, value in given.items() if value is not None}
@@ -84,7 +87,7 @@ def analyse_folder(
     if class_names is None and (names := place / "classes.txt").exists():
         more["class_names"] = _lines(names)
     if images is not None:
-        found["images"] = _images(images, found.get("ids"))
+        found = _with_images(found, images)
     outputs, y = found.pop(kind), found.pop("labels")
     found.pop("probabilities", None)
     said = True if kind == "probabilities" and probabilities is None else probabilities
@@ -149,16 +152,20 @@ def _lines(file: Path) -> list[str]:
         raise DataError(f"{showable(file)} cannot be read: {showable(error)}.") from error
 
 
-def _images(images: Any, ids: Any) -> Any:
-    """Images as they are; of a .npy file its array; of a folder the files that the ids name."""
+def _with_images(found: dict[str, Any], images: Any) -> dict[str, Any]:
+    """With images: as they are, of a .npy file its array, of a folder the files that the ids name
+    (without ids all that lie there, by name: their paths are the ids)."""
     if not isinstance(images, str | Path):
-        return images
-    place = Path(images)
+        return found | {"images": images}
+    place, ids = Path(images), found.get("ids")
     if place.suffix == ".npy":
-        return _array(place)
+        return found | {"images": _array(place)}
     if not place.is_dir():
-        raise DataError(f"there is no folder of images {showable(place)}; name one, or a .npy file.")
-    if ids is not None:
-        return [place / str(one) for one in as_ids(ids, len(ids))]
-    files = sorted(p for p in place.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
-    return files
+        raise DataError(f"there is no folder {showable(place)}; name one of images, or a .npy.")
+    if ids is None:
+        files = sorted(p for p in place.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
+        ids = np.array([file.relative_to(place).as_posix() for file in files], dtype=object)
+    ids = as_ids(ids, len(ids))
+    if ids.dtype != object:
+        raise DataError(f"the ids are numbers, so that no file in {showable(place)} can be named.")
+    return found | {"ids": ids, "images": [place / str(one) for one in ids]}

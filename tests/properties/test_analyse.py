@@ -22,7 +22,7 @@ from tests.properties.fuzz import (
     spoil,
 )
 from toastlab import Analysis, Recorder, analyse
-from toastlab.analysis import scores
+from toastlab.analysis import detection, scores
 from toastlab.analysis.sample_table import COLUMNS
 from toastlab.analysis.scores import SCORES
 
@@ -186,3 +186,23 @@ def test_distance(draw: Draw) -> None:
     for wrong in (medoids + n + 1, medoids - n - 2, medoids[None], medoids.astype(float)):
         assert isinstance(attempt(scores.medoid_distance, z, y, wrong), Refused)
     assert attempt(scores.check_range, "x", y, 0, k) is None
+
+
+@fuzz(detection.detection)
+def test_detection(draw: Draw) -> None:
+    n = draw(st.integers(0, 10))
+    g = np.random.default_rng(draw(st.integers(0, 2**20)))
+    score = g.normal(size=n).round(draw(st.integers(0, 3)))
+    score[g.random(n) < 0.2] = some(draw, (np.nan, np.inf, -np.inf))
+    wrong = g.random(n) < draw(st.floats(0, 1))
+    found = attempt(detection.detection, score, wrong)
+    if wrong.all() or not wrong.any():
+        assert all(math.isnan(value) for value in found.values())
+        return
+    known = np.where(np.isnan(score), -np.inf, score)
+    pairs = [(a > b) + 0.5 * (a == b) for a in known[wrong] for b in known[~wrong]]
+    np.testing.assert_allclose(found["auroc"], sum(pairs) / len(pairs))
+    assert 0 < found["average_precision"] <= 1
+    assert 0 <= found["miss_rate"] <= 1
+    for bad in (wrong[:-1], wrong.astype(int), wrong[None]):
+        assert isinstance(attempt(detection.detection, score, bad), Refused)

@@ -14,7 +14,7 @@ PURE = (
     *("medoids.exact", "medoids.targets"),
     *("data.augment", "data.dataset", "data.noise", "data.splits"),
     *("analysis.dynamics", "analysis.metrics", "analysis.statistics", "analysis.scores"),
-    *("analysis.analyse", "analysis.recorder"),
+    *("analysis.analyse", "analysis.recorder", "analysis.detection"),
     *("training.mixing", "training.models", "studies.layouts", "studies.space"),
 )
 # Of modules that do more than compute: what of them is to be fuzzed.

@@ -225,7 +225,7 @@ def test_lightning_steps_that_return_too_little() -> None:
         with pytest.raises(ValueError, match=f"training_step did not return '{name}'"):
             callback.on_train_batch_end(trainer, trainer, outputs, None, 0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="did not return 'logits'"):
-        callback.on_train_batch_end(trainer, trainer, torch.zeros(()), None, 0)
+        callback.on_train_batch_end(trainer, trainer, torch.ones(3), None, 0)
 
 
 class Named(Dataset[dict[str, Tensor]]):

@@ -40,7 +40,7 @@ def test_on_real_images() -> None:
     assert flipped.sum() == sum(round(0.2 * int(c)) for c in counts)
     assert "flipped (feature-dependent)" in data.note
     # another judge: the distance to the own class's mean image
-    x = train.images.flatten(1).double()
+    x = train.images_at(torch.arange(len(train))).flatten(1).double()
     means = torch.stack([x[train.clean_labels == c].mean(0) for c in range(10)])
     far = (x - means[train.clean_labels]).norm(dim=1).numpy()
     near_other = torch.cdist(x, means)

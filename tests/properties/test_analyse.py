@@ -192,7 +192,7 @@ def test_distance(draw: Draw) -> None:
 def test_detection(draw: Draw) -> None:
     n = draw(st.integers(0, 10))
     g = np.random.default_rng(draw(st.integers(0, 2**20)))
-    score = g.normal(size=n).round(draw(st.integers(0, 3)))
+    score = np.round(g.normal(size=(n,)), draw(st.integers(0, 3)))
     score[g.random(n) < 0.2] = some(draw, (np.nan, np.inf, -np.inf))
     wrong = g.random(n) < draw(st.floats(0, 1))
     found = attempt(detection.detection, score, wrong)

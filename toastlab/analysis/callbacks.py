@@ -45,13 +45,13 @@ def lightning_callback(
         def on_train_batch_end(
             self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
         ) -> None:
-            missing = [n for n in (logits, index) if n not in (outputs or {})]
-            if not isinstance(outputs, dict) or missing:
+            found = outputs if isinstance(outputs, dict) else {}
+            if missing := [name for name in (logits, index) if name not in found]:
                 raise ValueError(
-                    f"training_step did not return {(missing or [logits])[0]!r}; let it return "
+                    f"training_step did not return {missing[0]!r}; let it return "
                     f'{{"loss": loss, "{logits}": logits, "{index}": index}}.'
                 )
-            recorder.add(outputs[index], outputs[logits])
+            recorder.add(found[index], found[logits])
 
         def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
             recorder.end_epoch()

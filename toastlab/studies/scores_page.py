@@ -32,8 +32,8 @@ INTRO = (
     "the questions. Labels of fashion-mini are flipped on purpose: to any other class (symmetric), "
     "to the next (pairwise), or where a small network is unsure (feature-dependent), as people "
     "err. A network is trained on them, and each score of [the table](analyse.md#the-table) is "
-    "asked for the wrong ones: of that training itself (in-sample), and of networks that did not see the "
-    "sample (out-of-sample, folds)."
+    "asked for the wrong ones: of that training itself (in-sample), and of networks that did not "
+    "see the sample (out-of-sample, folds)."
 )
 MEANING = (
     "**AUROC**: how often a wrong label has the more doubtful score, of all pairs of a wrong and a "

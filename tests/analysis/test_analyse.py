@@ -199,6 +199,8 @@ def test_a_run_of_summaries_has_the_rest(summary_run: Any) -> None:
     assert found.suspicious(3)["confidence"].is_monotonic_increasing
     with pytest.raises(ValueError, match="a run has ids of its own"):
         analyse(summary_run, ids=[1])
+    with pytest.raises(ValueError, match="a run records logits"):
+        analyse(summary_run, probabilities=True)
 
 
 def test_the_most_doubtful() -> None:

@@ -85,6 +85,19 @@ def test_logits_beyond_float16_are_clipped() -> None:
     np.testing.assert_array_equal(recorder.history()["outputs"], [[[65504, -65504]]])
 
 
+def test_probabilities_may_be_recorded() -> None:
+    recorder = Recorder(3, 2)
+    for index, row in ((0, [0.75, 0.25]), (1, [0.5, 0.5])):
+        recorder.add(torch.tensor([index]), torch.tensor([row]))
+    recorder.end_epoch()
+    with pytest.raises(ValueError, match="say probabilities=True"):
+        analyse(recorder, [0, 0, 1])
+    found = analyse(recorder, [0, 0, 1], probabilities=True).table
+    np.testing.assert_array_equal(found["confidence"], [0.75, 0.5, np.nan])
+    np.testing.assert_array_equal(found["margin"], [0.5, 0, np.nan])
+    assert found["prediction"].tolist() == [0, 0, -1]
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_logits_of_any_precision_without_a_gradient(dtype: torch.dtype) -> None:
     recorder = Recorder(2, 2)

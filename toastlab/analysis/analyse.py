@@ -240,6 +240,8 @@ def analyse(
         for name, value in {"labels": labels, **named}.items():
             if value is not None:
                 raise ValueError(f"a run has {name} of its own; leave {name} out.")
+        if probabilities:
+            raise ValueError("a run records logits; leave probabilities out.")
         given = Given.of_dynamics(outputs)
     else:
         if isinstance(outputs, str | Path):

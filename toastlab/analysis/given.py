@@ -87,7 +87,7 @@ def read_arrays(
         history = outputs.history()
         known, recorded = history["known"], history["carried"].sum(0)
         carried = recorded if carried is None and outputs.knows_carried else carried
-        outputs, probabilities = history["outputs"], False
+        outputs = history["outputs"]
     z = numbers("outputs", outputs)
     z = z[None] if z.ndim == 2 else z
     y = whole("labels", labels)
@@ -144,8 +144,10 @@ def _listed(values: Any) -> Any:
 def _check_values(z: np.ndarray, known: np.ndarray, probabilities: bool | None) -> None:
     """Finite; and probabilities if, and only if, they are said to be such."""
     looks = probabilities is None
-    for e, of_epoch in enumerate(z):
-        bad = ~np.isfinite(of_epoch).all(1) & known[e]
+    for e, rows in enumerate(z):
+        # what was not recorded yet is no sign of anything
+        of_epoch = rows if known[e].all() else np.where(known[e][:, None], rows, 1 / z.shape[2])
+        bad = ~np.isfinite(of_epoch).all(1)
         if bad.any():
             raise ValueError(
                 f"the outputs of sample {int(bad.argmax())} in epoch {e + 1} are NaN or infinite; "

@@ -115,12 +115,14 @@ def _of_outputs(given: Given, medoids: np.ndarray | None, early: int) -> dict[st
 
 
 def softmaxed(outputs: np.ndarray, kind: Kind) -> Floats:
-    """Probabilities [N, K] of an epoch's outputs [N, K]; rounded ones sum to 1 again."""
+    """Probabilities [N, K] of an epoch's outputs [N, K]; rounded ones sum to 1 again, and rows that
+    were not recorded yet, which are 0, are all alike."""
     z = outputs.astype(np.float64)
     if kind == "logits":
         with np.errstate(over="ignore", under="ignore"):  # a gap too large for float64 is e^-inf, 0
             z = np.exp(z - z.max(1, keepdims=True))
     z = z.clip(min=0)
+    z[z.sum(1) == 0] = 1.0
     return np.asarray(z / z.sum(1, keepdims=True))
 
 

@@ -50,7 +50,7 @@ def analyse(
         images: A folder of image files, which the ids name, or a .npy file.
         names: Names of the classes, text with a name a line.
         probabilities: The outputs are probabilities, not logits.
-        by: Sort the table by this score, the most doubtful first, and leave out the rows without it;
+        by: Sort the table by this score, the most doubtful first, leaving out rows without it;
             empty: as the samples come.
         count: Only so many rows, the most doubtful; 0: all.
     """

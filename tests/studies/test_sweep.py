@@ -154,7 +154,7 @@ def test_the_name_of_the_table_is_checked_first(
 ) -> None:
     with pytest.raises(ValueError, match=r"'\.cvs'. Did you mean '\.csv'"):
         writer(tmp_path / "table.cvs")
-    monkeypatch.setattr("toastlab.studies.sweep.find_spec", lambda name: None)
+    monkeypatch.setattr("toastlab.disk.tables.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"needs pyarrow: pip install pyarrow"):
         writer(tmp_path / "table.parquet")
     writer(tmp_path / "t.csv")(pd.DataFrame({"a": [0.1 + 0.2]}))

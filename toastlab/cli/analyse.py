@@ -9,7 +9,7 @@ from tyro.conf import Positional, arg
 from toastlab.analysis.analyse import Analysis
 from toastlab.analysis.scores import SCORES
 from toastlab.cli.terminal import comparison_table, console
-from toastlab.core.errors import in_range, one_of
+from toastlab.core.errors import PackageMissing, in_range, one_of
 from toastlab.disk.files import showable, try_writing
 from toastlab.disk.tables import writer
 from toastlab.store.folders import analyse_folder
@@ -87,6 +87,8 @@ def _write_html(found: Analysis, path: Path) -> None:
     try:
         explorer = import_module("toastlab.widgets.explorer")
     except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("toastlab"):
+            raise PackageMissing("the explorer", error, "lab") from error
         raise ValueError(
             f"{str(path)!r} needs the explorer, which this version lacks: let --out end in .csv."
         ) from error

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from toastlab.core.errors import PackageMissing
 
 if TYPE_CHECKING:
+    from toastlab.analysis.analyse import Analysis, analyse
+    from toastlab.analysis.recorder import Recorder
     from toastlab.core.errors import ToastlabError
     from toastlab.core.stream import Batch, Stream
     from toastlab.data.dataset import DataConfig, Dataset, from_tensors, load
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
         Toast,
         ToastConfig,
     )
+    from toastlab.store.folders import analyse_folder
     from toastlab.store.runs import Run, RunStore
     from toastlab.training.config import TrainConfig
     from toastlab.training.models import build
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 # Where each public name lies; the same as above, for Python.
 _HOMES = {
     "core.errors": ("ToastlabError",),
+    "analysis.analyse": ("Analysis", "analyse"),
+    "analysis.recorder": ("Recorder",),
     "core.stream": ("Batch", "Stream"),
     "data.dataset": ("DataConfig", "Dataset", "from_tensors", "load"),
     "data.splits": ("Split",),
@@ -40,6 +45,7 @@ _HOMES = {
         *("CrossEntropyConfig", "LabelSmoothingConfig", "Method", "MethodConfig"),
         *("Plan", "Toast", "ToastConfig"),
     ),
+    "store.folders": ("analyse_folder",),
     "store.runs": ("Run", "RunStore"),
     "training.config": ("TrainConfig",),
     "training.models": ("build",),
@@ -47,6 +53,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Analysis",
     "Batch",
     "CrossEntropyConfig",
     "DataConfig",
@@ -55,6 +62,7 @@ __all__ = [
     "Method",
     "MethodConfig",
     "Plan",
+    "Recorder",
     "Run",
     "RunStore",
     "Split",
@@ -63,6 +71,8 @@ __all__ = [
     "ToastConfig",
     "ToastlabError",
     "TrainConfig",
+    "analyse",
+    "analyse_folder",
     "build",
     "class_medoids",
     "from_tensors",

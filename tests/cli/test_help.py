@@ -87,7 +87,7 @@ def test_what_is_said_before_anything_is_loaded_is_true() -> None:
     assert {name: (c.__doc__ or "").splitlines()[0] for name, c in CONFIGS.items()} == METHODS
 
 
-@pytest.mark.parametrize("command", ["train toast", "compare", "sweep toast", "bench"])
+@pytest.mark.parametrize("command", ["train toast", "compare", "sweep toast", "bench", "analyse"])
 def test_examples_in_the_help_are_commands_that_are_understood(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,8 @@ PURE = (
     *("core.bank", "core.carry", "core.class_index", "core.losses", "core.stream"),
     *("medoids.exact", "medoids.targets"),
     *("data.augment", "data.dataset", "data.noise", "data.splits"),
-    *("analysis.dynamics", "analysis.metrics", "analysis.statistics"),
+    *("analysis.dynamics", "analysis.metrics", "analysis.statistics", "analysis.scores"),
+    *("analysis.analyse", "analysis.recorder", "analysis.detection"),
     *("training.mixing", "training.models", "studies.layouts", "studies.space"),
 )
 # Of modules that do more than compute: what of them is to be fuzzed.
@@ -24,6 +25,8 @@ PARTS = {
 }
 WITHOUT = {
     "toastlab.core.errors.ToastlabError": "the base of all errors: tests/core/test_errors.py",
+    "toastlab.analysis.analyse.Recorded": "says what a run must have: tests/analysis",
+    "toastlab.store.folders.analyse_folder": "reads files: tests/store/test_folders.py",
     "toastlab.core.carry.CarryState": "a Carry as buffers: every method with one is fuzzed",
     "toastlab.core.stream.ImageSource": "says what a split must have: tests/data",
     "toastlab.core.stream.Reader": "says what reads for a stream: tests/data",

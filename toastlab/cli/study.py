@@ -76,7 +76,7 @@ def study_page(name: Positional[str], out: str = "") -> None:
     toastlab study page peers
 
     Args:
-        name: Name of a study that has a page: peers or recipe.
+        name: Name of a study that has a page: peers, readings, scores or recipe.
         out: The page, Markdown; empty: its place in docs/.
     """
     study = STUDIES[

@@ -11,11 +11,12 @@ from toastlab.cli.options import Device, Seeds, Store, Workers
 from toastlab.cli.terminal import comparison_table, console, progress
 from toastlab.core.errors import BadValue, in_range
 from toastlab.disk.files import showable
+from toastlab.disk.tables import writer
 from toastlab.methods import MethodConfig
 from toastlab.store.runs import RunStore
 from toastlab.studies.options import WORKER_COUNTS
 from toastlab.studies.space import parse
-from toastlab.studies.sweep import Done, Search, Sweep, ranking, run, sweep_table, writer
+from toastlab.studies.sweep import Done, Search, Sweep, ranking, run, sweep_table
 from toastlab.training import device as devices
 from toastlab.training.config import TrainConfig
 

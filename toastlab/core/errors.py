@@ -71,12 +71,16 @@ class Stopped(ToastlabError):
 
 
 class PackageMissing(ToastlabError, ImportError):
-    """A package that this part of toastlab needs, and that is not installed."""
+    """A package that this part of toastlab needs, and that is not installed.
 
-    def __init__(self, what: str, error: ModuleNotFoundError, extra: str) -> None:
+    Args:
+        extra: of toastlab, which has the package; empty: none has it.
+    """
+
+    def __init__(self, what: str, error: ModuleNotFoundError, extra: str = "") -> None:
+        wanted = f'"toastlab[{extra}]"' if extra else (error.name or "").partition(".")[0]
         super().__init__(
-            f'{what} needs the package {error.name!r}: pip install "toastlab[{extra}]".',
-            name=error.name,
+            f"{what} needs the package {error.name!r}: pip install {wanted}.", name=error.name
         )
 
 

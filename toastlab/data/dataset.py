@@ -17,7 +17,7 @@ from toastlab.data import sources
 from toastlab.data.fingerprint import fingerprint
 from toastlab.data.holdout import hold_out, per_class, three_splits
 from toastlab.data.image_files import Channels, Files, resized
-from toastlab.data.noise import Noise, flip_labels
+from toastlab.data.noise import Noise, averaged, flip_labels, flip_where_unsure
 from toastlab.data.plausible import check_classes, warn_of_flat
 from toastlab.data.raw import RawSplit, as_labels, as_tensor
 from toastlab.data.splits import DiskSplit, Split
@@ -40,7 +40,9 @@ class DataConfig(Settings):
     path: str = ""  # Its folder; empty: the usual one. Needed for idx, folder, tiny-imagenet.
     # Training images per class, stratified; 0: all of them.
     per_class: Annotated[int, Range(0, 2**31)] = 0
-    noise: Noise = "symmetric"  # Flips go to any other class (symmetric) or to the next (pairwise).
+    # Flips go to any other class (symmetric), to the next (pairwise), or lie where a small network
+    # is unsure and go to what it takes the image for (feature-dependent).
+    noise: Noise = "symmetric"
     # Share of the training labels that are flipped, in [0, 1); 0: clean.
     noise_rate: ShareBelowOne = 0.0
     noise_seed: Seed = 0  # Seed of the flips, 0 to 2^31.
@@ -147,12 +149,10 @@ def load(config: DataConfig, device: torch.device | str = "cpu") -> Dataset:
     grey = config.channels == "grey" or (config.channels == "keep" and raw.grey)
     for name, part in raw.splits.items():
         labels = torch.from_numpy(part.labels.astype(np.int64))
-        noisy = labels
+        splits[name] = _split(part, labels.to(device), labels.to(device), config, grey)
         if name == "train" and config.noise_rate:
-            noisy = flip_labels(
-                labels, len(raw.classes), config.noise, config.noise_rate, config.noise_seed
-            )
-        splits[name] = _split(part, noisy.to(device), labels.to(device), config, grey)
+            noisy = _flipped(splits[name], labels, len(raw.classes), config)
+            splits[name] = replace(splits[name], labels=noisy.to(device))
     if config.size:
         note.append(f"Resized to {config.size} x {config.size} pixels.")
     if first.paths is not None or config.channels != "keep":
@@ -210,6 +210,17 @@ def from_tensors(
         index = torch.from_numpy(rows).to(truth.device)
         splits[part] = Split(whole.images[index], truth[index], truth[index], ids=rows)
     return _finish(name, classes, splits, f"{len(truth)} images of your own, split {seed}.")
+
+
+def _flipped(
+    split: Split | DiskSplit, labels: Tensor, num_classes: int, config: DataConfig
+) -> Tensor:
+    """The labels [N] to be trained on."""
+    how = (num_classes, config.noise_rate, config.noise_seed)
+    if config.noise == "feature-dependent":
+        images = torch.cat([averaged(x) for x, _ in split.batches(256)])
+        return flip_where_unsure(images, labels, *how)
+    return flip_labels(labels, num_classes, config.noise, *how[1:])
 
 
 def _split(

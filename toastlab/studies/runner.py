@@ -51,10 +51,7 @@ def run_all(
     kind = "cpu" if away else devices.choose(device).type
     if away:
         store = Path(store).resolve()  # workers start in folders of their own
-    if not workers:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        threads = max((job.config.threads for job in jobs), default=1)
-        workers = max(1, (cores or 1) // threads) if kind == "cpu" else 1
+    workers = processes(workers, kind, max((job.config.threads for job in jobs), default=1))
     call = str(uuid4())
     tasks = [(i, job.config, str(store), device, call, os.getpid()) for i, job in enumerate(jobs)]
     here = RunStore(store)
@@ -72,6 +69,20 @@ def run_all(
             yield jobs[i], here.open(key)
     finally:
         _read.cache_clear()  # where the runs were in this process
+
+
+def processes(workers: int, kind: str, threads: int) -> int:
+    """How many processes to work with.
+
+    Args:
+        workers: as asked for; 0: as many as there are cores for the threads of a run, but one only
+            on a GPU.
+        kind: type of the device; threads: of a run.
+    """
+    if workers:
+        return workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (cores or 1) // threads) if kind == "cpu" else 1
 
 
 def warn_diverged(job: Job, why: str) -> None:

@@ -5,9 +5,8 @@ are there, and trains the rest. Settings are ranked by the validation split; cho
 split would make its numbers too good.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -228,20 +227,3 @@ def ranking(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
         rows.append((*values, *around, len(group)))
     ranked = pd.DataFrame(rows, columns=[*axes, "mean", "low", "high", "seeds"])
     return ranked.sort_values("mean", ascending=False, kind="stable", ignore_index=True)
-
-
-def writer(path: Path) -> Callable[[pd.DataFrame], None]:
-    """Writes a table there, CSV or parquet by the name's end.
-
-    Raises:
-        ValueError: the name ends otherwise, or parquet cannot be written here. Better before hours
-            of training than after.
-    """
-    one_of("ending of the table's name", path.suffix, (".csv", ".parquet"))
-    if path.suffix == ".parquet":
-        if find_spec("pyarrow") is None:
-            raise BadValue(
-                f"{path} needs pyarrow: pip install pyarrow, or let the name end in .csv."
-            )
-        return lambda table: table.to_parquet(path, index=False)
-    return lambda table: table.to_csv(path, index=False)

@@ -14,7 +14,7 @@ from toastlab.disk import durable
 from toastlab.methods.base import Method
 from toastlab.training.mixing import Mixing
 from toastlab.training.ranks import Ranks
-from toastlab.training.recorder import Recorder
+from toastlab.training.recorder import RunRecorder
 
 log = logging.getLogger(__name__)
 # What a checkpoint holds.
@@ -36,7 +36,7 @@ class Parts(Protocol):
     schedule: LRScheduler
     method: Method
     stream: Stream
-    recorder: Recorder
+    recorder: RunRecorder
     generator: torch.Generator
     mixing: Mixing | None
 

@@ -31,7 +31,7 @@ from toastlab.training.config import TrainConfig, make_optimizer, make_schedule
 from toastlab.training.mixing import Mixing
 from toastlab.training.models import Maker, build, check_model, draw
 from toastlab.training.ranks import ALONE, Ranks, here
-from toastlab.training.recorder import Recorder
+from toastlab.training.recorder import RunRecorder
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +196,7 @@ class _Run:
             torch.manual_seed(seeds[4])  # dropout; what was drawn so far is the same on all ranks
         self.steps = self.method.steps(self.stream)
         self.schedule = make_schedule(config, self.optimizer, self.steps)
-        self.recorder = Recorder(config.record, config.epochs, len(split), classes)
+        self.recorder = RunRecorder(config.record, config.epochs, len(split), classes)
         self.rows: list[dict[str, float]] = []
         self.before = {"train_seconds": 0.0, "passes": 0.0, "gradients": 0.0, "steps": 0.0}
 

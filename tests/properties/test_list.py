@@ -15,12 +15,14 @@ PURE = (
     *("data.augment", "data.dataset", "data.noise", "data.splits"),
     *("analysis.dynamics", "analysis.metrics", "analysis.statistics"),
     *("training.mixing", "training.models", "studies.layouts", "studies.space"),
+    "widgets.explorer.view",
 )
 # Of modules that do more than compute: what of them is to be fuzzed.
 PARTS = {
     "training.config": ("TrainConfig", "make_optimizer", "make_schedule"),
     "store.names": ("to_json", "from_json", "run_key"),
     "studies.sweep": ("Sweep", "label"),
+    "widgets.explorer.places": ("given", "some_epochs"),
 }
 WITHOUT = {
     "toastlab.core.carry.CarryState": "a Carry as buffers: every method with one is fuzzed",

@@ -31,14 +31,10 @@ THUMBNAIL = 32  # pixels: the longer side of an image in the page, at most
 PER_SHEET, COLUMNS = 1024, 32
 REGIONS = ("all", "easy", "ambiguous", "hard")
 TITLES = {  # of scores, where the column's name is not one
-    "forgetting": "forgetting events",
     "aum": "AUM",
     "el2n_early": "EL2N, early",
     "el2n": "EL2N",
-    "entropy": "weighted entropy",
     "p1p": "p (1 - p)",
-    "distance": "distance to medoid",
-    "carried": "times carried",
 }
 WORDS = {
     "all": "all",
@@ -118,7 +114,7 @@ def pack(analysis: Analysis, places: Places | None, thumbnails: int) -> Packed:
 
 def _add_choices(meta: dict[str, Any], known: bool, predicted: bool) -> None:
     """What the lists of the page offer, and the view to begin with."""
-    first = "confidence" if "confidence" in meta["choices"]["score"] else meta["choices"]["score"][0]
+    first = meta["choices"]["score"][0]
     meta["choices"] |= {
         "colour": ["label", *["prediction"] * predicted, *["clean label"] * known],
         "region": [*REGIONS, *["wrong"] * predicted, *["flipped"] * known],
@@ -155,7 +151,8 @@ def _add_medoids(packed: Packed, analysis: Analysis) -> None:
         return
     found = np.full((last + 1, len(analysis.class_names)), -1, np.int32)
     for epoch in range(last + 1) if len(analysis.table) <= MANY else [last]:
-        found[epoch] = analysis.medoids_at(epoch)
+        medoids = analysis.medoids_at(epoch)
+        found[epoch] = -1 if medoids is None else medoids
     packed.add("medoids", found)
 
 
@@ -179,7 +176,7 @@ def _add_images(packed: Packed, analysis: Analysis, thumbnails: int) -> None:
 
 
 def thumbnail(image: np.ndarray) -> Image.Image:
-    """A picture of an image [C, H, W] uint8, C 1 or 3; smaller where it is larger than 32 pixels."""
+    """A picture of an image [C, H, W] uint8, C 1 or 3, of at most 32 pixels a side."""
     pixels = image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     picture.thumbnail((THUMBNAIL, THUMBNAIL))
@@ -195,6 +192,8 @@ def steps(probability: np.ndarray) -> np.ndarray:
 def quantised(layouts: Sequence[np.ndarray]) -> np.ndarray:
     """Layouts [N, 2] in one square, as uint16 [P, N, 2]: 0..65,534, and 65,535 for NaN."""
     xy = np.stack(layouts).astype(np.float64)
+    if np.isnan(xy).all():
+        return np.full(xy.shape, NONE, np.uint16)
     ends = [(np.nanmin(xy[..., axis]), np.nanmax(xy[..., axis])) for axis in (0, 1)]
     side = max(*(high - low for low, high in ends), 1e-12)
     for axis, (low, high) in enumerate(ends):
@@ -224,5 +223,3 @@ def palette(count: int) -> list[list[int]]:
     for i in range(len(some), count):
         some.append([round(255 * x) for x in colorsys.hls_to_rgb(i * 0.382 % 1, 0.5, 0.6)])
     return some
-
-

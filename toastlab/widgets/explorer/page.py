@@ -28,7 +28,7 @@ html {{ color-scheme: light dark; }}
 body {{ margin: 0; }}
 main {{ min-height: 100vh; box-sizing: border-box; }}
 </style>
-<main id="explorer" aria-label="{title}"><p>This page needs a browser that runs its script.</p></main>
+<main id="explorer" aria-label="{title}"><p>This page needs a script, its own.</p></main>
 <script type="application/json" id="data">{data}</script>
 <script type="module">
 {script}
@@ -86,14 +86,13 @@ def write_page(path: Path | str, packed: Packed, title: str, state: str) -> Path
         name: base64.b64encode(zlib.compress(content)).decode()
         for name, content in packed.arrays.items()
     }
-    # "<" would end the element where it stands in a name
-    data = json.dumps({"meta": packed.meta, "arrays": arrays, "state": state}).replace("<", "\\u003c")
+    data = json.dumps({"meta": packed.meta, "arrays": arrays, "state": state})
     text = PAGE.format(
         title=html.escape(title),
         style=style(),
-        data=data,
+        data=data.replace("<", "\\u003c"),  # in a class's name it could end the element
         script=script().replace("export default", "const widget ="),
         start=START,
     )
-    write(path, text.encode("utf-8", "surrogateescape"))
+    write(path, text.encode("utf-8", "replace"))
     return path

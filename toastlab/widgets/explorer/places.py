@@ -59,9 +59,11 @@ def given(places: Mapping[int, np.ndarray], samples: int, epochs: int, title: st
             )
         if not np.isfinite(xy).all(1).any():
             raise ValueError(f"the layout of epoch {epoch} has no finite place; leave it out.")
-    # a place that is half known, or infinite, is none
-    whole = {e: np.where(np.isfinite(xy).all(1, keepdims=True), xy, np.nan) for e, xy in places.items()}
-    return Places(title, {epoch: whole[epoch] for epoch in sorted(whole)})
+    whole = {}
+    for epoch in sorted(places):  # a place that is half known, or infinite, is none
+        xy = np.asarray(places[epoch], dtype=np.float64)
+        whole[epoch] = np.where(np.isfinite(xy).all(1, keepdims=True), xy, np.nan)
+    return Places(title, whole)
 
 
 def stored(layouts: Layouts, name: str, samples: int, kind: str = "soft targets") -> Places:
@@ -86,8 +88,8 @@ def made(analysis: Analysis, kind: str) -> Places | None:
         kind: "pca" (at once, all samples) or "tsne" (a minute, of 1,500 samples at seven epochs).
     """
     one_of("layout", kind, KINDS)
-    last = analysis.num_epochs
-    if not last or analysis.probabilities_at(-1) is None or len(analysis.class_names) < 2:
+    last, seen = analysis.num_epochs, (analysis.table["prediction"] >= 0).sum()
+    if analysis.outputs is None or len(analysis.class_names) < 2 or seen < 2:
         return None
     if kind == "tsne":
         return _tsne(analysis)
@@ -100,7 +102,7 @@ def made(analysis: Analysis, kind: str) -> Places | None:
 
 
 def _tsne(analysis: Analysis) -> Places:
-    """The last epoch first, and each earlier one begun from the one after it (`studies.layouts`)."""
+    """The last epoch first, each earlier one begun from the one after it (`studies.layouts`)."""
     labels = analysis.table["label"].to_numpy()
     known = np.flatnonzero(analysis.table["prediction"].to_numpy() >= 0)
     chosen = known[pick(labels[known], max(1, SAMPLES // len(analysis.class_names)))]
@@ -108,7 +110,8 @@ def _tsne(analysis: Analysis) -> Places:
     xy: dict[int, np.ndarray] = {}
     start: Floats | None = None
     for epoch in reversed(some_epochs(analysis.num_epochs, TSNE_EPOCHS)):
-        start = layout(features(_scores(analysis, epoch)[chosen], "soft targets"), perplexity, start=start)
+        x = features(_scores(analysis, epoch)[chosen], "soft targets")
+        start = layout(x, perplexity, start=start)
         xy[epoch] = np.full((len(labels), 2), np.nan)
         xy[epoch][chosen] = start
     of = f" of {len(chosen):,} samples" if len(chosen) < len(labels) else ""

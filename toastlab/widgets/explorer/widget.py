@@ -170,6 +170,9 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]
         """
         return write_page(path, self.packed, self.title, self.state())
 
+    def __repr__(self) -> str:
+        return f"Explorer of {self.meta['samples']} samples, {len(self.selected_rows)} selected"
+
     def _repr_mimebundle_(self, **options: Any) -> Any:
         bundle = super()._repr_mimebundle_(**options)
         if bundle is None:

@@ -48,10 +48,13 @@ const buffers = Object.fromEntries(await Promise.all(Object.entries(arrays).map(
 const store = mount(document.getElementById("explorer"), meta, buffers, true);
 store.restore(state);
 const linked = () => {
-  try { if (location.hash) store.restore(decodeURIComponent(location.hash.slice(1))); } catch {}
+  try {
+    const text = decodeURIComponent(location.hash.slice(1));
+    if (text && text !== store.state()) store.restore(text);
+  } catch {} // a link that does not fit leaves the page as it is
 };
 addEventListener("hashchange", linked);
-linked(); // a link that does not fit leaves the page as it was saved
+linked();
 """
 
 

@@ -168,7 +168,8 @@ function controls(find, store, page, picture) {
   press("png", picture);
   press("link", () => {
     if (page) location.hash = encodeURIComponent(store.state());
-    const field = make("input", { readOnly: true, value: page ? location.href : store.state() });
+    const value = page ? location.href : store.state();
+    const field = make("input", { readOnly: true, ariaLabel: "state", value });
     find("[role=status]").replaceChildren("Copied, if the browser allows it: ", field);
     field.select();
     navigator.clipboard?.writeText(field.value).catch(() => {});

@@ -69,7 +69,7 @@ export function gallery(section, store, drawImage) {
   back.onclick = () => { page -= 1; draw(); };
   on.onclick = () => { page += 1; draw(); };
   const tiles = Array.from({ length: TILES }, (_, i) => {
-    const picture = make("canvas", { width: 56, height: 56 });
+    const picture = make("canvas", { width: 56, height: 56, hidden: !store.tile });
     const tile = make("div", { role: "option", id: `${store.key}-${i}` }, picture, make("span"));
     tile.onpointerenter = () => store.hover(rows[page * TILES + i]);
     tile.onpointerleave = () => store.hover(-1);
@@ -151,7 +151,7 @@ export function sample(section, store, drawImage) {
   }
   return function draw() {
     const row = store.view.focus;
-    picture.hidden = about.hidden = row < 0;
+    [about.hidden, picture.hidden] = [row < 0, row < 0 || !store.tile];
     title.textContent = row < 0 ? "click a point or an image" : store.id(row);
     about.replaceChildren(...(row < 0 ? [] : words(store, row, choices.score)));
     if (row >= 0) drawImage(picture, row);

@@ -10,12 +10,28 @@ from tests.properties.fuzz import BAD, FINITE, Draw, Refused, attempt, fuzz, num
 from toastlab.widgets.explorer.places import given, some_epochs
 from toastlab.widgets.explorer.view import check_view, from_state, is_mask, mask_of, to_state
 
-ODD = (None, True, -1, 3, 0.5, 1e308, float("nan"), 10**30, "", "aum", "up", [], [0], [[0]], {})
+ODD: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    3,
+    0.5,
+    1e308,
+    float("nan"),
+    10**30,
+    "",
+    "aum",
+    "up",
+    [],
+    [0],
+    [[0]],
+    {},
+)
 
 
 def meta_of(draw: Draw) -> dict[str, Any]:
     view = {"epoch": 0, "colour": "label", "score": "aum", "order": "up"}
-    more = {"region": "all", "low": None, "high": None, "hidden": [], "focus": -1}
+    more: dict[str, Any] = {"region": "all", "low": None, "high": None, "hidden": [], "focus": -1}
     choices = {"colour": ["label"], "score": ["aum", "el2n"], "order": ["up", "down"]}
     return {
         "samples": draw(st.integers(1, 9)),

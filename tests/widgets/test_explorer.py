@@ -146,6 +146,7 @@ def test_principal_components_keep_their_axes_over_the_epochs() -> None:
     centred = last - last.mean(1, keepdims=True)
     spread = np.sort(np.linalg.eigvalsh(np.cov(centred.T)))[::-1]
     assert np.cov(made.xy[5].T) == pytest.approx(np.diag(spread[:2]), abs=1e-9)
+    assert analysis.outputs is not None
     shift = np.zeros((5, 40, 4)) + 7.0  # a constant in all logits changes no prediction
     moved = Analysis(analysis.table, analysis.class_names, analysis.outputs + shift)
     again = places.made(moved, "pca")

@@ -78,7 +78,7 @@ export function mount(root, meta, buffers, page = false) {
   root.addEventListener("pointermove", (event) => {
     const box = root.getBoundingClientRect();
     const [x, y] = [event.clientX - box.left, event.clientY - box.top];
-    const turned = x > box.width - 280 ? "-110%" : "0"; // at the right edge it stands to the left
+    const turned = x > box.width - 360 ? "-110%" : "0"; // at the right edge it stands to the left
     tip.style.transform = `translate(${x + 12}px, ${y + 12}px) translateX(${turned})`;
   });
   root.addEventListener("keydown", (event) => {
@@ -111,7 +111,7 @@ function summary(store) {
   const flipped = store.ordered().filter((row) => store.flipped(row)).length;
   const [some, every, chosen] = [shown, store.n, store.count].map(digits);
   const all = `${some} of ${every} samples shown, ${chosen} selected`;
-  return store.clean ? `${all}; ${digits(flipped)} of these have a flipped label.` : `${all}.`;
+  return store.clean ? `${all}; flipped labels in the gallery: ${digits(flipped)}.` : `${all}.`;
 }
 
 /** Axes of the data map, and the largest variability that each confidence allows. */

@@ -156,7 +156,7 @@ export class Plot {
       if (row < 0 || !store.shown[row]) continue;
       circle(row, 6.5, 2.5, ink, store.css(c));
     }
-    for (const row of [view.focus, store.hovered].filter((one) => one >= 0)) {
+    for (const row of [view.focus, store.hovered].filter((one) => store.shown[one])) {
       circle(row, 9, 4.5, ground);
       circle(row, 9, 2, ink);
     }

@@ -16,12 +16,14 @@ PURE = (
     *("analysis.dynamics", "analysis.metrics", "analysis.statistics", "analysis.scores"),
     *("analysis.analyse", "analysis.recorder", "analysis.detection"),
     *("training.mixing", "training.models", "studies.layouts", "studies.space"),
+    "widgets.explorer.view",
 )
 # Of modules that do more than compute: what of them is to be fuzzed.
 PARTS = {
     "training.config": ("TrainConfig", "make_optimizer", "make_schedule"),
     "store.names": ("to_json", "from_json", "run_key"),
     "studies.sweep": ("Sweep", "label"),
+    "widgets.explorer.places": ("given", "some_epochs"),
 }
 WITHOUT = {
     "toastlab.core.errors.ToastlabError": "the base of all errors: tests/core/test_errors.py",

@@ -17,7 +17,7 @@ from toastlab.course.runs import course_runs, course_store
 from toastlab.widgets.servers import LOOPBACK, PORTS, spare_threads, token, warning
 from toastlab.widgets.visitors import Limits as Limits
 
-CELLS = (  # text, code
+CELLS: tuple[tuple[str, str], ...] = (  # text, code
     (
         "# toastlab\n\n## What the weights do\n\nTOAST on 2,000 images of Fashion-MNIST, a small "
         "network, 30 epochs, three seeds: every number is of stored real runs. *Train this "

@@ -297,7 +297,7 @@ Z, Y = history()
         ({"outputs": Z[:, :, :1], "labels": 0 * Y}, "needs an epoch and two classes"),
         ({"outputs": Z[:0]}, "needs an epoch and two classes"),
         ({"outputs": Z[0, 0]}, "shapes do not belong together"),
-        ({"outputs": torch.zeros(2, 30, 3, device="meta")}, "device meta"),
+        ({"outputs": torch.zeros(2, 30, 3, device="meta")}, "device 'meta'"),
         ({"outputs": "runs/abc"}, "toastlab.analyse_folder"),
         ({"outputs": [["a"]]}, "cannot be read as numbers"),
         ({"ids": ["a"]}, "ids have the shape"),

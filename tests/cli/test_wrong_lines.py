@@ -85,7 +85,7 @@ LINES = [
     ("runs gc --store file", "the run store 'file' is a file"),
     ("doctor --store ' '", "the run store has no name"),
     ("study run layouts --yes --store missing", "the run store 'missing' does not exist"),
-    ("study run layouts --yes --store file", "the run store 'file' is no folder"),
+    ("study run layouts --yes --store file", "the run store 'file' is a file"),
     (f"{TRAIN} --store ''", "the run store has no name"),
     ("compare --store '' --seeds 1", "the run store has no name"),
     ("study run peers --yes --store ''", "the run store has no name"),

@@ -37,6 +37,7 @@ WITHOUT = {
     "toastlab.studies.layouts.layout": "t-SNE, a second a case: tests/studies/test_layouts.py",
     "toastlab.studies.layouts.load": "reads files: tests/studies/test_layouts.py",
     "toastlab.studies.layouts.make": "needs runs: tests/studies/test_layouts.py",
+    "toastlab.studies.layouts.steps": "trains and lays out: tests/studies/test_layouts.py",
     "toastlab.studies.layouts.save": "writes files: tests/studies/test_layouts.py",
     "toastlab.studies.layouts.load_layouts": "reads files: tests/studies/test_layouts.py",
     "toastlab.methods.base.MethodConfig": "the base: every config of a method is fuzzed",

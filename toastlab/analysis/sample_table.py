@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from toastlab.analysis.dynamics import aum, confidence, correctness, el2n, forgetting, variability
 from toastlab.analysis.given import Given, Kind
 from toastlab.analysis.scores import margin, medoid_distance, p1p, weighted_entropy
-from toastlab.core.errors import in_range
+from toastlab.core.errors import BadValue, in_range
 from toastlab.medoids.targets import class_medoids
 
 COLUMNS = (
@@ -81,7 +81,8 @@ def histories(given: Given) -> tuple[Floats, NDArray[np.bool_]]:
     as recorded, or made of the outputs."""
     if given.curves is not None and given.correct is not None:
         return given.curves, given.correct
-    assert given.outputs is not None  # read_arrays has them always
+    if given.outputs is None:  # read_arrays has them always
+        raise BadValue("there are neither outputs nor curves to make a table of.")
     rows = np.arange(len(given.labels))
     curves = np.full(given.known.shape, np.nan)
     right = np.zeros(given.known.shape, dtype=bool)

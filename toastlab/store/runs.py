@@ -145,6 +145,8 @@ class RunStore:
         if not str(root).strip():  # which Path takes for the folder one happens to be in
             raise StoreError("the run store has no name; name a folder with --store.")
         self.root = Path(root)
+        if self.root.exists() and not self.root.is_dir():
+            raise StoreError(f"the run store {str(root)!r} is a file; name a folder with --store.")
 
     def open(self, key: str) -> Run:
         """The run of that name, or of the one name that begins so.

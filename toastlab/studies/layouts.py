@@ -143,11 +143,10 @@ def steps(options: Options, work: Work) -> Iterator[Progress]:
     Raises:
         StoreError: the store is named, and not there: the runs to be laid out lie elsewhere.
     """
-    if not work.store.is_dir() and (work.store != STORE or work.store.exists()):
-        what = "is no folder" if work.store.exists() else "does not exist"
+    if not work.store.exists() and work.store != STORE:
         raise StoreError(
-            f"the run store {str(work.store)!r} {what}; name the folder of the notebooks' runs "
-            f"with --store, or leave it out for {STORE}."
+            f"the run store {str(work.store)!r} does not exist; name the folder of the notebooks' "
+            f"runs with --store, or leave it out for {STORE}."
         )
     return _lay_out(work)
 

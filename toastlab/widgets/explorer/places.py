@@ -125,7 +125,8 @@ def _scores(analysis: Analysis, epoch: int) -> Floats:
     if logits is not None:
         return logits.astype(np.float64)
     p = analysis.probabilities_at(epoch - 1)
-    assert p is not None, "asked only where there are predictions"
+    if p is None:  # asked only where there are predictions
+        raise BadValue(f"nothing is predicted in epoch {epoch}.")
     return np.log(np.clip(p, 1e-6, 1))
 
 
@@ -146,5 +147,6 @@ def _axes(z: Floats) -> Floats:
 def _seen(analysis: Analysis, epoch: int, xy: Floats) -> Floats:
     """Without the samples that nothing is known of yet."""
     predictions = analysis.predictions_at(epoch - 1)
-    assert predictions is not None, "asked only where there are predictions"
+    if predictions is None:
+        raise BadValue(f"nothing is predicted in epoch {epoch}.")
     return np.where((predictions >= 0)[:, None], xy, np.nan)

@@ -17,7 +17,8 @@ import pandas as pd
 from toastlab.analysis.measures import measure_of
 from toastlab.analysis.statistics import BASELINE, holm, interval, paired_p
 from toastlab.bench.text import markdown
-from toastlab.studies.reading_pool import BEFORE, label_of
+from toastlab.methods import ToastConfig
+from toastlab.studies.reading_pool import BEFORE, canonical, label_of
 from toastlab.studies.readings import FIRST_SEED, HEADLINE, HELD_OUT, load
 
 LEVEL = 0.05  # of p after correction
@@ -174,10 +175,8 @@ def _lines(rows: pd.DataFrame, race: pd.DataFrame) -> Iterator[str]:
         f"{entered} readings started in a race on the validation split of {race.cell.nunique()} "
         f"cells; {len(best)} were then trained with {rows.seed.nunique()} seeds on "
         f"{rows.cell.nunique()} cells that the race had not seen, each with its controls, and read "
-        "once on the test split, in the last epoch, at equal new samples. Readings are named by "
-        f"what they set otherwise than the literal one; “{label_of(BEFORE)}” is the kit's first "
-        f"default. The final begins at seed {FIRST_SEED}: those before were looked at while "
-        "readings were still added.",
+        "once on the test split, in the last epoch, at equal new samples. The final begins at seed "
+        f"{FIRST_SEED}: those before were looked at while readings were still added.",
         100,
     )
     yield ""
@@ -187,6 +186,8 @@ def _lines(rows: pd.DataFrame, race: pd.DataFrame) -> Iterator[str]:
     yield "## Claims that hold, and harm"
     yield ""
     yield from wrap(
+        "Readings are numbered by least harm, then by most claims, and described by what they set "
+        "otherwise than the literal one. "
         "A claim counts where it holds in some cell and fails in none. Harm: cells and measures "
         "(top-1, NLL, ECE) in which the reading is clearly worse than cross-entropy. Gain: mean "
         "top-1 gain over cross-entropy in points. All after Holm's correction over "
@@ -194,20 +195,37 @@ def _lines(rows: pd.DataFrame, race: pd.DataFrame) -> Iterator[str]:
         100,
     )
     yield ""
-    yield markdown(best.round({"gain": 2})).rstrip()
+    numbers = {reading: f"R{i}" for i, reading in enumerate(best.reading, start=1)}
+    shown = best.assign(reading=[_described(name) for name in best.reading])
+    shown.insert(0, "", list(numbers.values()))
+    yield markdown(shown.round({"gain": 2})).rstrip()
+    yield ""
+    yield from wrap(
+        "Below, per cell: what a reading gains over the rival of each claim, in points (NLL: "
+        "nats), with its 95 % t interval; **+** where the claim holds after the correction, **-** "
+        "where it fails.",
+        100,
+    )
     for cell in HELD_OUT:
         if cell.name in set(rows.cell):
             yield ""
             yield f"## {cell.name}"
             yield ""
-            yield markdown(_cell_table(found, cell.name, list(best.reading))).rstrip()
+            yield markdown(_cell_table(found, cell.name, numbers)).rstrip()
 
 
-def _cell_table(found: pd.DataFrame, cell: str, readings: list[str]) -> pd.DataFrame:
+def _described(reading: str) -> str:
+    """A reading in words, and which of the kit's it is."""
+    words = {label_of(BEFORE): "the first default"}
+    words[label_of(canonical(ToastConfig()))] = "the default"
+    return f"{reading} (**{words[reading]}**)" if reading in words else reading
+
+
+def _cell_table(found: pd.DataFrame, cell: str, numbers: dict[str, str]) -> pd.DataFrame:
     """Of each reading the gains over its rivals in a cell; bold where a claim holds or fails."""
     lines = []
-    for reading in readings:
-        line = {"reading": reading}
+    for reading, number in numbers.items():
+        line = {"": number}
         for claim in CLAIMS:
             at = found[
                 (found.reading == reading) & (found.claim == claim.short) & (found.cell == cell)
@@ -217,7 +235,8 @@ def _cell_table(found: pd.DataFrame, cell: str, readings: list[str]) -> pd.DataF
             what = measure_of(claim.measure)
             row = at.iloc[0]
             mark = {"holds": " **+**", "fails": " **-**", "diverged": "", "open": ""}[row.verdict]
-            text = "diverged" if np.isnan(row.gain) else what.show(row.gain, "+") + mark
+            gain, low, high = (what.show(float(row[k]), "+") for k in SHOWN)
+            text = "diverged" if np.isnan(row.gain) else f"{gain} [{low}, {high}]{mark}"
             line[f"{claim.short} ({row.rival})" if claim.rival == PEER else claim.short] = text
         lines.append(line)
     return pd.DataFrame(lines).fillna("")

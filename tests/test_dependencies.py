@@ -1,5 +1,6 @@
 """The lock is what is installed and tested; licences and lower ends agree with pyproject.toml."""
 
+import ast
 import os
 import re
 import shutil
@@ -8,10 +9,16 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from tests.helpers import module_at
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).parents[1]
 # Where the page of licences was made, and what is tested most.
@@ -54,6 +61,82 @@ def test_every_declared_package_has_its_licence_and_its_place_in_the_lock(
             continue
         assert name in pins, f"{name}: run make lock"
         assert re.search(rf"^\| {name} \| {re.escape(pins[name])} \| (?!not stated)", page, re.M)
+
+
+IMPORTED_AS = {"PIL": "pillow", "sklearn": "scikit-learn"}  # where a package has another name
+# What is installed with which extra -> the places that may import nothing beyond it.
+PLACES = {
+    "data": ["toastlab/core", "toastlab/medoids", "toastlab/methods", "toastlab/data"],
+    "train": ["toastlab/disk", "toastlab/analysis", "toastlab/training", "toastlab/store"],
+    "lab,cluster,search": ["toastlab/plots", "toastlab/course", "toastlab/studies"],
+    "lab": ["toastlab/widgets", "toastlab/cli"],
+    "test": ["toastlab/bench", "tests", "notebooks", "docs"],  # bench times others' medoids, too
+}
+
+
+def with_extras(project: dict[str, Any], extras: str) -> set[str]:
+    """The packages that `pip install "toastlab[EXTRAS]"` names."""
+    lines = [*project["dependencies"]]
+    for extra in extras.split(","):
+        for line in project["optional-dependencies"][extra]:
+            if line.startswith("toastlab["):
+                inner = line.removeprefix("toastlab[").rstrip("]")
+                lines += sorted(with_extras(project, inner))
+            else:
+                lines.append(line)
+    names = [re.match(r"[\w.-]+", line) for line in lines]
+    return {name[0].lower() for name in names if name}
+
+
+# Asked for by nobody but who has them: each import says so in one line, or its test is skipped.
+# lightning and transformers are other people's loops, pyarrow a file format, cleanlab an oracle
+# under the AGPL, which may be no dependency.
+BRINGS_HIS_OWN = {"lightning", "transformers", "pyarrow", "cleanlab"}
+
+
+def imported(file: Path) -> set[str]:
+    """The packages of others that a file imports, wherever it does so, as they are installed."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "importorskip":
+            found.add(ast.literal_eval(node.args[0]))
+    tops = {name.split(".")[0] for name in found}
+    tops -= {"toastlab", "tests", *sys.stdlib_module_names}
+    return {IMPORTED_AS.get(top, top.lower().replace("_", "-")) for top in tops}
+
+
+def test_every_room_has_its_extra() -> None:
+    rooms = {p.name for p in (ROOT / "toastlab").iterdir() if (p / "__init__.py").exists()}
+    listed = [place for places in PLACES.values() for place in places]
+    assert {Path(place).name for place in listed if place.startswith("toastlab/")} == rooms
+
+
+@pytest.mark.parametrize("extras", PLACES)
+def test_what_is_imported_is_declared(extras: str) -> None:
+    """Whatever a file imports comes with the extra that its room is for, not by chance."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads(text)["project"]
+    declared = with_extras(project, extras)
+    for place in PLACES[extras]:
+        files = sorted((ROOT / place).rglob("*.py"))
+        assert files, place
+        for file in files:
+            assert not imported(file) - declared - BRINGS_HIS_OWN, file.relative_to(ROOT)
+
+
+def test_what_is_declared_is_used() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    declared = with_extras(tomllib.loads(text)["project"], "test")
+    places = [place for places in PLACES.values() for place in places]
+    used = {
+        name for place in places for file in (ROOT / place).rglob("*.py") for name in imported(file)
+    }
+    # Those that are run, not imported: nbval by pytest, ruff and mypy by make
+    assert declared - used == {"nbval", "ruff", "mypy", "pandas-stubs"}
 
 
 @pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])

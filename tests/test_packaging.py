@@ -89,6 +89,17 @@ def test_every_room_imports_only_rooms_below() -> None:
     assert {f.relative_to(PACKAGE).parts[0] for f in FILES if f.parent != PACKAGE} == set(FLOOR)
 
 
+def test_an_installed_package_has_the_data_that_it_reads() -> None:
+    """All that is there: a study whose tables are not made yet says so by itself."""
+    text = "".join(f.read_text(encoding="utf-8") for f in PACKAGE.rglob("*.py"))
+    wanted = {f"data/{name}" for name in re.findall(r'embedded\("([^"]+)"\)', text)}
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]
+    packed = build["build"]["targets"]["wheel"]["force-include"]
+    assert len(wanted) >= 9
+    assert set(packed) == {name for name in wanted if (ROOT / name).exists()}
+    assert all(inside == f"toastlab/_{name}" for name, inside in packed.items())
+
+
 def test_the_method_alone_asks_for_torch_and_numpy() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert {re.split(r"[<>=]", line)[0] for line in project["dependencies"]} == {"torch", "numpy"}

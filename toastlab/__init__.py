@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 from toastlab.core.errors import PackageMissing
 
 if TYPE_CHECKING:
+    from toastlab.analysis.analyse import Analysis, analyse
+    from toastlab.analysis.recorder import Recorder
+    from toastlab.core.errors import ToastlabError
     from toastlab.core.stream import Batch, Stream
     from toastlab.data.dataset import DataConfig, Dataset, from_tensors, load
     from toastlab.data.splits import Split
@@ -24,12 +27,16 @@ if TYPE_CHECKING:
         Toast,
         ToastConfig,
     )
+    from toastlab.store.folders import analyse_folder
     from toastlab.store.runs import Run, RunStore
     from toastlab.training.config import TrainConfig
     from toastlab.training.models import build
 
 # Where each public name lies; the same as above, for Python.
 _HOMES = {
+    "core.errors": ("ToastlabError",),
+    "analysis.analyse": ("Analysis", "analyse"),
+    "analysis.recorder": ("Recorder",),
     "core.stream": ("Batch", "Stream"),
     "data.dataset": ("DataConfig", "Dataset", "from_tensors", "load"),
     "data.splits": ("Split",),
@@ -38,6 +45,7 @@ _HOMES = {
         *("CrossEntropyConfig", "LabelSmoothingConfig", "Method", "MethodConfig"),
         *("Plan", "Toast", "ToastConfig"),
     ),
+    "store.folders": ("analyse_folder",),
     "store.runs": ("Run", "RunStore"),
     "training.config": ("TrainConfig",),
     "training.models": ("build",),
@@ -45,6 +53,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Analysis",
     "Batch",
     "CrossEntropyConfig",
     "DataConfig",
@@ -53,13 +62,17 @@ __all__ = [
     "Method",
     "MethodConfig",
     "Plan",
+    "Recorder",
     "Run",
     "RunStore",
     "Split",
     "Stream",
     "Toast",
     "ToastConfig",
+    "ToastlabError",
     "TrainConfig",
+    "analyse",
+    "analyse_folder",
     "build",
     "class_medoids",
     "from_tensors",

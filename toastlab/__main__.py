@@ -1,5 +1,5 @@
 """`python -m toastlab` is the command `toastlab`."""
 
-from toastlab.cli.main import main
+from toastlab.cli.start import main
 
 main()

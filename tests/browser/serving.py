@@ -7,21 +7,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
 
 @contextlib.contextmanager
-def started(folder: Path, *words: str, **environment: str) -> Iterator[tuple[str, str, Path]]:
+def started(
+    folder: Path, *words: str, program: Sequence[str] = ("-m", "toastlab"), **environment: str
+) -> Iterator[tuple[str, str, Path]]:
     """`python -m toastlab WORDS` in `folder`; address and token from what it says, and its log."""
     log = folder / "said.log"
     kept = {k: v for k, v in os.environ.items() if not k.startswith("JUPYTER_")}
     kept |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment}
     with log.open("w") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "toastlab", *words, "--no-open-browser"],
+            [sys.executable, *program, *words, "--no-open-browser"],
             cwd=folder,
             env=kept,
             stdin=subprocess.DEVNULL,

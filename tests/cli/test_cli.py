@@ -257,7 +257,8 @@ def test_unwritable_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     file = tmp_path / "file"
     file.write_text("x")
     assert "cannot write" in refused(capsys, "demo", "--out", str(file / "demo"))
-    assert "cannot write" in refused(capsys, "train", "toast", *FAST, "--store", str(file))
+    assert "cannot write" in refused(capsys, "train", "toast", *FAST, "--store", str(file / "x"))
+    assert "is a file" in refused(capsys, "train", "toast", *FAST, "--store", str(file))
 
 
 def test_train_finds_its_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -395,6 +396,6 @@ def test_as_a_module_and_a_program() -> None:
         assert done.returncode == 2
         assert done.stderr == (
             "toastlab: unknown command 'trian'. Did you mean 'train'? "
-            "Choose one of: bench, compare, dashboard, data, demo, doctor, lab, runs, study, "
-            "sweep, train.\n"
+            "Choose one of: analyse, bench, compare, dashboard, data, demo, doctor, lab, runs, "
+            "study, sweep, train.\n"
         )

@@ -12,6 +12,7 @@ from toastlab.cli import main as cli
 from toastlab.cli.overview import COMMANDS, FILES, METHODS, TAKE_METHOD
 from toastlab.methods import CONFIGS
 from toastlab.studies.catalogue import STUDIES
+from toastlab.widgets.visitors import MEMORY
 
 ROOT = Path(__file__).parents[2]
 NAMES: dict[str, Iterable[str]] = {"study run": STUDIES, **dict.fromkeys(TAKE_METHOD, CONFIGS)}
@@ -86,7 +87,7 @@ def test_what_is_said_before_anything_is_loaded_is_true() -> None:
     assert {name: (c.__doc__ or "").splitlines()[0] for name, c in CONFIGS.items()} == METHODS
 
 
-@pytest.mark.parametrize("command", ["train toast", "compare", "sweep toast", "bench"])
+@pytest.mark.parametrize("command", ["train toast", "compare", "sweep toast", "bench", "analyse"])
 def test_examples_in_the_help_are_commands_that_are_understood(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +127,14 @@ def test_times_in_the_help_are_those_of_the_page_about_the_data(
         for time in times:
             assert time in said, (command, time)
             assert time in stored, (command, time)
+
+
+def test_the_help_has_the_memory_of_a_visitor(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measured by tests/faults/test_soak.py."""
+    monkeypatch.setenv("COLUMNS", "100")
+    assert f"each takes {MEMORY:g} GB" in options(page(["dashboard"], capsys))["--visitors INT"]
 
 
 def test_help_speaks_of_the_ends_that_the_settings_have(

@@ -19,9 +19,10 @@ from toastlab import plots
 from toastlab.analysis.dynamics import Dynamics, data_map
 from toastlab.core.errors import DataError
 from toastlab.data.dataset import DataConfig, Dataset, from_tensors, images_of, load
+from toastlab.data.decode import decode
 from toastlab.data.ids import as_ids, caption, pack, unpack
 from toastlab.data.idx import write_idx
-from toastlab.data.image_files import decode, resized
+from toastlab.data.image_files import resized
 from toastlab.data.splits import DiskSplit, Split
 from toastlab.methods import CrossEntropyConfig
 from toastlab.store.names import run_key

@@ -18,7 +18,8 @@ from toastlab.data import image_files
 from toastlab.data import splits as data_module
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig, load
-from toastlab.data.image_files import decode, resized
+from toastlab.data.decode import decode
+from toastlab.data.image_files import resized
 from toastlab.data.splits import DiskSplit
 from toastlab.methods import MethodConfig, Toast, ToastConfig
 from toastlab.methods.cs_kd import CsKdConfig

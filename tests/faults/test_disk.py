@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import save, tiny
+from toastlab.cli import main as cli
 from toastlab.core.errors import DataError, StoreError
 from toastlab.data.dataset import DataConfig, load
 from toastlab.disk.durable import write
@@ -107,6 +108,34 @@ def test_a_store_that_can_only_be_read(small: Path) -> None:
     one_line(error.value)
     assert mount("-o", "remount,rw", str(small))
     assert store.get(replace(CONFIG, seed=1), dataset=data, device="cpu").weights()
+
+
+COMMANDS = {
+    "train": "train toast --data.name digits --epochs 1",
+    "compare": "compare --methods toast --data.name digits --epochs 1 --seeds 1 --workers 1",
+    "sweep": "sweep toast --axis past-weight 0,1 --data.name digits --epochs 1 --seeds 1 "
+    "--workers 1",
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_whose_runs_are_there_needs_no_writing(
+    command: str, small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(small.parent)
+    words = [*COMMANDS[command].split(), "--store", str(small / "runs")]
+    cli.main(words)
+    capsys.readouterr()
+    before = {path: path.stat().st_mtime_ns for path in small.rglob("*")}
+    assert mount("-o", "remount,ro", str(small))
+    cli.main(words)
+    assert "top-1" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in small.rglob("*")} == before
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*words, "--epochs", "2"])
+    assert stop.value.code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("toastlab: cannot write to the run store"), said
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -17,6 +17,7 @@ from tests.browser.serving import started
 from tests.faults.visitor import Visitor
 from tests.widgets.test_servers import free_port
 from toastlab.store.doctor import leftovers
+from toastlab.widgets.visitors import MEMORY
 
 LONG = os.environ.get("TOASTLAB_LONG") == "1"
 VISITORS, MOVES, WARM = (20, 60, 10) if LONG else (2, 20, 10)
@@ -116,6 +117,8 @@ def test_visitors_come_and_go(tmp_path: Path) -> None:
         await asyncio.gather(*(visitor.says("Done", seconds=LIMIT) for visitor in visitors))
         await asyncio.gather(*(move(visitor, WARM) for visitor in visitors))
         warm = {kernel: (memory(kernel), threads(kernel)) for kernel in kernels}
+        for held, _ in warm.values():  # what the help says of it
+            assert 0.75 * MEMORY <= held / 1000 <= 1.15 * MEMORY, warm
         await asyncio.gather(*(move(visitor, MOVES - WARM) for visitor in visitors))
         end = {kernel: (memory(kernel), threads(kernel)) for kernel in kernels}
         for kernel, (held, running) in warm.items():

@@ -182,7 +182,9 @@ def draws(sizes: list[int], many: int, rounds: int) -> Iterator[tuple[int, tuple
     method = BakeConfig(companions=many).build(labels, len(sizes), b, lots)
     stream = Stream(Split(images, labels, labels), b, seed=4)
     for _ in range(rounds):
-        for batch in method.batches(stream):
+        stream.start_epoch()
+        for _ in range(method.steps(stream)):
+            batch = method.next_batch(stream)  # nothing is trained, so nothing is given back
             index, *others = batch.index.view(-1, 2).tolist()
             yield from ((a, tuple(row[i] for row in others)) for i, a in enumerate(index))
 

@@ -30,7 +30,7 @@ from toastlab.methods import (
 from toastlab.training.config import TrainConfig, fuses, make_optimizer
 from toastlab.training.loop import Result, train
 from toastlab.training.mixing import Mixing
-from toastlab.training.recorder import Recorder
+from toastlab.training.recorder import RunRecorder
 
 BASE = TrainConfig(epochs=2, batch_size=16, record="none", budget="samples")
 MIXES = {
@@ -136,7 +136,7 @@ def test_medoids_and_records_stay_on_their_device(distance: str, prototype: str)
     g = torch.Generator().manual_seed(0)
     method.bank.logits.normal_(generator=g)
     method.bank.seen.fill_(True)
-    recorder = Recorder("logits", 2, 64, 4)
+    recorder = RunRecorder("logits", 2, 64, 4)
     with torch.device("meta"):
         method.end_epoch()
         report = method.report()

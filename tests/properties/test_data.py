@@ -126,7 +126,7 @@ def test_load(draw: Draw) -> None:
     options = {
         "name": "digits",
         "per_class": draw(st.integers(0, 150)),
-        "noise": some(draw, ("symmetric", "pairwise")),
+        "noise": some(draw, ("symmetric", "pairwise", "feature-dependent")),
         "noise_rate": draw(st.floats(0, 0.99)),
         "noise_seed": draw(st.integers(0, 2**31)),
         "val_share": draw(st.floats(0.001, 0.999)),

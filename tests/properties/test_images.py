@@ -20,7 +20,7 @@ from tests.properties.damage import CASES, DAMAGES, FUZZ, Damage, refused
 from toastlab.core.errors import DataError
 from toastlab.data import sources
 from toastlab.data.dataset import DataConfig, images_of, load
-from toastlab.data.image_files import FORMATS, decode
+from toastlab.data.decode import FORMATS, decode
 
 resource = pytest.importorskip("resource")  # Windows has none, nor the locks of the next import
 from tests.disk.test_locks import FORKS  # noqa: E402

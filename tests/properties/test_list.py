@@ -13,16 +13,22 @@ PURE = (
     *("core.bank", "core.carry", "core.class_index", "core.losses", "core.stream"),
     *("medoids.exact", "medoids.targets"),
     *("data.augment", "data.dataset", "data.noise", "data.splits"),
-    *("analysis.dynamics", "analysis.metrics", "analysis.statistics"),
+    *("analysis.dynamics", "analysis.metrics", "analysis.statistics", "analysis.scores"),
+    *("analysis.analyse", "analysis.recorder", "analysis.detection"),
     *("training.mixing", "training.models", "studies.layouts", "studies.space"),
+    "widgets.explorer.view",
 )
 # Of modules that do more than compute: what of them is to be fuzzed.
 PARTS = {
     "training.config": ("TrainConfig", "make_optimizer", "make_schedule"),
     "store.names": ("to_json", "from_json", "run_key"),
     "studies.sweep": ("Sweep", "label"),
+    "widgets.explorer.places": ("given", "some_epochs"),
 }
 WITHOUT = {
+    "toastlab.core.errors.ToastlabError": "the base of all errors: tests/core/test_errors.py",
+    "toastlab.analysis.analyse.Recorded": "says what a run must have: tests/analysis",
+    "toastlab.store.folders.analyse_folder": "reads files: tests/store/test_folders.py",
     "toastlab.core.carry.CarryState": "a Carry as buffers: every method with one is fuzzed",
     "toastlab.core.stream.ImageSource": "says what a split must have: tests/data",
     "toastlab.core.stream.Reader": "says what reads for a stream: tests/data",
@@ -31,6 +37,7 @@ WITHOUT = {
     "toastlab.studies.layouts.layout": "t-SNE, a second a case: tests/studies/test_layouts.py",
     "toastlab.studies.layouts.load": "reads files: tests/studies/test_layouts.py",
     "toastlab.studies.layouts.make": "needs runs: tests/studies/test_layouts.py",
+    "toastlab.studies.layouts.steps": "trains and lays out: tests/studies/test_layouts.py",
     "toastlab.studies.layouts.save": "writes files: tests/studies/test_layouts.py",
     "toastlab.studies.layouts.load_layouts": "reads files: tests/studies/test_layouts.py",
     "toastlab.methods.base.MethodConfig": "the base: every config of a method is fuzzed",

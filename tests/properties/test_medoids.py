@@ -24,7 +24,7 @@ from tests.properties.fuzz import (
 from toastlab.core.bank import Bank
 from toastlab.core.checks import check_labels
 from toastlab.core.class_index import ClassIndex
-from toastlab.data.noise import NOISES, flip_labels
+from toastlab.data.noise import NOISES, averaged, flip_labels, flip_where_unsure
 from toastlab.medoids.exact import DISTANCES, medoid_rows
 from toastlab.medoids.targets import (
     SCOPES,
@@ -258,6 +258,28 @@ def test_flip_labels(draw: Draw) -> None:
             assert set(found[mine].tolist()) <= {c, (c + 1) % k}
     assert bool(((found >= 0) & (found < k)).all())
     assert isinstance(attempt(flip_labels, y.float(), k, kind, rate, seed), Refused)
+
+
+@fuzz(flip_where_unsure, averaged, part=0.5)
+def test_flip_where_unsure(draw: Draw) -> None:
+    n, k, size = draw(st.integers(0, 20)), draw(st.integers(1, 4)), draw(st.integers(1, 12))
+    y, rate = labels_of(draw, n, k), draw(st.floats(0, 1))
+    images = torch.randint(256, (n, some(draw, (1, 3)), size, 3)).to(torch.uint8)
+    outside = draw(st.integers(0, 4)) == 0 and n > 0
+    given = (y + k if outside else y, k, rate, draw(st.integers(0, 2**31)))
+    found = attempt(flip_where_unsure, images, *given)
+    sound = n > 0 and rate < 1 and not outside and (k > 1 or not rate)
+    assert isinstance(found, Refused) == (not sound)
+    if not sound:
+        return
+    for c in range(k):
+        mine = y == c
+        assert int((found[mine] != c).sum()) == round(rate * int(mine.sum()))
+    assert bool(((found >= 0) & (found < k)).all())
+    assert torch.equal(found, flip_where_unsure(images, *given))
+    small = attempt(averaged, images)
+    assert small.shape == (n, images.shape[1], min(size, 7), 3)
+    assert isinstance(attempt(flip_where_unsure, images[:-1], *given), Refused)
 
 
 @fuzz(ClassIndex, ClassIndex.draw, ClassIndex.draw_others)

@@ -13,7 +13,7 @@ from tests.helpers import tiny
 from toastlab.core.errors import StoreError
 from toastlab.disk.files import sha256
 from toastlab.store import doctor
-from toastlab.store.run_files import FILES, SUMS
+from toastlab.store.run_files import FILES, PATHLESS, SUMS
 from toastlab.store.runs import Run, RunStore, open_run
 from toastlab.training.config import TrainConfig
 
@@ -51,6 +51,7 @@ def flip(file: Path, place: float = 0.9) -> None:
 
 def test_every_file_has_its_checksum(run: Run) -> None:
     sums = json.loads((run.folder / SUMS).read_text())
+    assert len(sums.pop(PATHLESS)) == 64
     assert sums == {name: sha256(run.folder / name) for name in FILES}
     assert told(run).startswith("True 1 of 1")
     assert "without checksums" not in told(run)
@@ -66,12 +67,66 @@ def test_one_bit_is_found_when_the_file_is_read(run: Run, name: str) -> None:
     assert "SHA-256" in told(run)
 
 
-def test_a_changed_path_in_the_settings_is_found_by_the_doctor(run: Run) -> None:
-    """Where the data lie is no part of the key, so that the folder can still be opened."""
+def change(run: Run, old: str, new: str) -> None:
+    """Edits config.json as by hand."""
     file = run.folder / "config.json"
-    file.write_text(file.read_text().replace('"path": ""', '"path": "/elsewhere"'))
-    assert open_run(run.folder).config.data.path == "/elsewhere"
-    assert "config.json is damaged" in told(run)
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+
+
+OLD = pytest.mark.parametrize("old", [False, True], ids=["new", "old"])
+
+
+def of_an_earlier_version(run: Run) -> None:
+    """Without the checksum of the settings with an empty path."""
+    sums = json.loads((run.folder / SUMS).read_text())
+    sums.pop(PATHLESS)
+    (run.folder / SUMS).write_text(json.dumps(sums))
+
+
+@OLD
+def test_the_path_of_the_data_may_be_changed(run: Run, old: bool) -> None:
+    """Images move: where they lie is no part of the run."""
+    if old:
+        of_an_earlier_version(run)
+    change(run, '"path": ""', '"path": "/elsewhere/é [x]"')
+    assert open_run(run.folder).config.data.path == "/elsewhere/é [x]"
+    assert RunStore(run.folder.parent).list()[0].config.data.path == "/elsewhere/é [x]"
+    assert told(run).startswith("True 1 of 1")
+
+
+@OLD
+@pytest.mark.parametrize(
+    ("before", "after"), [('"workers": 2', '"workers": 7'), ('"seed": 0', '"seed":  0')]
+)
+def test_nothing_else_in_the_settings_may_be_changed(
+    run: Run, old: bool, before: str, after: str
+) -> None:
+    """Also what is no part of the run's name, and with the path beside it."""
+    if old:
+        of_an_earlier_version(run)
+    change(run, before, after)
+    with pytest.raises(StoreError, match=r"config\.json is not the one in sha256\.json"):
+        open_run(run.folder)
+    change(run, '"path": ""', '"path": "/elsewhere"')
+    with pytest.raises(StoreError, match="cannot be trusted"):
+        RunStore(run.folder.parent).list()
+    assert told(run).startswith("False")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no umask")
+@pytest.mark.parametrize(("mask", "mode"), [(0o077, 0o700), (0o022, 0o755), (0o002, 0o775)])
+def test_the_umask_is_respected(made: Run, mask: int, mode: int, tmp_path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        run = RunStore(tmp_path / "mine").get(CONFIG, dataset=tiny(), device="cpu")
+    finally:
+        os.umask(before)
+    assert run.folder.stat().st_mode & 0o777 == mode
+    assert run.folder.parent.stat().st_mode & 0o777 == mode
+    for file in run.folder.iterdir():
+        assert file.stat().st_mode & 0o777 == mode & 0o666
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "[" * 100_000], ids=lambda c: c[:3])

@@ -14,9 +14,10 @@ from toastlab.analysis.statistics import interval
 from toastlab.cli import main as cli
 from toastlab.cli.sweep import options_of
 from toastlab.data.dataset import DataConfig
+from toastlab.disk.tables import writer
 from toastlab.store import runs
 from toastlab.studies.space import Axis, parse
-from toastlab.studies.sweep import Done, Sweep, ranking, run, sweep_table, writer
+from toastlab.studies.sweep import Done, Sweep, ranking, run, sweep_table
 from toastlab.training.config import TrainConfig
 
 BASE = TrainConfig(data=DataConfig(name="digits"), epochs=1, batch_size=64, record="none")
@@ -153,7 +154,7 @@ def test_the_name_of_the_table_is_checked_first(
 ) -> None:
     with pytest.raises(ValueError, match=r"'\.cvs'. Did you mean '\.csv'"):
         writer(tmp_path / "table.cvs")
-    monkeypatch.setattr("toastlab.studies.sweep.find_spec", lambda name: None)
+    monkeypatch.setattr("toastlab.disk.tables.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"needs pyarrow: pip install pyarrow"):
         writer(tmp_path / "table.parquet")
     writer(tmp_path / "t.csv")(pd.DataFrame({"a": [0.1 + 0.2]}))

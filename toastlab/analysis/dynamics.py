@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from toastlab.core.checks import BOOL, FLOAT, INT, REAL, check_arrays
+from toastlab.core.errors import BadValue
 from toastlab.data.ids import as_ids
 
 Floats = NDArray[np.float64]
@@ -115,23 +116,32 @@ def forgetting(
     return lost.astype(np.int64), ~(correct & known).any(0)
 
 
-def aum(logits: np.ndarray, labels: np.ndarray) -> Floats:
+def aum(logits: np.ndarray, labels: np.ndarray, known: np.ndarray | None = None) -> Floats:
     """Area under the margin [N]: mean over epochs of z_y minus the largest other logit.
 
-    Pleiss et al., 2020. Args: logits [E, N, K], E at least 1, K at least 2; labels [N] in 0..K-1.
+    Pleiss et al., 2020. Args: logits [E, N, K], E at least 1, K at least 2; labels [N] in 0..K-1;
+    known [E, N] bool, the epochs that count (None: all); a sample without any has NaN.
     """
     check_arrays(logits=(logits, FLOAT, "ENK"), labels=(labels, INT, "N"))
+    known = np.ones(logits.shape[:2], dtype=bool) if known is None else known
+    check_arrays(logits=(logits, FLOAT, "ENK"), known=(known, BOOL, "EN"))
     _check_labels(labels, logits.shape[2])
     if len(logits) < 1 or logits.shape[2] < 2:
-        raise ValueError(
+        raise BadValue(
             f"a margin needs an epoch and two classes; these are logits {list(logits.shape)}, "
             "[E, N, K]."
         )
-    z = logits.astype(np.float64)
-    rows = np.arange(z.shape[1])
-    own = z[:, rows, labels]
-    z[:, rows, labels] = -np.inf
-    return np.asarray((own - z.max(2)).mean(0))
+    rows = np.arange(logits.shape[1])
+    margins = np.empty(logits.shape[:2])
+    for margin, of_epoch in zip(margins, logits, strict=True):  # one epoch in float64 at a time
+        z = of_epoch.astype(np.float64)
+        own = z[rows, labels]
+        z[rows, labels] = -np.inf
+        margin[:] = own - z.max(1)
+    if known.all():
+        return np.asarray(margins.mean(0))
+    count = np.where(known.any(0), known.sum(0), np.nan)
+    return np.asarray(np.where(known, margins, 0).sum(0) / count)
 
 
 def el2n(logits: np.ndarray, labels: np.ndarray) -> Floats:
@@ -145,7 +155,7 @@ def el2n(logits: np.ndarray, labels: np.ndarray) -> Floats:
 
 def _check_labels(labels: np.ndarray, num_classes: int) -> None:
     if labels.size and not (labels.min() >= 0 and labels.max() < num_classes):
-        raise ValueError(
+        raise BadValue(
             f"labels run from {labels.min()} to {labels.max()}, but must lie in "
             f"0..{num_classes - 1}."
         )

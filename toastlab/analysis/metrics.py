@@ -16,7 +16,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from toastlab.core.checks import FLOAT, INT, check_labels, check_shapes
-from toastlab.core.errors import in_range
+from toastlab.core.errors import BadValue, in_range
 
 METRICS = ("top1", "top5", "nll", "ece", "brier", "aurc")
 BINS = 15  # of a reliability diagram, and of the ECE
@@ -158,12 +158,12 @@ def _checked(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Both, on the CPU where their device has no float64 (mps)."""
     check_shapes(logits=(logits, FLOAT, "NK"), labels=(labels, INT, "N"))
     if not logits.numel() or logits.is_meta:
-        raise ValueError(
+        raise BadValue(
             f"cannot measure logits {tuple(logits.shape)} on {logits.device}; give [N, K], N and K "
             "at least 1, on a real device."
         )
     if not bool(torch.isfinite(logits).all()):
-        raise ValueError("the logits to be measured are NaN or infinite; the network has diverged.")
+        raise BadValue("the logits to be measured are NaN or infinite; the network has diverged.")
     check_labels(labels, logits.shape[1])
     mps = logits.device.type == "mps"
     return (logits.cpu(), labels.cpu()) if mps else (logits, labels)

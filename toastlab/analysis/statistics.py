@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from toastlab.core.errors import DataError, in_range, one_of
+from toastlab.core.errors import BadValue, DataError, in_range, one_of
 
 BASELINE = "cross-entropy"
 
@@ -64,7 +64,7 @@ def _values(values: Sequence[float], level: float = 0.95) -> np.ndarray:
     """Raises: ValueError: there are none, or the level is none."""
     in_range("level", level, 0, 1, open_low=True, open_high=True)
     if not len(values):
-        raise ValueError("there is nothing to take the mean of; give at least one value.")
+        raise BadValue("there is nothing to take the mean of; give at least one value.")
     return np.asarray(values, dtype=np.float64)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import torch
 
 from toastlab.bench.timing import in_turns
-from toastlab.core.errors import DataError, one_of, some_of
+from toastlab.core.errors import BadValue, DataError, one_of, some_of
 from toastlab.core.settings import Count, Range, Settings
 from toastlab.data.dataset import DataConfig, load
 from toastlab.data.splits import Split
@@ -41,7 +41,7 @@ class BenchConfig(Settings):
             one_of("method", name, CONFIGS)
         some_of("section", self.sections, SECTIONS)
         if self.batch_size < 2 or self.batch_size % 2:
-            raise ValueError(f"batch size is {self.batch_size}, but must be even and at least 2.")
+            raise BadValue(f"batch size is {self.batch_size}, but must be even and at least 2.")
 
     @property
     def names(self) -> list[str]:
@@ -56,7 +56,8 @@ def split_of(config: BenchConfig, device: torch.device) -> Split:
         DataError: that is more than there are.
     """
     split = load(DataConfig(), device).train
-    assert isinstance(split, Split)
+    if not isinstance(split, Split):
+        raise DataError("a benchmark needs its images in memory: load them without stream.")
     need = config.steps * config.batch_size
     if need > len(split):
         raise DataError(

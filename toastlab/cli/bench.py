@@ -14,6 +14,7 @@ from toastlab.bench.measure import measure
 from toastlab.bench.text import as_text
 from toastlab.cli.options import Device
 from toastlab.cli.terminal import comparison_table, console, progress
+from toastlab.core.errors import BadValue
 from toastlab.disk.durable import write
 
 TITLES = {
@@ -61,7 +62,7 @@ def bench(
             "mlp", config.batch_size, 2, 1, ("toast", "dlb"), config.sections, small=True
         )
     if json_file and not Path(json_file).absolute().parent.is_dir():
-        raise ValueError(f"there is no folder for {json_file!r}: make it first.")
+        raise BadValue(f"there is no folder for {json_file!r}: make it first.")
     if bars:
         config = replace(config, sections=tuple(s for s in config.sections if s != "memory"))
     results = _measured(config, device)

@@ -11,11 +11,12 @@ from tyro.conf import arg
 from toastlab.analysis.statistics import BASELINE
 from toastlab.cli.options import Device, Epochs, Seeds, Store, Workers
 from toastlab.cli.terminal import comparison_table, console, progress
-from toastlab.core.errors import TrainingDiverged, one_of, some_of
+from toastlab.core.errors import TrainingDiverged, in_range, one_of, some_of
 from toastlab.data.dataset import DataConfig
 from toastlab.store.runs import Run, RunStore
 from toastlab.studies.arms import ARM_OF, Job, plan
 from toastlab.studies.catalogue import METHOD_NAMES, MethodName
+from toastlab.studies.options import WORKER_COUNTS
 from toastlab.studies.report import findings, summary, write
 from toastlab.studies.rows import run_table
 from toastlab.studies.runner import run_all
@@ -82,6 +83,7 @@ def compare(
     """
     some_of("method", methods, ARM_OF)
     one_of("model", model, MODELS)
+    RunStore(store)  # has a name
     names = list(dict.fromkeys([BASELINE, *(ARM_OF[name] for name in methods)]))
     base = TrainConfig(data=data, model=model, epochs=epochs, batch_size=batch_size)
     noise = f", {100 * data.noise_rate:g} % {data.noise} noise" if data.noise_rate else ""
@@ -94,8 +96,8 @@ def _compare(
     jobs: Sequence[Job], out: Path, store: Path, device: str, workers: int, command: str
 ) -> None:
     devices.choose(device)
-    RunStore(store).check_writable()
-    RunStore(out).check_writable()
+    in_range("workers", workers, *WORKER_COUNTS)
+    RunStore(out).check_writable()  # the store need not be: where all runs are there, none is made
     done: dict[Job, Run] = {}
     diverged: list[Job] = []
     with progress() as bar:

@@ -10,25 +10,45 @@ from importlib import import_module
 from importlib.metadata import version
 from os import environ
 from pathlib import Path
+from signal import SIGTERM
 from typing import Any
 
 from toastlab.cli.overview import COMMANDS, FILES, METHODS, RENAMED, TAKE_METHOD, methods, overview
-from toastlab.core.errors import PackageMissing, RankLost, TrainingDiverged, WorkerError, one_of
+from toastlab.cli.signals import Signals
+from toastlab.core.errors import (
+    BadValue,
+    PackageMissing,
+    RankLost,
+    TrainingDiverged,
+    WorkerError,
+    one_of,
+)
 
 HELP = ("-h", "--help", "help")
 PACKAGE = Path(__file__).parents[1]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs a command. Exit codes: 0 done, 1 the training failed, 2 wrong input, 130 interrupted."""
+    """Runs a command. Exit codes: 0 done, 1 the training failed, 2 wrong input, 130 interrupted,
+    143 ended by TERM."""
+    with Signals() as signals:
+        run(argv, signals)
+
+
+def run(argv: Sequence[str] | None, signals: Signals) -> None:
+    """The same under the signals that are in force."""
     args = list(sys.argv[1:] if argv is None else argv)
     try:
         with _ranks() as group:
             if group is not None and group.count > 1 and args[:1] != ["train"]:
-                raise ValueError("torchrun can start `toastlab train`, and no other command.")
-            _prepare(args)()
+                raise BadValue("torchrun can start `toastlab train`, and no other command.")
+            command = _prepare(args)
+            signals.ready()
+            command()
     except KeyboardInterrupt:
-        _fail("interrupted; what was finished is kept, the same command goes on from there.", 130)
+        how = "ended by TERM" if signals.got == SIGTERM else "interrupted"
+        kept = "what was finished is kept, the same command goes on from there."
+        _fail(f"{how}; {kept}", signals.code)
     except (TrainingDiverged, WorkerError, RankLost) as error:
         _fail(str(error), 1)
     except BrokenPipeError:  # who reads has seen enough, as `head` has
@@ -92,7 +112,7 @@ def _split(args: list[str]) -> tuple[str, list[str]]:
     """The words of a command, or the first word of several commands, and what follows them."""
     for old in (" ".join(args[:2]), args[0]):
         if old in RENAMED:
-            raise ValueError(f"`toastlab {old}` is now `toastlab {RENAMED[old]}`.")
+            raise BadValue(f"`toastlab {old}` is now `toastlab {RENAMED[old]}`.")
     first = one_of("command", args[0], {words.split()[0] for words in COMMANDS})
     if first in COMMANDS or len(args) == 1 or args[1] in HELP:
         return first, args[1:]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import arg
 
-from toastlab.core.errors import one_of
+from toastlab.core.errors import BadValue, one_of
 
 Store = Annotated[str, arg(help="Folder of runs; a run that is there is not trained again.")]
 Device = Annotated[str, arg(help="Device: auto, cuda, cuda:1, mps or cpu.")]
@@ -44,7 +44,7 @@ def parse(
     except SystemExit as stop:
         if not stop.code:
             raise  # --help
-        raise ValueError(f"{_one_line(said.getvalue())} See {prog} --help.") from None
+        raise BadValue(f"{_one_line(said.getvalue())} See {prog} --help.") from None
 
 
 def _one_line(text: str) -> str:

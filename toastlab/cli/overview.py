@@ -25,8 +25,11 @@ GROUPS: dict[str, dict[str, str]] = {
         "study page": "Writes the page about a study from its stored tables; trains nothing.",
     },
     "Look": {
+        "analyse": "Every score of every sample of a training: doubtful labels, hard samples.",
         "runs list": "The finished runs of a store.",
         "runs show": "One run: settings, last epoch, where it was made.",
+        "runs rm": "Removes runs by name; they can only be trained again.",
+        "runs gc": "Removes what killed processes left; finished runs and what is in use stay.",
         "dashboard": "Serves the ablation and the under-trained samples as an app without code.",
     },
     "Check": {

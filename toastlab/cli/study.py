@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 from toastlab.cli.options import Device, Store, Workers
 from toastlab.cli.overview import columns
 from toastlab.cli.terminal import comparison_table, console, progress
-from toastlab.core.errors import one_of
+from toastlab.core.errors import BadValue, one_of
 from toastlab.studies.catalogue import STUDIES
 
 EXAMPLES = {
@@ -76,7 +76,7 @@ def study_page(name: Positional[str], out: str = "") -> None:
     toastlab study page peers
 
     Args:
-        name: Name of a study that has a page: peers or recipe.
+        name: Name of a study that has a page: peers, readings, scores or recipe.
         out: The page, Markdown; empty: its place in docs/.
     """
     study = STUDIES[
@@ -87,7 +87,7 @@ def study_page(name: Positional[str], out: str = "") -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text or "", encoding="utf-8")
     except OSError as error:
-        raise ValueError(
+        raise BadValue(
             f"cannot write {str(path)!r} ({error.strerror}); choose another file with --out."
         ) from error
     console().print(str(path))

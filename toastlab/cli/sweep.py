@@ -9,11 +9,14 @@ from tyro.conf import UseAppendAction, arg
 
 from toastlab.cli.options import Device, Seeds, Store, Workers
 from toastlab.cli.terminal import comparison_table, console, progress
+from toastlab.core.errors import BadValue, in_range
 from toastlab.disk.files import showable
+from toastlab.disk.tables import writer
 from toastlab.methods import MethodConfig
 from toastlab.store.runs import RunStore
+from toastlab.studies.options import WORKER_COUNTS
 from toastlab.studies.space import parse
-from toastlab.studies.sweep import Done, Search, Sweep, ranking, run, sweep_table, writer
+from toastlab.studies.sweep import Done, Search, Sweep, ranking, run, sweep_table
 from toastlab.training import device as devices
 from toastlab.training.config import TrainConfig
 
@@ -88,7 +91,8 @@ def sweep(
     )
     if backend == "loky":
         devices.choose(device)
-    RunStore(store).check_writable()
+    in_range("workers", workers, *WORKER_COUNTS)
+    # the store need not be writable: where all runs are there, none is made
     RunStore(Path(out).parent).check_writable()
     how = {"device": device, "workers": workers, "backend": backend, "scheduler": scheduler}
     done = _follow(what, store, how)
@@ -147,15 +151,15 @@ def options_of(file: str) -> list[str]:
     try:
         content = tomllib.loads(Path(file).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ValueError(f"cannot read {file!r}: {error.strerror}.") from error
+        raise BadValue(f"cannot read {file!r}: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} is not TOML: {showable(error)}.") from error
+        raise BadValue(f"{file} is not TOML: {showable(error)}.") from error
     if not isinstance(content.get("method"), str):
-        raise ValueError(f'{file} does not name its method; begin it with method = "toast".')
+        raise BadValue(f'{file} does not name its method; begin it with method = "toast".')
     words = [content.pop("method")]
     for name, value in {"axes": content.pop("axes", {}), **content}.items():
         if name == "axes" and not isinstance(value, dict):
-            raise ValueError(f"axes in {file} is {value!r}; make it a table: a line [axes].")
+            raise BadValue(f"axes in {file} is {value!r}; make it a table: a line [axes].")
         for inner, setting in value.items() if isinstance(value, dict) else [("", value)]:
             if name == "axes":
                 values = setting if isinstance(setting, list) else [setting]

@@ -26,10 +26,11 @@ USUAL_STORE = "runs"
 def console() -> Console:
     """Where results go; made when needed, so that it writes to the stdout of that moment.
 
-    Of several ranks only rank 0 speaks. Brackets are brackets: a folder may be called [red].
+    Of several ranks only rank 0 speaks. Brackets are brackets, and colons colons: a folder may be
+    called [red] or :smile:.
     """
     width = None if sys.stdout.isatty() else 160
-    return Console(highlight=False, markup=False, width=width, quiet=_silent())
+    return Console(highlight=False, markup=False, emoji=False, width=width, quiet=_silent())
 
 
 def _silent() -> bool:
@@ -44,6 +45,8 @@ def existing_store(store: str) -> str:
     Raises:
         StoreError: no folder has that name. The usual store may be missing: no run was made yet.
     """
+    if not store.strip():
+        raise StoreError("the run store has no name; name a folder with --store.")
     folder = Path(store)
     if not folder.is_dir() and (store != USUAL_STORE or folder.exists()):
         what = "is a file" if folder.exists() else "does not exist"
@@ -62,7 +65,7 @@ def progress(window: float = 30.0) -> Progress:
         BarColumn(10),
         TaskProgressColumn(),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         console=Console(stderr=True, quiet=_silent()),
         speed_estimate_period=window,
     )

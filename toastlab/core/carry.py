@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from toastlab.core.checks import BOOL, FLOAT, INT, check_shapes
-from toastlab.core.errors import in_range, one_of
+from toastlab.core.errors import BadValue, in_range, one_of
 from toastlab.core.state import Stateful
 
 Criterion = Literal["misclassified", "probability", "quantile", "medoid-distance", "random", "all"]
@@ -137,7 +137,7 @@ def under_trained(
     urgency = F.cross_entropy(z, labels, reduction="none")
     if criterion == "medoid-distance":
         if medoid_logits is None or medoid_exists is None:
-            raise ValueError("criterion 'medoid-distance' needs medoid_logits and medoid_exists.")
+            raise BadValue("criterion 'medoid-distance' needs medoid_logits and medoid_exists.")
         urgency = torch.linalg.vector_norm(z - medoid_logits[labels], dim=1)
         urgency = urgency * medoid_exists[labels]
         marked = _largest(urgency, share) & medoid_exists[labels]

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch._subclasses import FakeTensor  # private, and asked for here only, see `is_fake`
 
-from toastlab.core.errors import in_range
+from toastlab.core.errors import BadType, BadValue, in_range
 
+MOST_CLASSES = 2**16  # of a table [K, K] that is 16 GiB already; a label beyond is a mistake
 FLOAT, INT, BOOL, REAL, FLAG = "floating-point", "int64", "bool", "real", "bool or int64"
 OF_TENSORS: dict[str, Callable[[Any], bool]] = {
     FLOAT: lambda dtype: dtype.is_floating_point,
@@ -43,7 +44,7 @@ def check_shapes(**given: tuple[Tensor, str, str]) -> None:
     devices = {name: tensor.device for name, (tensor, _, _) in given.items()}
     if len(set(devices.values())) > 1:
         where = ", ".join(f"{name} on {device}" for name, device in devices.items())
-        raise ValueError(f"tensors lie on several devices: {where}; move them to one.")
+        raise BadValue(f"tensors lie on several devices: {where}; move them to one.")
 
 
 def check_arrays(**given: tuple[np.ndarray, str, str]) -> None:
@@ -57,22 +58,22 @@ def _fit(
     lengths: dict[str, int] = {}
     for name, (x, kind, letters) in given.items():
         if not isinstance(x, wanted):
-            raise TypeError(f"{name}: a {type(x).__name__}; give a {wanted.__name__}.")
+            raise BadType(f"{name}: a {type(x).__name__}; give a {wanted.__name__}.")
         if x.ndim != len(letters):
             raise _misfit(given)
         for letter, length in zip(letters, x.shape, strict=True):
             if lengths.setdefault(letter, length) != length:
                 raise _misfit(given)
         if not kinds[kind](x.dtype):
-            raise TypeError(f"{name}: {x.dtype} will not do; give {kind} numbers.")
+            raise BadType(f"{name}: {x.dtype} will not do; give {kind} numbers.")
 
 
-def _misfit(given: dict[str, tuple[Any, str, str]]) -> ValueError:
+def _misfit(given: dict[str, tuple[Any, str, str]]) -> BadValue:
     given_shapes = ", ".join(
         f"{name} {list(getattr(x, 'shape', ()))}" for name, (x, _, _) in given.items()
     )
     wanted = ", ".join(f"{name} [{', '.join(axes)}]" for name, (_, _, axes) in given.items())
-    return ValueError(f"shapes do not belong together: {given_shapes}; give {wanted}.")
+    return BadValue(f"shapes do not belong together: {given_shapes}; give {wanted}.")
 
 
 def is_fake(tensor: Tensor) -> bool:
@@ -87,12 +88,12 @@ def check_labels(labels: Tensor, num_classes: int) -> None:
     Raises:
         ValueError: they do not. TypeError: they are no int64.
     """
-    in_range("number of classes", num_classes, 1)
+    in_range("number of classes", num_classes, 1, MOST_CLASSES)
     check_shapes(labels=(labels, INT, "N"))
     if len(labels) and not is_fake(labels):
         low, high = torch.stack(labels.aminmax()).tolist()  # one wait for the device
         if low < 0 or high >= num_classes:
-            raise ValueError(
+            raise BadValue(
                 f"labels run from {low} to {high}, but there are {num_classes} classes; labels "
                 f"must lie in 0..{num_classes - 1}."
             )

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
+from toastlab.core.errors import BadValue
+
 
 def last_linear(model: nn.Module) -> nn.Linear:
     """The last linear layer, whose input are the features and whose output are the logits.
@@ -14,7 +16,7 @@ def last_linear(model: nn.Module) -> nn.Linear:
     """
     layers = [m for m in model.modules() if isinstance(m, nn.Linear)]
     if not layers:
-        raise ValueError("the network has no linear layer, in front of which its features lie.")
+        raise BadValue("the network has no linear layer, in front of which its features lie.")
     return layers[-1]
 
 
@@ -51,7 +53,7 @@ def exits(model: nn.Module) -> list[str]:
     """
     names = getattr(model, "exits", None)
     if names is None:
-        raise ValueError(
+        raise BadValue(
             "it is not known where the stages of this network end: name the modules (--exits a,b)."
         )
     return list(names)

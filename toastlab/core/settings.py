@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from toastlab.core.errors import in_range, one_of
+from toastlab.core.errors import BadType, in_range, one_of
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def check_settings(settings: Any) -> None:
         if not (shaped and all(_is_a(one, plain) for one in values)):
             wanted = getattr(kind, "__name__", kind) if get_origin(kind) is None else kind
             wanted = "str" if get_origin(kind) is Literal else wanted
-            raise TypeError(f"{what} is {value!r}, but must be of type {wanted}.")
+            raise BadType(f"{what} is {value!r}, but must be of type {wanted}.")
         for one in values:
             if get_origin(inner) is Literal:
                 one_of(what, one, get_args(inner))

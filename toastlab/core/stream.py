@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from toastlab.core.checks import INT, check_shapes, is_fake
-from toastlab.core.errors import in_range
+from toastlab.core.errors import BadType, BadValue, StateError, in_range
+from toastlab.core.state import check_fits
 
 
 @dataclass(eq=False)
@@ -93,7 +94,7 @@ class Stream:
     Example:
         >>> import torch
         >>> from toastlab import from_tensors
-        >>> data = from_tensors(torch.zeros(40, 1, 8, 8), torch.arange(40) % 2)
+        >>> data = from_tensors(torch.rand(40, 1, 8, 8), torch.arange(40) % 2)
         >>> stream = Stream(data.train, batch_size=8)
         >>> none = torch.tensor(0)
         >>> index, images = stream.draw(none[None], none, 8)
@@ -108,7 +109,7 @@ class Stream:
         ranks: how many streams draw from the split, each from its shard.
 
     Raises:
-        ValueError: a batch size that is odd, below 2 or above N.
+        ValueError: a batch size that is odd, below 2 or above N. TypeError: no source of images.
     """
 
     def __init__(
@@ -119,10 +120,15 @@ class Stream:
         shard: Tensor | None = None,
         ranks: int = 1,
     ) -> None:
+        if missing := [n for n in ("labels", "images_at", "reader") if not hasattr(source, n)]:
+            raise BadType(
+                f"a {type(source).__name__} is no source of images, it has no {missing[0]}: give a "
+                "split, as data.train; for a loader of your own there is method.join."
+            )
         n = len(source) // ranks
         self.shard, self.ranks = shard, ranks
         if not isinstance(batch_size, int) or batch_size < 2 or batch_size % 2 or batch_size > n:
-            raise ValueError(
+            raise BadValue(
                 f"batch size is {batch_size}, but must be even (half of it can be carried), at "
                 f"least 2 and at most the {n} training samples."
                 + (f" (Of one of {ranks} ranks.)" if ranks > 1 else "")
@@ -191,15 +197,25 @@ class Stream:
         return index, pixels
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Everything the next batch depends on, for a checkpoint at the end of an epoch."""
-        assert self.generator is not None
-        state = {"order": self.order, "pointer": self.pointer}
+        """A copy of everything the next batch depends on, for a checkpoint at the end of an epoch.
+
+        Raises:
+            StateError: a stream of fake tensors draws nothing and has no state.
+        """
+        if self.generator is None:
+            raise StateError("a stream of fake tensors has no state; make it of real ones.")
+        state = {"order": self.order.clone(), "pointer": self.pointer.clone()}
         return {**state, "generator": self.generator.get_state()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Continues from `state`."""
-        assert self.generator is not None
-        self.order.copy_(state["order"])
-        self.pointer.copy_(state["pointer"])
-        self.generator.set_state(state["generator"].cpu())
+        """Continues from `state`.
+
+        Raises:
+            StateError: it is of another stream; nothing was changed.
+        """
+        check_fits("Stream", state, self.state_dict())
+        self.order = state["order"].to(self.order.device, copy=True)
+        self.pointer = state["pointer"].to(self.pointer.device, copy=True)
+        if self.generator is not None:
+            self.generator.set_state(state["generator"].cpu())
         self._reader = self.source.reader(self.batch_size)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from toastlab.core.checks import FLOAT, check_shapes
-from toastlab.core.errors import in_range, one_of
+from toastlab.core.errors import BadType, BadValue, in_range, one_of
 from toastlab.core.settings import Range, Settings, Share
 
 Pixels = Annotated[int, Range(0, 512)]  # more is no augmentation, and fills the memory
@@ -57,7 +57,7 @@ class Augment:
         self.mean, self.std = tuple(mean), tuple(std)
         self._scaled: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
         if not mean or len(self.mean) != len(self.std):
-            raise ValueError(f"{len(mean)} means, {len(std)} deviations; give one per channel.")
+            raise BadValue(f"{len(mean)} means, {len(std)} deviations; give one per channel.")
         for value, deviation in zip(mean, std, strict=True):
             in_range("mean", value, open_low=True, open_high=True)
             in_range("deviation", deviation, 0, open_low=True, open_high=True)
@@ -79,7 +79,7 @@ class Augment:
         """Normalised images [B, C, H, W] float32; raises as `train`."""
         _check_pixels(images)
         if images.shape[1] != len(self.mean):
-            raise ValueError(
+            raise BadValue(
                 f"the images have {images.shape[1]} channels, but the means are of "
                 f"{len(self.mean)}; give one per channel."
             )
@@ -97,7 +97,7 @@ class Augment:
         _check_pixels(images)
         cfg, (b, _, h, w) = self.config, images.shape
         if cfg.cutout > min(h, w):
-            raise ValueError(f"cutout is {cfg.cutout} pixels, but the images have {h} x {w}.")
+            raise BadValue(f"cutout is {cfg.cutout} pixels, but the images have {h} x {w}.")
 
         def below(limit: int) -> Tensor:
             return torch.randint(limit, (b,), device=images.device, generator=generator)
@@ -156,7 +156,7 @@ def pixel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ..
     """
     _check_pixels(images)
     if not images.numel():
-        raise ValueError(f"no pixels in images {tuple(images.shape)}, so they have no mean.")
+        raise BadValue(f"no pixels in images {tuple(images.shape)}, so they have no mean.")
     scale = 255.0 if images.dtype == torch.uint8 else 1.0
     total = torch.zeros(2, images.shape[1], dtype=torch.float64)
     for block in images.split(4096):  # in blocks: float copies of a data set would be large
@@ -170,11 +170,11 @@ def pixel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ..
 
 def _check_pixels(images: Tensor) -> None:
     if not isinstance(images, Tensor):
-        raise TypeError(f"images: a {type(images).__name__}; give a Tensor.")
+        raise BadType(f"images: a {type(images).__name__}; give a Tensor.")
     if images.ndim != 4:
-        raise ValueError(f"images have the shape {tuple(images.shape)}; give [B, C, H, W].")
+        raise BadValue(f"images have the shape {tuple(images.shape)}; give [B, C, H, W].")
     if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise TypeError(f"images are {images.dtype}; give uint8 0..255 or floating point 0..1.")
+        raise BadType(f"images are {images.dtype}; give uint8 0..255 or floating point 0..1.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,6 @@ Where pixels come from is in `sources.py`, and which are held out in `holdout.py
 checked and fingerprinted.
 """
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -15,13 +14,16 @@ from torch import Tensor
 from toastlab.core.errors import DataError, in_range, one_of
 from toastlab.core.settings import InnerShare, Range, Seed, Settings, ShareBelowOne
 from toastlab.data import sources
+from toastlab.data.fingerprint import fingerprint
 from toastlab.data.holdout import hold_out, per_class, three_splits
 from toastlab.data.image_files import Channels, Files, resized
-from toastlab.data.noise import Noise, flip_labels
+from toastlab.data.noise import Noise, averaged, flip_labels, flip_where_unsure
+from toastlab.data.plausible import check_classes, warn_of_flat
 from toastlab.data.raw import RawSplit, as_labels, as_tensor
 from toastlab.data.splits import DiskSplit, Split
 
 RESIDENT_LIMIT = 2 * 2**30  # bytes of pixels above which a folder should be streamed
+LOOKED_AT = 64  # images of a split on disk that are looked at when it is loaded
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,16 @@ class DataConfig(Settings):
     Example:
         >>> DataConfig(name="digits", noise_rate=1.5)
         Traceback (most recent call last):
-        ValueError: noise rate is 1.5, but must lie in [0, 1).
+        toastlab.core.errors.BadValue: noise rate is 1.5, but must lie in [0, 1).
     """
 
     name: str = "fashion-mini"  # Name of a data set, as `toastlab data list` shows it.
     path: str = ""  # Its folder; empty: the usual one. Needed for idx, folder, tiny-imagenet.
     # Training images per class, stratified; 0: all of them.
     per_class: Annotated[int, Range(0, 2**31)] = 0
-    noise: Noise = "symmetric"  # Flips go to any other class (symmetric) or to the next (pairwise).
+    # Flips go to any other class (symmetric), to the next (pairwise), or lie where a small network
+    # is unsure and go to what it takes the image for (feature-dependent).
+    noise: Noise = "symmetric"
     # Share of the training labels that are flipped, in [0, 1); 0: clean.
     noise_rate: ShareBelowOne = 0.0
     noise_seed: Seed = 0  # Seed of the flips, 0 to 2^31.
@@ -78,7 +82,7 @@ class Dataset:
     Attributes:
         name: of the source.
         classes: K class names.
-        fingerprint: SHA-256 over the contents (on disk: over names, sizes in bytes and labels).
+        fingerprint: SHA-256 over the contents, on disk too, see `toastlab.data.fingerprint`.
         note: where it is from and what was done to it, a sentence or two.
     """
 
@@ -145,12 +149,10 @@ def load(config: DataConfig, device: torch.device | str = "cpu") -> Dataset:
     grey = config.channels == "grey" or (config.channels == "keep" and raw.grey)
     for name, part in raw.splits.items():
         labels = torch.from_numpy(part.labels.astype(np.int64))
-        noisy = labels
+        splits[name] = _split(part, labels.to(device), labels.to(device), config, grey)
         if name == "train" and config.noise_rate:
-            noisy = flip_labels(
-                labels, len(raw.classes), config.noise, config.noise_rate, config.noise_seed
-            )
-        splits[name] = _split(part, noisy.to(device), labels.to(device), config, grey)
+            noisy = _flipped(splits[name], labels, len(raw.classes), config)
+            splits[name] = replace(splits[name], labels=noisy.to(device))
     if config.size:
         note.append(f"Resized to {config.size} x {config.size} pixels.")
     if first.paths is not None or config.channels != "keep":
@@ -177,7 +179,7 @@ def from_tensors(
     images of `data.train`.
 
     Example:
-        >>> images, labels = torch.zeros(40, 8, 8), torch.arange(40) % 2
+        >>> images, labels = torch.rand(40, 8, 8), torch.arange(40) % 2
         >>> data = from_tensors(images, labels, ("even", "odd"))
         >>> [len(split) for split in (data.train, data.val, data.test)]
         [28, 6, 6]
@@ -188,12 +190,14 @@ def from_tensors(
         classes: K names; None numbers them.
 
     Raises:
-        DataError: labels out of range, pixels not finite, a class without a training image.
+        DataError: labels out of range, pixels not finite or not in 0..1, channels last, a class
+            without a training image.
     """
     pixels, truth = as_tensor("images", images), as_labels(labels)
     in_range("seed", seed, 0, 2**32 - 1)
     if pixels.ndim == 3:
         pixels = pixels[:, None]
+    check_classes(truth, None if classes is None else len(classes))
     if classes is None:
         classes = tuple(str(c) for c in range(int(truth.max()) + 1))
     whole = Split(pixels, truth, truth)
@@ -206,6 +210,17 @@ def from_tensors(
         index = torch.from_numpy(rows).to(truth.device)
         splits[part] = Split(whole.images[index], truth[index], truth[index], ids=rows)
     return _finish(name, classes, splits, f"{len(truth)} images of your own, split {seed}.")
+
+
+def _flipped(
+    split: Split | DiskSplit, labels: Tensor, num_classes: int, config: DataConfig
+) -> Tensor:
+    """The labels [N] to be trained on."""
+    how = (num_classes, config.noise_rate, config.noise_seed)
+    if config.noise == "feature-dependent":
+        images = torch.cat([averaged(x) for x, _ in split.batches(256)])
+        return flip_where_unsure(images, labels, *how)
+    return flip_labels(labels, num_classes, config.noise, *how[1:])
 
 
 def _split(
@@ -230,7 +245,7 @@ def _split(
 def _finish(
     name: str, classes: tuple[str, ...], splits: dict[str, Split | DiskSplit], note: str
 ) -> Dataset:
-    """Checks that labels and classes agree, and takes the fingerprint."""
+    """Checks that labels and classes agree and images show something; takes the fingerprint."""
     for part, split in splits.items():
         low, high = (int(v) for v in split.labels.aminmax()) if len(split) else (0, 0)
         if low < 0 or high >= len(classes):
@@ -247,16 +262,11 @@ def _finish(
             f"no training image of class {missing[0]!r}{more}: add images of it, or leave the "
             "class out everywhere."
         )
-    digest = hashlib.sha256()
-    for part, split in splits.items():
-        digest.update(f"{part} {len(split)}".encode())
-        if isinstance(split, Split):
-            digest.update(f"{split.images.dtype}{tuple(split.images.shape)}".encode())
-            digest.update(split.images.cpu().contiguous().numpy().tobytes())
-        else:
-            sizes = (f"{p.parent.name}/{p.name} {p.stat().st_size}" for p in split.paths)
-            text = "\n".join([f"{split.size} {split.grey}", *sizes])
-            digest.update(text.encode("utf-8", "surrogatepass"))
-        digest.update(split.labels.cpu().numpy().tobytes())
-        digest.update(split.clean_labels.cpu().numpy().tobytes())
-    return Dataset(name, classes, **splits, fingerprint=digest.hexdigest(), note=note)
+    train = splits["train"]
+    if isinstance(train, Split):
+        flat = warn_of_flat(train.images, train.labels, classes)
+    else:  # a few of them, since each must be decoded
+        rows = torch.linspace(0, len(train) - 1, min(LOOKED_AT, len(train))).long()
+        flat = warn_of_flat(train.images_at(rows))
+    note = f"{note} {flat}".strip()
+    return Dataset(name, classes, **splits, fingerprint=fingerprint(splits), note=note)

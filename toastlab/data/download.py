@@ -16,6 +16,8 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from toastlab.core.errors import DataError
+
 STALL = 30.0  # seconds without a byte after which a download is given up
 # What the network, an archive and the disk can do to a download.
 ERRORS = (OSError, RuntimeError, EOFError, ValueError, HTTPException, tarfile.TarError, zlib.error)
@@ -69,6 +71,6 @@ def fetch(kind: Any, root: Path) -> None:
                 except ERRORS as error:
                     failed.append(error)
             else:
-                raise RuntimeError(f"{name}: {'; '.join(map(str, failed))}")
+                raise DataError(f"{name}: {'; '.join(map(str, failed))}")
     if left := unsound(kind, root):
-        raise RuntimeError(f"the archive does not hold the right {left[0]}")
+        raise DataError(f"the archive does not hold the right {left[0]}")

@@ -1,4 +1,4 @@
-"""Image files: one folder per class, Tiny-ImageNet's layout, and the decoding of a single file."""
+"""Folders of image files: one folder per class, or Tiny-ImageNet's layout."""
 
 import os
 import warnings
@@ -9,40 +9,18 @@ from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from toastlab.core.errors import DataError
+from toastlab.data.decode import decode, is_grey, not_an_image, open_image
 from toastlab.data.raw import Raw, RawSplit
 from toastlab.disk.files import regular, showable
 
 Channels = Literal["keep", "grey", "rgb"]
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-# What a file may be, whatever its ending. Not all that Pillow knows: for EPS it starts Ghostscript,
-# which runs the program that such a file is.
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 IGNORED = ("thumbs.db", "desktop.ini")  # as systems leave them behind; hidden files are too
 RESIZED_LIMIT = 8 * 2**30  # bytes of all images of a split after a resize
-MAX_PIXELS = 64 * 2**20  # of one image file; more is a decompression bomb
-
-
-def decode(path: Path, grey: bool) -> Tensor:
-    """One image file as uint8 [C, H, W], C = 1 if `grey` else 3.
-
-    Raises:
-        DataError: it is not an image, is truncated, or is a decompression bomb.
-    """
-    image = _open_image(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd EXIF blocks
-            pixels = np.array(image.convert("L" if grey else "RGB"))
-    except Exception as error:  # each format's decoder has errors of its own
-        raise _not_an_image(path, error) from error
-    finally:
-        image.close()
-    return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)
 
 
 def resized(images: Tensor, size: int, channels: Channels) -> Tensor:
@@ -85,27 +63,6 @@ class Files(Dataset[tuple[Tensor, int]]):
             return torch.stack([image for image, _ in pool.map(self.__getitem__, index)])
 
 
-def _open_image(path: Path) -> Image.Image:
-    """Opens a file and reads its header only."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(regular(path), formats=FORMATS)
-    except Exception as error:
-        raise _not_an_image(path, error) from error
-    if image.width * image.height > MAX_PIXELS:
-        image.close()
-        raise _not_an_image(path, f"{image.width} x {image.height} pixels is too large")
-    return image
-
-
-def _not_an_image(path: Path, why: object) -> DataError:
-    return DataError(
-        f"{showable(path)} is not a readable image ({showable(why)}); repair it, or move it out of "
-        "the data set."
-    )
-
-
 def _class_names(root: Path) -> list[str]:
     names = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     for name in names:
@@ -130,7 +87,7 @@ def _labelled_files(folders: list[Path]) -> list[tuple[Path, int]]:
                 if name.startswith(".") or name.lower() in IGNORED:
                     continue
                 if path.suffix.lower() not in IMAGE_ENDINGS:
-                    raise _not_an_image(path, f"its ending is {path.suffix!r}")
+                    raise not_an_image(path, f"its ending is {path.suffix!r}")
                 files.append((path, label))
     return files
 
@@ -140,9 +97,9 @@ def _split(root: Path, files: list[tuple[Path, int]]) -> RawSplit:
     a bad file is an error before training starts."""
     sizes, grey = [], True
     for path, _ in files:
-        with _open_image(path) as image:
+        with open_image(path) as image:
             sizes.append(image.size)
-            grey = grey and image.mode in ("1", "L", "I", "I;16", "F", "LA")
+            grey = grey and is_grey(image)
     return RawSplit(
         np.array([label for _, label in files], dtype=np.int64),
         paths=[path for path, _ in files],

@@ -20,9 +20,12 @@ def as_tensor(name: str, values: Tensor | np.ndarray) -> Tensor:
     if isinstance(values, np.ndarray):
         values = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("="), copy=False)
     try:
-        return torch.as_tensor(values)
+        tensor = torch.as_tensor(values).detach()
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"{name} cannot be read as numbers: {error}.") from error
+    if tensor.is_meta:
+        raise DataError(f"{name} lie on the device 'meta', where tensors hold nothing.")
+    return tensor
 
 
 def as_labels(values: Tensor | np.ndarray) -> Tensor:

@@ -18,7 +18,7 @@ import numpy as np
 
 from toastlab.core.errors import DataError, one_of
 from toastlab.data import download, idx, image_files
-from toastlab.data.image_files import decode
+from toastlab.data.decode import decode
 from toastlab.data.raw import Raw, RawSplit
 from toastlab.disk.files import embedded, regular, sha256, showable
 

@@ -13,6 +13,7 @@ from toastlab.core.checks import is_fake
 from toastlab.core.errors import DataError, in_range
 from toastlab.data.ids import as_ids
 from toastlab.data.image_files import Files
+from toastlab.data.plausible import check_images
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,8 @@ class Split:
             `toastlab.data.ids`. None numbers the rows from 0 on.
 
     Raises:
-        DataError: shapes, dtypes, devices that do not fit, labels below 0, pixels not finite.
+        DataError: shapes, dtypes, devices that do not fit, labels below 0, pixels not finite or
+            not in 0..1, channels last.
     """
 
     images: Tensor
@@ -57,17 +59,8 @@ class Split:
         known = len(self) > 0 and not (is_fake(self.labels) or self.labels.is_meta)
         if known and int(self.labels.min()) < 0:
             raise DataError(f"labels begin at {int(self.labels.min())}, but must not be below 0.")
-        if self.images.dtype == torch.uint8:
-            return
-        if not self.images.is_floating_point():
-            raise DataError(f"images are {self.images.dtype}; give uint8, or floats in 0..1.")
-        bad = ~torch.isfinite(self.images).flatten(1).all(1)
-        if bool(bad.any()):
-            first = int(bad.int().argmax())
-            raise DataError(
-                f"{int(bad.sum())} images hold NaN or infinite pixels, the first is image {first}; "
-                "leave them out or repair them."
-            )
+        if not (is_fake(self.images) or self.images.is_meta):
+            check_images(self.images)
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from toastlab.core.errors import StoreError
+from toastlab.core.errors import BadValue, StoreError
 from toastlab.disk.files import regular
 
 log = logging.getLogger(__name__)
@@ -125,13 +125,13 @@ def _read(file: Path, keys: Collection[str]) -> dict[str, Any]:
     content = memoryview(regular(file).read_bytes())
     header, body = bytes(content[:HEADER]), content[HEADER:]
     if header != hashlib.sha256(body).hexdigest().encode() + b"\n":
-        raise ValueError("its checksum does not hold")
+        raise BadValue("its checksum does not hold")
     try:
         # weights_only: a checkpoint is data, and what else it asks to be run is not run
         state = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises many kinds of error for damaged bytes
         why = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"it holds no plain tensors: {why}") from error
+        raise BadValue(f"it holds no plain tensors: {why}") from error
     if not isinstance(state, dict) or not set(keys) <= set(state):
-        raise ValueError("it is not a checkpoint of toastlab")
+        raise BadValue("it is not a checkpoint of toastlab")
     return state

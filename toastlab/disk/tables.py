@@ -1,11 +1,12 @@
-"""Tables that come with toastlab, read with the columns that they must have."""
+"""Tables that come with toastlab, read and how a table is written."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 
-from toastlab.core.errors import DataError
+from toastlab.core.errors import BadValue, DataError, one_of
 from toastlab.disk.files import regular, showable
 
 
@@ -28,3 +29,21 @@ def read_table(path: Path, what: str, columns: Iterable[str], again: str) -> pd.
     if missing:
         raise DataError(f"{path} lacks {missing[0]!r}; make it again: {again}.")
     return table
+
+
+def writer(path: Path) -> Callable[[pd.DataFrame], None]:
+    """Writes a table there, CSV or parquet by the name's end.
+
+    Raises:
+        ValueError: the name ends otherwise, or parquet cannot be written here. Better before hours
+            of training than after.
+    """
+    one_of("ending of the table's name", path.suffix, (".csv", ".parquet"))
+    if path.suffix == ".parquet":
+        if find_spec("pyarrow") is None:
+            raise BadValue(
+                f"{path} needs pyarrow: pip install pyarrow, or let the name end in .csv."
+            )
+        return lambda table: table.to_parquet(path, index=False)
+    # names of files may be no UTF-8: what cannot be written stands as \x..
+    return lambda table: table.to_csv(path, index=False, errors="backslashreplace")

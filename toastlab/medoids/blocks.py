@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from toastlab.core.errors import BadValue
+
 # Bytes for blocks of rows and of distances together.
 MEMORY = 256 * 2**20
 FEWEST = 64  # rows of a block, at least
@@ -31,7 +33,7 @@ def least_memory(k: int) -> int:
 def check_memory(memory: int, k: int) -> None:
     """Raises ValueError if it is too little for a block of `FEWEST` rows of K columns."""
     if memory < least_memory(k):
-        raise ValueError(
+        raise BadValue(
             f"memory is {memory} bytes, but medoids among {k} classes need at least "
             f"{least_memory(k)}."
         )

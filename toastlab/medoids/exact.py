@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from toastlab.core.checks import BOOL, FLOAT, INT, check_labels, check_shapes
-from toastlab.core.errors import TrainingDiverged, one_of
+from toastlab.core.errors import BadValue, TrainingDiverged, one_of
 from toastlab.medoids.blocks import MEMORY, Rows, check_memory, deciding_dtype
 from toastlab.medoids.bounds import possible_medoids
 
@@ -110,7 +110,7 @@ def class_medoids(
     one_of("distance", distance, DISTANCES)
     check_shapes(logits=(logits, FLOAT, "NK"), labels=(labels, INT, "N"))
     if logits.is_meta:
-        raise ValueError("logits on the device meta have no values; give them on a real device.")
+        raise BadValue("logits on the device meta have no values; give them on a real device.")
     num_classes = logits.shape[1]
     check_labels(labels, num_classes)
     chosen = candidates(logits, labels, scope)

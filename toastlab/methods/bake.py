@@ -23,11 +23,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from toastlab.core.class_index import ClassIndex
+from toastlab.core.errors import BadValue
 from toastlab.core.hooks import last_linear, watched
 from toastlab.core.losses import Loss, probability_kl, soft_cross_entropy
 from toastlab.core.settings import Range, ShareBelowOne, Temperature, Weight
 from toastlab.core.stream import Batch, Stream
-from toastlab.methods.base import RUN_MODEL, Method, MethodConfig
+from toastlab.methods.base import Method, MethodConfig
+from toastlab.methods.guard import RUN_MODEL, given
 from toastlab.methods.plan import Plan
 
 
@@ -55,7 +57,7 @@ class Bake(Method, config=BakeConfig):
         """The samples by class; a batch must divide into anchors with their companions."""
         many = self.config.companions
         if self.batch_size % (many + 1):
-            raise ValueError(
+            raise BadValue(
                 f"batch size {self.batch_size} is not a multiple of {many + 1}, an anchor and its "
                 f"{many} companions: change --batch-size or --companions."
             )
@@ -91,7 +93,7 @@ class Bake(Method, config=BakeConfig):
 
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """CE + lambda T^2 KL to the ensembled target; logits are [B, K]."""
-        cfg, features = self.config, self._given(self.features, RUN_MODEL)
+        cfg, features = self.config, given(self, self.features, RUN_MODEL)
         hard = soft_cross_entropy(logits, self.targets(batch)).mean()
         p = (logits.detach().float() / cfg.temperature).softmax(1)
         soft = ensemble(features, p, cfg.ensemble)

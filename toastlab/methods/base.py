@@ -32,26 +32,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from toastlab.core.bank import Bank
 from toastlab.core.checks import INT, check_labels, check_shapes
+from toastlab.core.errors import BadType, BadValue
 from toastlab.core.losses import Loss, soft_cross_entropy
 from toastlab.core.settings import Settings
-from toastlab.core.state import Stateful
+from toastlab.core.state import Drawing
 from toastlab.core.stream import Batch, Stream
-from toastlab.methods.guard import LoopGuard
+from toastlab.methods.guard import SETUP, LoopGuard, check_stream
 from toastlab.methods.merge import merge_by_visits
 from toastlab.methods.plan import BANKS, MixedCarry, Plan
-
-# What a user may have left out, as it is written in a loop.
-SETUP = "call method.setup(model, images, Plan(epochs=...)) before the first batch"
-SET_TEACHER = "call method.set_teacher(network) before the first batch"
-RUN_MODEL = "take the logits from method.run_model(model, images, batch)"
-Given = TypeVar("Given")
 
 
 @dataclass(frozen=True)
@@ -77,11 +72,11 @@ class MethodConfig(Settings):
     ) -> Method:
         """The method itself, with its state on the device of `labels` [N]; see `Method`."""
         if not hasattr(self, "method"):
-            raise TypeError(f"{type(self).__name__} does not say which method it configures.")
+            raise BadType(f"{type(self).__name__} does not say which method it configures.")
         return self.method(labels, num_classes, batch_size, self, generator)  # type: ignore[no-any-return]
 
 
-class Method(Stateful):
+class Method(Drawing):
     """Cross-entropy to one target per class, with a bank; other methods change what they must.
 
     Called with the logits of a batch it gives the loss [] and, in training mode, takes note of
@@ -146,7 +141,7 @@ class Method(Stateful):
         super().__init__()
         check_labels(labels, num_classes)
         if not isinstance(batch_size, int) or batch_size < 2 or batch_size % 2:
-            raise ValueError(f"batch size is {batch_size!r}, but must be even and at least 2.")
+            raise BadValue(f"batch size is {batch_size!r}, but must be even and at least 2.")
         self.config: Any = self.settings() if config is None else config
         self.register_buffer("labels", labels, persistent=False)  # they are the data's, not state
         self.num_classes, self.batch_size = num_classes, batch_size
@@ -206,7 +201,7 @@ class Method(Stateful):
             ValueError: the method cannot work with them.
         """
         if plan.mixes and not self.admits_mix:
-            raise ValueError(
+            raise BadValue(
                 f"{type(self).__name__} cannot be trained on mixed images: set mix to none."
             )
         self.plan, self.is_set_up = plan, True
@@ -224,21 +219,11 @@ class Method(Stateful):
             ValueError: the method lacks something.
         """
         if missing := self.lacks():
-            raise ValueError(f"{type(self).__name__} cannot be trained yet: {missing}.")
+            raise BadValue(f"{type(self).__name__} cannot be trained yet: {missing}.")
 
     def _refer(self, name: str, thing: nn.Module | None) -> None:
         """Keeps a part of the network at hand without making it a part of this module."""
         object.__setattr__(self, name, thing)
-
-    def _given(self, thing: Given | None, call: str) -> Given:
-        """A thing that a call of the user's leaves behind.
-
-        Raises:
-            ValueError: it is not there; the message names the call.
-        """
-        if thing is None:
-            raise ValueError(f"{type(self).__name__} cannot go on: {call}.")
-        return thing
 
     def compile_loss(self) -> None:
         """Has the loss compiled by `torch.compile`, as `TrainConfig.compile` has the network."""
@@ -246,7 +231,7 @@ class Method(Stateful):
 
     def set_teacher(self, teacher: nn.Module) -> None:
         """Takes a network trained before; only methods whose config `needs_teacher` do."""
-        raise TypeError(f"{type(self).__name__} has no teacher.")
+        raise BadType(f"{type(self).__name__} has no teacher.")
 
     def run_model(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
         """The network's logits [B, K] for the batch's images [B, C, H, W], augmented, float32."""
@@ -254,11 +239,26 @@ class Method(Stateful):
         return logits
 
     def batches(self, stream: Stream) -> Iterator[Batch]:
-        """One epoch of batches, and what the method does at its end."""
+        """One epoch of batches, and what the method does at its end.
+
+        Raises:
+            LoopError: the stream is of other labels or another batch size than the method; in the
+                loop: a batch was not given back, or the epoch before never ended.
+        """
+        check_stream(type(self).__name__, self.labels, self.batch_size, stream)
+        return self._epoch(stream)
+
+    def _epoch(self, stream: Stream) -> Iterator[Batch]:
+        steps = self.steps(stream)
+        self.guard.before_epoch(steps)
         stream.start_epoch()
         self.bank.start_epoch()
-        for _ in range(self.steps(stream)):
-            yield self.next_batch(stream)
+        for _ in range(steps):
+            self.guard.check_back()
+            batch = self.next_batch(stream)
+            self.guard.drew()
+            yield batch
+        self.guard.check_back()
         self.end_epoch()
 
     def next_batch(self, stream: Stream) -> Batch:
@@ -285,17 +285,18 @@ class Method(Stateful):
             The batch of b samples; its `images` are for the network.
 
         Raises:
-            ValueError: a batch before was not given to the loss, the epoch was not ended, labels
-                are not those that the method was built with, or it lacks `setup` or a teacher.
+            LoopError: a batch before was not given to the loss, the epoch was not ended, or labels
+                are not those that the method was built with.
+            ValueError: it lacks `setup` or a teacher.
             TypeError: a method that draws partners or repeats itself.
         """
         if not self.joins:
-            raise TypeError(
+            raise BadType(
                 f"{type(self).__name__} draws its batches itself: use method.batches(stream)."
             )
         check_shapes(index=(index, INT, "b"), labels=(labels, INT, "b"))
         if len(images) != len(index):
-            raise ValueError(f"{len(images)} images and {len(index)} indices; give as many.")
+            raise BadValue(f"{len(images)} images and {len(index)} indices; give as many.")
         if not self.guard.joined:
             self.bank.start_epoch()
         self.guard.before_join(labels, index, self.labels)
@@ -364,7 +365,7 @@ class Method(Stateful):
 
     def end_epoch(self) -> None:
         """Ends an epoch, as `batches` does by itself. Where `torch.distributed` runs, every rank
-        calls it, and what each noted is put together."""
+        calls it, and what each noted is put together. `LoopError` where no batch came back."""
         self.guard.epoch_ended()
         if self.plan.ranks == 1:  # else our own loop has done it, which knows who drew what
             merge_by_visits(self, self.bank.visits > 0)
@@ -382,17 +383,9 @@ class Method(Stateful):
         and `soft` [K, K], the targets made of them. Empty where there are none."""
         return {}
 
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[no-untyped-call]
-        if self.generator is not None:
-            destination[f"{prefix}generator"] = self.generator.get_state()
-
-    def _load_from_state_dict(
-        self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, *lists: Any
-    ) -> None:
-        if self.generator is not None and f"{prefix}generator" in state_dict:
-            self.generator.set_state(state_dict.pop(f"{prefix}generator").cpu())
-        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, *lists)  # type: ignore[no-untyped-call]
+    def _load_from_state_dict(self, *args: Any) -> None:
+        super()._load_from_state_dict(*args)
+        self.guard.begin_anew()
 
 
 def mixed_rows(table: Tensor, batch: Batch) -> Tensor:

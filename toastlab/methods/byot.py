@@ -26,11 +26,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from toastlab.core.errors import BadValue
 from toastlab.core.hooks import exits, last_linear, watched
 from toastlab.core.losses import Loss, past_kl, soft_cross_entropy
 from toastlab.core.settings import Share, Temperature, Weight
 from toastlab.core.stream import Batch
-from toastlab.methods.base import RUN_MODEL, SETUP, Method, MethodConfig
+from toastlab.methods.base import Method, MethodConfig
+from toastlab.methods.guard import RUN_MODEL, SETUP, given
 from toastlab.methods.plan import Plan
 
 
@@ -72,7 +74,7 @@ class Byot(Method, config=ByotConfig):
         wanted = [n.strip() for n in self.config.exits.split(",") if n.strip()] or exits(model)
         missing = [n for n in wanted if n not in named]
         if missing:
-            raise ValueError(f"the network has no module {missing[0]!r} to put an exit behind.")
+            raise BadValue(f"the network has no module {missing[0]!r} to put an exit behind.")
         head, self.stages = last_linear(model), [named[n] for n in wanted]
         self._refer("head", head)
         training = model.training
@@ -86,8 +88,8 @@ class Byot(Method, config=ByotConfig):
 
     def run_model(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
         """The end's logits [B, K]; those of the exits are kept for the loss."""
-        parts = self._given(self.extra, SETUP).children()
-        with watched(self._given(self.head, SETUP), self.stages) as seen:
+        parts = given(self, self.extra, SETUP).children()
+        with watched(given(self, self.head, SETUP), self.stages) as seen:
             logits = super().run_model(model, images, batch)
         self.end = seen[-1].detach()
         self.answers = []
@@ -100,7 +102,7 @@ class Byot(Method, config=ByotConfig):
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """The sum above; logits are [B, K]."""
         cfg, targets = self.config, self.targets(batch)
-        end = self._given(self.end, RUN_MODEL).float()
+        end = given(self, self.end, RUN_MODEL).float()
         hard = soft_cross_entropy(logits, targets).mean()
         labelled, taught, hint = hard, hard.new_zeros(()), hard.new_zeros(())
         for features, out in self.answers:

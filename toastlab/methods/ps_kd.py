@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 from toastlab.core.settings import Share
 from toastlab.core.stream import Batch
-from toastlab.methods.base import RUN_MODEL, Method, MethodConfig
+from toastlab.methods.base import Method, MethodConfig
+from toastlab.methods.guard import RUN_MODEL, given
 from toastlab.methods.plan import Plan
 
 
@@ -84,7 +85,7 @@ class PsKd(Method, config=PsKdConfig):
         """[B, K]: (1 - a_t) e_y + a_t p_past, mixed as the image was."""
         hard = super().targets(batch)
         if self.config.source == "network":
-            past = self._given(self.past, RUN_MODEL)
+            past = given(self, self.past, RUN_MODEL)
             # in the first epoch the copy has learnt nothing yet
             return torch.lerp(hard, past, self.weight * (self.epoch > 0))
         own, other = (self._stored(i) for i in (batch.index, batch.partner))

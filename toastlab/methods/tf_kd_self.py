@@ -27,7 +27,8 @@ from torch import Tensor, nn
 from toastlab.core.losses import Loss, past_kl, soft_cross_entropy
 from toastlab.core.settings import Multiplier, Share, Temperature
 from toastlab.core.stream import Batch
-from toastlab.methods.base import RUN_MODEL, SET_TEACHER, Method, MethodConfig
+from toastlab.methods.base import Method, MethodConfig
+from toastlab.methods.guard import RUN_MODEL, SET_TEACHER, given
 
 CLASSES = 100  # CIFAR-100's, over which the public code's mean goes and for which its m was chosen
 
@@ -73,7 +74,7 @@ class TfKdSelf(Method, config=TfKdSelfConfig):
 
     def run_model(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
         """The student's logits [B, K]; the teacher's are kept for the loss."""
-        teacher = self._given(self.teacher, SET_TEACHER)
+        teacher = given(self, self.teacher, SET_TEACHER)
         with torch.no_grad():
             self.taught = teacher(images)
         return super().run_model(model, images, batch)
@@ -82,7 +83,7 @@ class TfKdSelf(Method, config=TfKdSelfConfig):
         """(1 - a) CE + a (m / 100) T^2 KL; logits are [B, K]."""
         cfg = self.config
         hard = soft_cross_entropy(logits, self.targets(batch)).mean()
-        taught = self._given(self.taught, RUN_MODEL)
+        taught = given(self, self.taught, RUN_MODEL)
         kl = past_kl(logits, taught, cfg.temperature).mean()
         scale = cfg.weight * cfg.multiplier / CLASSES
         total = (1 - cfg.weight) * hard + scale * kl

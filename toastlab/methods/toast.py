@@ -43,6 +43,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from toastlab.core.carry import CarryState, Criterion, select, under_trained
+from toastlab.core.errors import BadValue
 from toastlab.core.losses import (
     Divisor,
     Loss,
@@ -140,11 +141,11 @@ class ToastConfig(MethodConfig):
         shares = {"target": self.medoid_weight + b, "confidence": b}.get(self.carried_loss, 0.0)
         if shares > 1:
             what = f"the weights add to {shares:g}, above 1, as shares of one target"
-            raise ValueError(f"{what}: lower past_weight or medoid_weight.")
+            raise BadValue(f"{what}: lower past_weight or medoid_weight.")
         if begin >= full:
-            raise ValueError(f"fit_from is {begin:g}, but must be below fit_full, {full:g}.")
+            raise BadValue(f"fit_from is {begin:g}, but must be below fit_full, {full:g}.")
         if self.mixed_carry == "repeat" and self.source == "memory":
-            raise ValueError("mixed_carry 'repeat' needs source 'carry': a memory repeats no mix.")
+            raise BadValue("mixed_carry 'repeat' needs source 'carry': a memory repeats no mix.")
 
 
 class Toast(Method, config=ToastConfig):
@@ -194,7 +195,7 @@ class Toast(Method, config=ToastConfig):
         b = self.images_per_batch
         self.register_buffer("_slots", torch.arange(b, device=device), persistent=False)
         self.register_buffer("_blank", torch.zeros(b - self.carry_size, k, device=device), False)
-        self._last: tuple[Tensor, Tensor] | None = None  # index and images of join's last batch
+        self._last: tuple[Tensor, Tensor] | None = None  # join's last batch, which no state has
         # b as the ramp has it, a number of the host that a step need not ask for
         self._past_weight = float(cfg.past_weight * self.growth)
         if cfg.prototype == "uniform":
@@ -248,7 +249,7 @@ class Toast(Method, config=ToastConfig):
             return self._remember(batch) if self._second_stage else batch
         b, most = len(index), self.images_per_batch
         if b > most:
-            raise ValueError(
+            raise BadValue(
                 f"a batch of {b} samples, but the method was built for {most}: give build the "
                 "loader's batch size" + (" times 2 / 3." if self.config.layout == "extra" else ".")
             )
@@ -398,4 +399,4 @@ class Toast(Method, config=ToastConfig):
 
     def _load_from_state_dict(self, *args: Any) -> None:
         super()._load_from_state_dict(*args)
-        self._past_weight = float(self.config.past_weight * self.growth)
+        self._last, self._past_weight = None, float(self.config.past_weight * self.growth)

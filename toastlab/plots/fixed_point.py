@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from toastlab.core.errors import BadValue
 from toastlab.plots.style import headline, line, new_figure, style
 
 Marks = Sequence[tuple[float, float]]  # (medoid weight, temperature)
@@ -77,7 +78,7 @@ def _finding(table: pd.DataFrame) -> str:
 def _at(table: pd.DataFrame, weight: float, temperature: float) -> float:
     same = np.isclose(table["weight"], weight) & np.isclose(table["temperature"], temperature)
     if not same.any():
-        raise ValueError(
+        raise BadValue(
             f"a {weight:g} with T_m {temperature:g} is not in the table: mark settings that it has."
         )
     return float(table.loc[same, "p"].iloc[0])

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from toastlab.core.errors import StoreError
+from toastlab.core.errors import BadValue, Stopped, StoreError
 from toastlab.data import sources
 from toastlab.data.dataset import from_tensors
 from toastlab.disk.locks import clear, held
-from toastlab.store.run_files import SUMS, json_of, read
+from toastlab.store.run_files import SUMS
 from toastlab.store.runs import open_run
 from toastlab.training import device as devices
 from toastlab.training.config import TrainConfig
@@ -61,7 +61,8 @@ def determinism(device: torch.device) -> Finding:
     data, weights = from_tensors(images, labels), []
     for _ in range(2):
         result = train(config, dataset=data, device=str(device))
-        assert result is not None  # nothing stops it
+        if result is None:
+            raise Stopped("nothing was to stop these two runs.")
         weights.append(result.weights)
     equal = all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
     text = "equal to the bit" if equal else "differ: results of this device do not repeat"
@@ -85,23 +86,31 @@ def embedded_data() -> Finding:
     return Finding("embedded data", True, "every checksum holds")
 
 
+def run_folders(root: Path) -> list[Path]:
+    """The folders of finished runs, sound or not."""
+    return [p for p in sorted(root.glob("[!.]*")) if p.is_dir() or p.is_symlink()]
+
+
+def damage(folder: Path) -> str:
+    """What is wrong with a finished run, every file of which is read; empty if nothing is."""
+    try:
+        run = open_run(folder)
+        rows, epochs = len(run.metrics), run.config.epochs
+        if rows != epochs:
+            raise BadValue(f"metrics.csv has {rows} of {epochs} epochs")
+        if not (run.facts and run.arrays and run.weights()):
+            raise BadValue("a file of it is empty")
+    except Exception as error:  # each reader has errors of its own
+        return str(error) if isinstance(error, StoreError) else f"{folder}: {error}"
+    return ""
+
+
 def runs(root: Path) -> list[Finding]:
     """Every finished run, opened, and every file of it read and compared with its checksum."""
-    bad, unsigned = [], 0
-    folders = [p for p in sorted(root.glob("[!.]*")) if p.is_dir() or p.is_symlink()]
-    for folder in folders:
-        try:
-            run = open_run(folder)
-            read(folder / "config.json", json_of)  # the others are read, and so checked, below
-            rows, epochs = len(run.metrics), run.config.epochs
-            if rows != epochs:
-                raise ValueError(f"metrics.csv has {rows} of {epochs} epochs")
-            if not (run.facts and run.arrays and run.weights()):
-                raise ValueError("a file of it is empty")
-            unsigned += not (folder / SUMS).exists()
-        except Exception as error:  # each reader has errors of its own
-            text = str(error) if isinstance(error, StoreError) else f"{folder}: {error}"
-            bad.append(Finding("run", False, text))
+    folders = run_folders(root)
+    texts = {folder: damage(folder) for folder in folders}
+    bad = [Finding("run", False, text) for text in texts.values() if text]
+    unsigned = sum(not (texts[folder] or (folder / SUMS).exists()) for folder in folders)
     text = f"{len(folders) - len(bad)} of {len(folders)} runs in {root} sound"
     if unsigned:
         text += f"; {unsigned} of them without checksums (made by an older version)"

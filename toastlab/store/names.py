@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from toastlab.core.errors import one_of
+from toastlab.core.errors import BadType, one_of
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig
 from toastlab.methods import CONFIGS
@@ -46,7 +46,7 @@ def from_json(plain: dict[str, Any]) -> TrainConfig:
     """
     try:
         if not isinstance(plain, dict) or not isinstance(plain["method"], dict):
-            raise TypeError("a dictionary is missing")
+            raise BadType("a dictionary is missing")
         plain = dict(plain)
         method = dict(plain.pop("method"))
         name = one_of("method", method.pop("name"), CONFIGS)
@@ -55,7 +55,7 @@ def from_json(plain: dict[str, Any]) -> TrainConfig:
             plain["milestones"] = tuple(plain["milestones"])
         return TrainConfig(data=data, augment=augment, method=CONFIGS[name](**method), **plain)
     except (KeyError, TypeError, AttributeError) as error:
-        raise TypeError(f"these are no settings of a run: {error}.") from error
+        raise BadType(f"these are no settings of a run: {error}.") from error
 
 
 def format_of(method: str) -> int:

@@ -13,16 +13,15 @@
 Everything in it is data: JSON, CSV, safetensors; nothing that is loaded can run.
 """
 
-import json
 import logging
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -33,14 +32,24 @@ from safetensors.torch import save as tensor_bytes
 from torch import Tensor, nn
 
 from toastlab.analysis.dynamics import Dynamics
-from toastlab.core.errors import Stopped, StoreError
+from toastlab.core.errors import BadValue, Stopped, StoreError
 from toastlab.data.dataset import Dataset, load
 from toastlab.data.ids import pack, unpack
 from toastlab.disk.durable import sync_folder
-from toastlab.disk.files import regular, showable, try_writing
+from toastlab.disk.files import showable, try_writing
 from toastlab.disk.locks import Lease, clear
 from toastlab.store.names import format_of, from_json, run_key, to_json
-from toastlab.store.run_files import FILES, SUMS, inside, json_of, metrics_of, read, write_files
+from toastlab.store.run_files import (
+    FILES,
+    SUMS,
+    as_json,
+    inside,
+    json_of,
+    metrics_of,
+    read,
+    settings_of,
+    write_files,
+)
 from toastlab.training.config import TrainConfig
 from toastlab.training.loop import Result, teacher_config, train
 from toastlab.training.models import Maker, own
@@ -56,6 +65,7 @@ class Run:
     if one is missing or altered.
 
     Example:
+        >>> import tempfile
         >>> from toastlab import DataConfig
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     config = TrainConfig(data=DataConfig(name="digits"), epochs=2)
@@ -118,6 +128,7 @@ class RunStore:
     """A folder of runs.
 
     Example:
+        >>> import tempfile
         >>> from toastlab import DataConfig
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     config = TrainConfig(data=DataConfig(name="digits"), epochs=1)
@@ -131,7 +142,11 @@ class RunStore:
     """
 
     def __init__(self, root: Path | str = "runs") -> None:
+        if not str(root).strip():  # which Path takes for the folder one happens to be in
+            raise StoreError("the run store has no name; name a folder with --store.")
         self.root = Path(root)
+        if self.root.exists() and not self.root.is_dir():
+            raise StoreError(f"the run store {str(root)!r} is a file; name a folder with --store.")
 
     def open(self, key: str) -> Run:
         """The run of that name, or of the one name that begins so.
@@ -269,7 +284,8 @@ class RunStore:
         aside = None
         try:
             parent.mkdir(exist_ok=True)
-            aside = Path(tempfile.mkdtemp(prefix=f".writing-{folder.name}-", dir=parent))
+            aside = parent / f".writing-{folder.name}-{uuid4().hex[:8]}"
+            aside.mkdir()  # not by tempfile, whose folders are private whatever the umask says
             write_files(aside, _contents(result))
             aside.rename(folder)
             sync_folder(self.root)
@@ -314,8 +330,8 @@ def _contents(result: Result) -> Iterator[tuple[str, bytes]]:
         if array is not None
     }
     # As bytes, which we write: so a full disk is an OSError, and is noticed before the rename.
-    yield "config.json", json.dumps(config, indent=1).encode()
-    yield "facts.json", json.dumps(result.facts, indent=1).encode()
+    yield "config.json", as_json(config)
+    yield "facts.json", as_json(result.facts)
     yield "metrics.csv", result.metrics.to_csv(index=False).encode()
     yield "arrays.safetensors", array_bytes(arrays)
     yield "weights.safetensors", tensor_bytes(result.weights)
@@ -330,13 +346,13 @@ def open_run(folder: Path) -> Run:
     try:
         for file in (folder, *(folder / name for name in (*FILES, SUMS))):
             inside(file)
-        stored = json_of(regular(folder / "config.json"))
+        stored = settings_of(folder)
         form, now = stored["format"], format_of(stored["config"]["method"]["name"])
         if form != now:
-            raise ValueError(f"it has format {form}, this toastlab has {now}")
+            raise BadValue(f"it has format {form}, this toastlab has {now}")
         config = from_json(stored["config"])
         if run_key(config, stored["data"]) != folder.name:
-            raise ValueError("its settings are not those that its name stands for")
+            raise BadValue("its settings are not those that its name stands for")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(
             f"the run folder {showable(folder)} cannot be trusted: {showable(error)}. Remove it "

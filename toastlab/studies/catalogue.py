@@ -44,6 +44,8 @@ RecipeName = Literal[
 Part = Literal["defaults", "pairwise", "augmented", "tuned"]
 PARTS: tuple[Part, ...] = get_args(Part)
 Budget = Literal["images", "samples"]
+NoiseName = Literal["symmetric", "pairwise", "feature-dependent"]
+NOISE_NAMES: tuple[NoiseName, ...] = get_args(NoiseName)
 RecipeData = Literal["cifar100", "tiny-imagenet"]
 FAMILIES = ("resnet18", "vgg16-bn", "densenet121", "wide-resnet50", "mobilenet-v2")
 HELD_OUT = 0.02  # of the training images, for the fitted temperature; the papers hold out none
@@ -79,6 +81,23 @@ class ReadingsOptions(Options):
 
 
 @dataclass(frozen=True)
+class ScoresOptions(Options):
+    """Which noise, which training methods, and how many folds and seeds."""
+
+    # Noise: symmetric (to any other class), pairwise (to the next), feature-dependent (where a
+    # small network is unsure).
+    noises: tuple[NoiseName, ...] = NOISE_NAMES
+    # Shares of the labels that are flipped, each above 0 and below 1.
+    rates: tuple[InnerShare, ...] = (0.2,)
+    # Methods to train with, as `toastlab compare` has them.
+    methods: Annotated[tuple[MethodName, ...], arg(metavar="[METHOD ...]")] = (
+        *("cross-entropy", "toast", "elr"),
+    )
+    folds: Annotated[int, Range(2, 20)] = 5  # Parts for the out-of-sample scores, 2 to 20.
+    seeds: Seeds = 5  # How many seeds, 1 to 1000.
+
+
+@dataclass(frozen=True)
 class RecipeOptions(Options):
     """Which paper's recipe is run, on which data and networks, with which methods."""
 
@@ -102,6 +121,9 @@ class RecipeOptions(Options):
     epochs: int = 0
     batch_size: int = 0  # Images in a batch, even, from 2; 0: the paper's.
 
+
+# The tables of the study of scores that are stored: ("rows", "plane") once it has been run.
+SCORE_TABLES: tuple[str, ...] = ()
 
 STUDIES: dict[str, Study] = {
     study.name: study
@@ -145,6 +167,18 @@ STUDIES: dict[str, Study] = {
             ("rows", "curves"),
             "toastlab.studies.regime",
             "data/regime",
+        ),
+        Study(
+            "scores",
+            "How well does each score of a training find wrong labels, and tell them from rare "
+            "ones?",
+            "not timed yet: some 300 runs of the mlp on 6,000 images",
+            ScoresOptions,
+            SCORE_TABLES,
+            "toastlab.studies.scores",
+            "data/scores",
+            page_module="toastlab.studies.scores_page",
+            page_out="docs/scores.md",
         ),
         Study(
             "recipe",

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file as load_arrays
-from safetensors.numpy import save_file as save_arrays
+from safetensors.numpy import save as array_bytes
 from scipy.linalg import orthogonal_procrustes
 from scipy.special import softmax
 from sklearn.decomposition import PCA
@@ -24,7 +24,7 @@ from sklearn.manifold import TSNE
 from sklearn.manifold import trustworthiness as _trustworthiness
 
 from toastlab.core.checks import FLOAT, check_arrays
-from toastlab.core.errors import DataError, in_range, one_of
+from toastlab.core.errors import BadValue, DataError, StoreError, in_range, one_of
 from toastlab.course.runs import course_data, course_runs, course_store
 from toastlab.disk.files import embedded, regular, showable
 from toastlab.store.runs import Run
@@ -37,6 +37,7 @@ TEMPERATURE = 2.0
 PER_CLASS = 60
 NEIGHBOURS = 15
 AGAIN = "toastlab study run layouts"
+STORE = Path("data/runs")  # of the notebooks' runs, as in the catalogue
 Floats = NDArray[np.float64]
 
 
@@ -113,7 +114,7 @@ class Layouts:
 
 def _logits(run: Run) -> np.ndarray:
     if run.dynamics is None or run.dynamics.logits is None:
-        raise ValueError(f"run {run.key} keeps no logits; train it with record='logits'.")
+        raise BadValue(f"run {run.key} keeps no logits; train it with record='logits'.")
     return run.dynamics.logits
 
 
@@ -137,7 +138,20 @@ def make(
 
 
 def steps(options: Options, work: Work) -> Iterator[Progress]:
-    """Lays out the two runs of the notebooks, trained where they are missing, and saves it all."""
+    """Lays out the two runs of the notebooks, trained where they are missing, and saves it all.
+
+    Raises:
+        StoreError: the store is named, and not there: the runs to be laid out lie elsewhere.
+    """
+    if not work.store.exists() and work.store != STORE:
+        raise StoreError(
+            f"the run store {str(work.store)!r} does not exist; name the folder of the notebooks' "
+            f"runs with --store, or leave it out for {STORE}."
+        )
+    return _lay_out(work)
+
+
+def _lay_out(work: Work) -> Iterator[Progress]:
     runs = course_runs(work.store)
     index = pick(course_data().train.labels.numpy())
     total = len(runs) * len(FEATURES) * len(PERPLEXITIES) * len(EPOCHS)
@@ -167,8 +181,8 @@ def save(path: Path | str, layouts: Layouts) -> None:
         "places": np.stack([layouts.places[k] for k in keys]).astype(np.float16),
         "facts": np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8),
     }
-    save_arrays(arrays, Path(path))
-    Path(path).chmod(0o644)  # safetensors makes its files private
+    # written here: files of safetensors' own making are private, whatever the umask says
+    Path(path).write_bytes(array_bytes(arrays))
 
 
 def load_layouts(runs: Mapping[str, Run], path: Path | str | None = None) -> Layouts:
@@ -187,7 +201,7 @@ def load_layouts(runs: Mapping[str, Run], path: Path | str | None = None) -> Lay
         trust = {k: float(v) for k, v in zip(keys, facts["trust"], strict=True)}
         of = dict(facts["runs"])
         if arrays["places"].shape != (len(keys), len(index), 2):
-            raise ValueError("its parts do not fit together")
+            raise BadValue("its parts do not fit together")
     except Exception as error:  # each of the readers has errors of its own
         raise DataError(
             f"the stored layouts cannot be read: {showable(error)}; make them again: {AGAIN}."

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated, get_args, get_type_hints
 
+from toastlab.core.errors import BadValue
 from toastlab.core.settings import Range, Settings
 
 SEED_COUNTS = (1, 1000)  # each seed is a run of its own
+WORKER_COUNTS = (0, 1024)  # runs side by side; 0 chooses by cores
 Seeds = Annotated[int, Range(*SEED_COUNTS)]
 
 
@@ -19,4 +21,4 @@ class Options(Settings):
             if getattr(self, name) == ():
                 choices = ", ".join(get_args(get_args(kind)[0]))  # none of a plain str
                 more = f" of: {choices}" if choices else ", as the help says"
-                raise ValueError(f"no {name.removesuffix('s')} is given; name one or more{more}.")
+                raise BadValue(f"no {name.removesuffix('s')} is given; name one or more{more}.")

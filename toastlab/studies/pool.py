@@ -10,7 +10,7 @@ from typing import Any
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
-from toastlab.core.errors import DeviceError, WorkerError, one_of
+from toastlab.core.errors import BadValue, DeviceError, WorkerError, one_of
 
 BACKENDS = ("loky", "dask")
 KEPT = "What was finished is kept, the same command goes on from there."
@@ -40,7 +40,7 @@ def run_tasks(
         yield from _on_dask(function, tasks, scheduler)
         return
     if scheduler:
-        raise ValueError(f"scheduler {scheduler!r} is for a cluster: add --backend dask.")
+        raise BadValue(f"scheduler {scheduler!r} is for a cluster: add --backend dask.")
     left, deaths = dict(enumerate(tasks)), 0
     while left:
         pool = Parallel(n_jobs=workers, return_as="generator_unordered")
@@ -71,11 +71,11 @@ def _on_dask(
     try:
         from distributed import Client, KilledWorker, as_completed
     except ImportError:
-        raise ValueError(
+        raise BadValue(
             'backend dask needs dask: pip install "toastlab[cluster]", here and on the workers.'
         ) from None
     if not scheduler:
-        raise ValueError(
+        raise BadValue(
             "backend dask needs the address of its scheduler: --scheduler tcp://HOST:8786."
         )
     try:

@@ -216,8 +216,8 @@ def _lines(rows: pd.DataFrame, race: pd.DataFrame) -> Iterator[str]:
 
 def _described(reading: str) -> str:
     """A reading in words, and which of the kit's it is."""
-    default = label_of(canonical(ToastConfig()))
-    words = {default: "the default", label_of(BEFORE): "the first default"}
+    words = {label_of(BEFORE): "the first default"}
+    words[label_of(canonical(ToastConfig()))] = "the default"
     return f"{reading} (**{words[reading]}**)" if reading in words else reading
 
 

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from functools import cache
 from typing import Any
 
+from toastlab.core.errors import BadValue
 from toastlab.methods import ToastConfig
 from toastlab.studies.space import Axis, drawn, parse, with_point
 from toastlab.training.config import TrainConfig
@@ -159,7 +160,7 @@ def reading_of(label: str) -> ToastConfig:
     base = TrainConfig(method=LITERAL)
     named = [part.split(" ", 1) for part in label.split(", ") if label != "literal"]
     if any(len(part) != 2 or part[0].replace("-", "_") not in vars(LITERAL) for part in named):
-        raise ValueError(f"{label!r} is no reading.")
+        raise BadValue(f"{label!r} is no reading.")
     point = {name: parse(name, text, base).values[0] for name, text in named}
     method: ToastConfig = with_point(base, point).method  # type: ignore[assignment]
     return method

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
 
-from toastlab.core.errors import StoreError, TrainingDiverged, in_range
+from toastlab.core.errors import Stopped, StoreError, TrainingDiverged, in_range
 from toastlab.data.dataset import DataConfig, Dataset, load
 from toastlab.store.runs import Run, RunStore
 from toastlab.studies.arms import Job
@@ -51,12 +51,9 @@ def run_all(
     kind = "cpu" if away else devices.choose(device).type
     if away:
         store = Path(store).resolve()  # workers start in folders of their own
-    if not workers:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        threads = max((job.config.threads for job in jobs), default=1)
-        workers = max(1, (cores or 1) // threads) if kind == "cpu" else 1
+    workers = processes(workers, kind, max((job.config.threads for job in jobs), default=1))
     call = str(uuid4())
-    tasks = [(i, job.config, str(store), device, call) for i, job in enumerate(jobs)]
+    tasks = [(i, job.config, str(store), device, call, os.getpid()) for i, job in enumerate(jobs)]
     here = RunStore(store)
     try:
         for i, key, why in run_tasks(_one, tasks, min(workers, len(jobs) or 1), backend, scheduler):
@@ -74,19 +71,45 @@ def run_all(
         _read.cache_clear()  # where the runs were in this process
 
 
+def processes(workers: int, kind: str, threads: int) -> int:
+    """How many processes to work with.
+
+    Args:
+        workers: as asked for; 0: as many as there are cores for the threads of a run, but one only
+            on a GPU.
+        kind: type of the device; threads: of a run.
+    """
+    if workers:
+        return workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (cores or 1) // threads) if kind == "cpu" else 1
+
+
 def warn_diverged(job: Job, why: str) -> None:
     """For `on_diverged`: says which run will be missing."""
     log.warning("left out: %s, %s, seed %d: %s", job.setting, job.arm, job.config.seed, why)
 
 
 def _one(
-    number: int, config: TrainConfig, store: str, device: str, call: str
+    number: int, config: TrainConfig, store: str, device: str, call: str, caller: int
 ) -> tuple[int, str, str]:
-    """In a worker: train or find, and say where it lies, or why it diverged."""
+    """In a worker: train or find, and say where it lies, or why it diverged.
+
+    A worker that `caller` started ends when that process is gone, however it went: nobody waits for
+    the run, and its checkpoint is kept. (A worker on a cluster is not of its making.)
+    """
+    mine = os.getppid() == caller
+
+    def deserted() -> bool:
+        return mine and os.getppid() != caller
+
+    data = _read(config.data, call)
     try:
-        run = RunStore(store).get(config, dataset=_read(config.data, call), device=device)
+        run = RunStore(store).get(config, dataset=data, device=device, should_stop=deserted)
     except TrainingDiverged as error:
         return number, "", str(error)
+    except Stopped:
+        os._exit(1)  # there is nobody to tell
     return number, run.key, ""
 
 

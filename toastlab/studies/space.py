@@ -13,7 +13,7 @@ from typing import Any, Literal, get_origin, get_type_hints
 import numpy as np
 from scipy.stats import qmc
 
-from toastlab.core.errors import in_range, one_of
+from toastlab.core.errors import BadType, BadValue, in_range, one_of
 from toastlab.core.settings import Settings
 from toastlab.methods import CONFIGS
 from toastlab.training.config import TrainConfig
@@ -58,18 +58,18 @@ class Axis(Settings):
         super().__post_init__()
         if self.values:
             if len(set(self.values)) < len(self.values):
-                raise ValueError(f"axis {self.name} has a value twice: {self.values}.")
+                raise BadValue(f"axis {self.name} has a value twice: {self.values}.")
             for value in self.values:
                 if isinstance(value, float) and not math.isfinite(value):
-                    raise ValueError(f"axis {self.name} has the value {value}, which is no number.")
+                    raise BadValue(f"axis {self.name} has the value {value}, which is no number.")
             return
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise ValueError(
+            raise BadValue(
                 f"axis {self.name} goes from {self.low:g} to {self.high:g}; give LOW..HIGH, the "
                 "lower bound first."
             )
         if self.log and self.low <= 0:
-            raise ValueError(
+            raise BadValue(
                 f"axis {self.name} is logarithmic from {self.low:g}; it must begin above 0."
             )
 
@@ -117,22 +117,20 @@ def parse(name: str, text: str, base: TrainConfig, methods: Sequence[str] = ()) 
     name = name.replace("_", "-")
     if name in NOT_SWEPT:
         hint = "give --seeds, how many" if name == "seed" else "it changes nothing that is learned"
-        raise ValueError(f"{name} cannot be an axis: {hint}.")
+        raise BadValue(f"{name} cannot be an axis: {hint}.")
     kind: type = str
     for method in methods or (base.method.name,):
         known = settings(with_point(base, {"method": one_of("method", method, CONFIGS)}))
         kind = known[one_of(f"setting of {method}", name, known)]
     if not isinstance(text, str):
-        raise TypeError(f"axis {name} is {text!r}; give a text such as 0..1.")
+        raise BadType(f"axis {name} is {text!r}; give a text such as 0..1.")
     log, bounds = text.startswith("log:"), text.removeprefix("log:").split("..")
     if len(bounds) == 2 and kind in (int, float):
         low, high = (float(_value(name, x, kind)) for x in bounds)
         return Axis(name, low=low, high=high, log=log, whole=kind is int)
     if log or len(bounds) > 1:
         what = "has values, no range" if kind not in (int, float) else "is not LOW..HIGH"
-        raise ValueError(
-            f"axis {name} is {text!r}, which {what}: give 0,0.5 or 0..1 or log:0.1..1."
-        )
+        raise BadValue(f"axis {name} is {text!r}, which {what}: give 0,0.5 or 0..1 or log:0.1..1.")
     return Axis(name, tuple(_value(name, x, kind) for x in text.split(",")))
 
 
@@ -149,7 +147,7 @@ def _value(name: str, text: str, kind: type) -> Value:
         return value
     except (ValueError, KeyError, OverflowError):
         what = {int: "an integer", float: "a number", bool: "true or false"}.get(kind, "a name")
-        raise ValueError(f"axis {name} has the value {text!r}, which is not {what}.") from None
+        raise BadValue(f"axis {name} has the value {text!r}, which is not {what}.") from None
 
 
 def with_point(config: TrainConfig, point: Mapping[str, Value]) -> TrainConfig:
@@ -185,7 +183,7 @@ def grid(axes: Sequence[Axis]) -> list[Point]:
     """
     for axis in axes:
         if not axis.values:
-            raise ValueError(
+            raise BadValue(
                 f"a grid cannot have the range of {axis.name}: list values, or add --search sobol."
             )
     names = [axis.name for axis in axes]

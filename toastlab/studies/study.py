@@ -18,8 +18,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toastlab.core.errors import one_of
+from toastlab.core.errors import BadValue, in_range, one_of
 from toastlab.disk.files import try_writing
+from toastlab.studies.options import WORKER_COUNTS
 from toastlab.studies.options import Options as Options
 
 if TYPE_CHECKING:
@@ -94,12 +95,13 @@ class Study:
         from toastlab.store.runs import RunStore
         from toastlab.training.device import choose
 
+        RunStore(store)  # has a name
         device = self.device if device == "auto" else device
         choose(device)
+        in_range("workers", workers, *WORKER_COUNTS)
         work = Work(Path(store), Path(out or self.out), device, workers)
         steps: Iterator[Progress] = self._own().steps(options, work)
-        RunStore(store).check_writable()
-        _check_writable(work.out)
+        _check_writable(work.out)  # not the store: where all runs are there, none is made
         return steps
 
     def load(self, which: str = "") -> Any:
@@ -111,7 +113,7 @@ class Study:
             column or holds runs of other settings.
         """
         if not self.tables:
-            raise ValueError(f"no tables of the study {self.name!r} are stored.")
+            raise BadValue(f"no tables of the study {self.name!r} are stored.")
         return self._own().load(one_of("table", which or self.tables[0], self.tables))
 
     def page(self) -> str | None:
@@ -183,6 +185,6 @@ def _check_writable(out: Path) -> None:
         if out.suffix and out.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     except OSError as error:
-        raise ValueError(
+        raise BadValue(
             f"cannot write {str(out)!r} ({error.strerror}); choose another place with --out."
         ) from error

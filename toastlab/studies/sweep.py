@@ -5,16 +5,15 @@ are there, and trains the rest. Settings are ranked by the validation split; cho
 split would make its numbers too good.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
 from toastlab.analysis.statistics import interval
-from toastlab.core.errors import one_of
+from toastlab.core.errors import BadValue, one_of
 from toastlab.core.settings import Count, Seed, Settings
 from toastlab.data.dataset import DataConfig, load
 from toastlab.store.runs import Run, RunStore
@@ -54,9 +53,9 @@ class Sweep(Settings):
         super().__post_init__()
         names = [axis.name for axis in self.axes]
         if not names:
-            raise ValueError("a sweep needs an axis, e.g. --axis medoid-weight 0,0.3,0.6.")
+            raise BadValue("a sweep needs an axis, e.g. --axis medoid-weight 0,0.3,0.6.")
         if len(set(names)) < len(names):
-            raise ValueError(f"an axis is given twice: {', '.join(names)}.")
+            raise BadValue(f"an axis is given twice: {', '.join(names)}.")
         probes = self.points() or drawn(self.axes, "sobol", PROBES, self.search_seed)
         for point in probes:
             one_of("model", with_point(self.base, point).model, MODELS)
@@ -179,7 +178,7 @@ def _study(seed: int) -> Any:
     try:
         import optuna
     except ImportError:
-        raise ValueError(
+        raise BadValue(
             'search optuna needs optuna: pip install "toastlab[search]", or use --search sobol.'
         ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -228,20 +227,3 @@ def ranking(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
         rows.append((*values, *around, len(group)))
     ranked = pd.DataFrame(rows, columns=[*axes, "mean", "low", "high", "seeds"])
     return ranked.sort_values("mean", ascending=False, kind="stable", ignore_index=True)
-
-
-def writer(path: Path) -> Callable[[pd.DataFrame], None]:
-    """Writes a table there, CSV or parquet by the name's end.
-
-    Raises:
-        ValueError: the name ends otherwise, or parquet cannot be written here. Better before hours
-            of training than after.
-    """
-    one_of("ending of the table's name", path.suffix, (".csv", ".parquet"))
-    if path.suffix == ".parquet":
-        if find_spec("pyarrow") is None:
-            raise ValueError(
-                f"{path} needs pyarrow: pip install pyarrow, or let the name end in .csv."
-            )
-        return lambda table: table.to_parquet(path, index=False)
-    return lambda table: table.to_csv(path, index=False)

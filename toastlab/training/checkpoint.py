@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from toastlab.core.errors import BadValue
 from toastlab.core.stream import Stream
 from toastlab.disk import durable
 from toastlab.methods.base import Method
 from toastlab.training.mixing import Mixing
 from toastlab.training.ranks import Ranks
-from toastlab.training.recorder import Recorder
+from toastlab.training.recorder import RunRecorder
 
 log = logging.getLogger(__name__)
 # What a checkpoint holds.
@@ -35,7 +36,7 @@ class Parts(Protocol):
     schedule: LRScheduler
     method: Method
     stream: Stream
-    recorder: Recorder
+    recorder: RunRecorder
     generator: torch.Generator
     mixing: Mixing | None
 
@@ -45,7 +46,9 @@ def save(run: Parts, path: Path, epoch: int, fingerprint: str) -> None:
 
     All ranks call it; rank 0 writes, with what the others have for themselves under "others".
     """
-    method, own_names = run.method.state_dict(), _own_names(run.method)
+    # the tensors themselves, not a copy of a large bank: they are written before anything changes
+    live, own_names = run.method.state_dict(keep_vars=True), _own_names(run.method)
+    method = {name: tensor.detach() for name, tensor in live.items()}
     mine = {k: v for k, v in method.items() if k in own_names}
     own = {"stream": run.stream.state_dict(), "generators": _generators(run), "method": mine}
     # from the CPU, since a tensor of another rank's GPU would be unpacked on that GPU
@@ -60,9 +63,9 @@ def save(run: Parts, path: Path, epoch: int, fingerprint: str) -> None:
         "optimizer": run.optimizer.state_dict(),
         "schedule": run.schedule.state_dict(),
         "method": method,
-        "stream": run.stream.state_dict(),
+        "stream": own["stream"],
         "recorder": run.recorder.state_dict(),
-        "generators": _generators(run),
+        "generators": own["generators"],
     }
     if others:
         state["others"] = others
@@ -84,11 +87,12 @@ def resume(run: Parts, path: Path | None, fingerprint: str) -> int:
     if state is None:
         return 0
     if state["fingerprint"] != fingerprint:
-        raise ValueError(f"{path} was made with other data; remove it to start afresh.")
+        raise BadValue(f"{path} was made with other data; remove it to start afresh.")
     added = {n: run.method.get_buffer(n) for n in run.method.added_states}
     state["method"] = added | state["method"]
-    for name, part in (("method", run.method), ("recorder", run.recorder)):
-        if set(state[name]) != set(part.state_dict()):
+    names = {"method": run.method.state_dict(keep_vars=True), "recorder": run.recorder.state_dict()}
+    for part, has in names.items():
+        if set(state[part]) != set(has):
             log.warning("%s is of another version of toastlab; starting afresh", path)
             return 0
     run.rows = state["rows"]

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from tyro.conf import Suppress
 
-from toastlab.core.errors import in_range
+from toastlab.core.errors import BadValue, in_range
 from toastlab.core.settings import Count, PositiveShare, Range, Seed, Settings, Share, ShareBelowOne
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig
@@ -72,7 +72,7 @@ class TrainConfig(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.batch_size < 2 or self.batch_size % 2:
-            raise ValueError(
+            raise BadValue(
                 f"batch size is {self.batch_size}, but must be even and at least 2: "
                 "half of it can be carried."
             )

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from toastlab.analysis.dynamics import Dynamics
 from toastlab.analysis.metrics import METRICS, evaluate
-from toastlab.core.errors import TrainingDiverged
+from toastlab.core.errors import BadValue, TrainingDiverged
 from toastlab.core.losses import Loss
 from toastlab.core.stream import Batch, Stream
 from toastlab.data.augment import Augment, Mixer, pixel_statistics
@@ -31,7 +31,7 @@ from toastlab.training.config import TrainConfig, make_optimizer, make_schedule
 from toastlab.training.mixing import Mixing
 from toastlab.training.models import Maker, build, check_model, draw
 from toastlab.training.ranks import ALONE, Ranks, here
-from toastlab.training.recorder import Recorder
+from toastlab.training.recorder import RunRecorder
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,10 +102,10 @@ def train(
     ranks = here() if config.spread else ALONE
     ranks.check_device(chosen)
     if ranks.count > 1 and should_stop is not None:
-        raise ValueError("should_stop cannot stop a run on several ranks: stop torchrun.")
+        raise BadValue("should_stop cannot stop a run on several ranks: stop torchrun.")
     if config.method.needs_teacher and teacher is None:
         if isinstance(model, nn.Module):
-            raise ValueError("for a teacher of a network of your own, give model=lambda: ...")
+            raise BadValue("for a teacher of a network of your own, give model=lambda: ...")
         before = train(
             teacher_config(config),
             dataset=dataset,
@@ -196,7 +196,7 @@ class _Run:
             torch.manual_seed(seeds[4])  # dropout; what was drawn so far is the same on all ranks
         self.steps = self.method.steps(self.stream)
         self.schedule = make_schedule(config, self.optimizer, self.steps)
-        self.recorder = Recorder(config.record, config.epochs, len(split), classes)
+        self.recorder = RunRecorder(config.record, config.epochs, len(split), classes)
         self.rows: list[dict[str, float]] = []
         self.before = {"train_seconds": 0.0, "passes": 0.0, "gradients": 0.0, "steps": 0.0}
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from toastlab.core.errors import in_range, one_of
+from toastlab.core.errors import BadType, BadValue, in_range, one_of
 from toastlab.training.names import EXITS, MODELS
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def build(
     in_range("image size", image_size, 1)
     _, smallest = MODELS[one_of("model", name, MODELS)]
     if image_size < smallest:
-        raise ValueError(
+        raise BadValue(
             f"{name!r} needs images of at least {smallest} x {smallest} pixels, these have "
             f"{image_size}: resize them (--data.size {smallest}) or choose mlp or resnet-small."
         )
@@ -85,11 +85,11 @@ def draw(make: Maker, seed: int) -> nn.Module:
         other = make()
     for one in (model, other):
         if not isinstance(one, nn.Module):
-            raise TypeError(f"the function gives {type(one).__name__}; have it give a network.")
+            raise BadType(f"the function gives {type(one).__name__}; have it give a network.")
     mine, others = (dict(one.named_parameters()) for one in (model, other))
     shared = [name for name in mine if mine[name] is others.get(name)]
     if shared:
-        raise ValueError(
+        raise BadValue(
             f"the function gives the same {shared[0]!r} at every call, which may be trained "
             "already; make the whole network inside it."
         )
@@ -115,21 +115,21 @@ def own(model: nn.Module | Maker, name: str) -> Maker:
         ValueError: one of our networks has the name.
     """
     if name in MODELS:
-        raise ValueError(
+        raise BadValue(
             f"{name!r} names a network of toastlab; give yours a name of its own, "
             'TrainConfig(model="mine").'
         )
     if not isinstance(model, nn.Module):
         if callable(model):
             return model
-        raise TypeError(
+        raise BadType(
             f"model is a {type(model).__name__}; give a network, or a function that makes one "
             "(model=lambda: ...)."
         )
     for path, part in model.named_modules():
         fixed = not callable(getattr(part, "reset_parameters", None))
         if fixed and any(True for _ in part.parameters(recurse=False)):
-            raise TypeError(
+            raise BadType(
                 f"the weights of {path or 'model'!r}, a {type(part).__name__} without "
                 "reset_parameters, cannot be drawn anew; give a function that makes the network "
                 "(model=lambda: ...)."
@@ -169,12 +169,12 @@ def check_model(model: nn.Module, images: Tensor, num_classes: int) -> None:
         wanted = _in_channels(model)
         channels = images.shape[1]
         if wanted is not None and wanted != channels:
-            raise ValueError(
+            raise BadValue(
                 f"the model expects {wanted} input channels, the data has {channels}: set "
                 f"channels={'rgb' if wanted == 3 else 'grey'!r} (--data.channels) or build the "
                 f"model with in_channels={channels}."
             ) from error
-        raise ValueError(
+        raise BadValue(
             f"the model does not take images of shape {tuple(images.shape[1:])}: {error}."
         ) from error
     finally:
@@ -182,12 +182,12 @@ def check_model(model: nn.Module, images: Tensor, num_classes: int) -> None:
             module.training = training
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if shape != (len(images), num_classes):
-        raise ValueError(
+        raise BadValue(
             f"the model answers {len(images)} images with {shape}, but must give one logit per "
             f"class: ({len(images)}, {num_classes})."
         )
     if not bool(torch.isfinite(logits).all()):
-        raise ValueError("the model's logits are NaN or infinite before any training.")
+        raise BadValue("the model's logits are NaN or infinite before any training.")
 
 
 def _in_channels(model: nn.Module) -> int | None:

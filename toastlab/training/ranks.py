@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
-from toastlab.core.errors import DeviceError, RankLost
+from toastlab.core.errors import BadValue, DeviceError, RankLost
 from toastlab.methods.base import Method
 from toastlab.methods.merge import sum_in_order
 
@@ -81,7 +81,7 @@ class Ranks:
         if batch_size % (2 * self.count):
             step = 2 * self.count
             near = sorted({max(step, batch_size // step * step), -(-batch_size // step) * step})
-            raise ValueError(
+            raise BadValue(
                 f"batch size {batch_size} cannot be shared by {self.count} ranks: each takes an "
                 f"even number of images. Use {' or '.join(map(str, near))}."
             )
@@ -184,7 +184,7 @@ class Ranks:
         of_all = self.all_gather_object(facts)
         for rank, given in enumerate(of_all):
             if given != of_all[0]:
-                raise ValueError(
+                raise BadValue(
                     f"rank {rank} was given other settings or data than rank 0; make them equal."
                 )
 

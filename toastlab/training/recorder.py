@@ -18,7 +18,7 @@ Record = Literal["auto", "logits", "summary", "none"]
 LOGITS_LIMIT = 256 * 2**20  # bytes of float16 logits [E, N, K] above which "auto" keeps a summary
 
 
-class Recorder:
+class RunRecorder:
     """History of E epochs over N samples, kept on the CPU.
 
     Args:

@@ -1,6 +1,7 @@
-"""Panels for notebooks and the dashboard; the only place that imports ipywidgets."""
+"""Panels for notebooks and the dashboard; the only place that imports ipywidgets and anywidget."""
 
 from toastlab.widgets.ablation import AblationPanel
+from toastlab.widgets.explorer import Explorer
 from toastlab.widgets.medoids import MedoidPanel
 from toastlab.widgets.panel import Panel
 from toastlab.widgets.readings import ReadingPanel
@@ -12,6 +13,7 @@ from toastlab.widgets.visitors import take_only_controls
 
 __all__ = [
     "AblationPanel",
+    "Explorer",
     "MedoidPanel",
     "Panel",
     "ReadingPanel",

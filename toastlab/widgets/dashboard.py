@@ -17,7 +17,7 @@ from toastlab.course.runs import course_runs, course_store
 from toastlab.widgets.servers import LOOPBACK, PORTS, spare_threads, token, warning
 from toastlab.widgets.visitors import Limits as Limits
 
-CELLS = (  # text, code
+CELLS: tuple[tuple[str, str], ...] = (  # text, code
     (
         "# toastlab\n\n## What the weights do\n\nTOAST on 2,000 images of Fashion-MNIST, a small "
         "network, 30 epochs, three seeds: every number is of stored real runs. *Train this "
@@ -29,8 +29,15 @@ CELLS = (  # text, code
         "## Which samples are under-trained\n\nA TOAST run on 6,000 images, a fifth of them with a "
         "wrong label.",
         "from toastlab.course.runs import course_data, course_runs\n"
-        "samples = SamplePanel(course_runs({stored!r})['TOAST'], course_data())\n"
-        "take_only_controls(ablation, samples)\nsamples",
+        "from toastlab.widgets import Explorer\n"
+        "run = course_runs({stored!r})['TOAST']\n"
+        "samples, explorer = SamplePanel(run, course_data()), Explorer(run)\n"
+        "take_only_controls(ablation, samples, explorer)\nsamples",
+    ),
+    (
+        "## Any sample of that run\n\nPoint at a dot to see its image; draw round dots to see them "
+        "below.",
+        "explorer",
     ),
 )
 

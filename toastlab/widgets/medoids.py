@@ -3,6 +3,7 @@
 import torch
 from matplotlib.figure import Figure
 
+from toastlab.core.errors import BadValue
 from toastlab.data.dataset import Dataset, images_of
 from toastlab.medoids.exact import DISTANCES
 from toastlab.medoids.targets import SCOPES, class_medoids, soft_targets
@@ -20,7 +21,7 @@ class MedoidPanel(Panel):
 
     def __init__(self, run: Run, data: Dataset) -> None:
         if run.dynamics is None or run.dynamics.logits is None:
-            raise ValueError(f"run {run.key} keeps no logits; train it with record='logits'.")
+            raise BadValue(f"run {run.key} keeps no logits; train it with record='logits'.")
         self.data, self.logits = data, run.dynamics.logits
         last, temperatures = len(self.logits), (0.5, 1.0, 2.0, 3.0, 5.0, 8.0)
         controls = {

@@ -17,6 +17,7 @@ from typing import Any
 import ipywidgets as w
 from matplotlib.figure import Figure
 
+from toastlab.core.errors import BadValue
 from toastlab.plots import drawn_png
 from toastlab.widgets.access import PANEL, SENTENCE, naming
 
@@ -118,11 +119,11 @@ class Panel(ABC):
         """
         for name, value in json.loads(state).items():
             if name not in self.controls:
-                raise ValueError(f"unknown control {name!r}; this panel has {set(self.controls)}.")
+                raise BadValue(f"unknown control {name!r}; this panel has {set(self.controls)}.")
             try:
                 self.controls[name].value = value
             except Exception as error:
-                raise ValueError(f"{name} cannot be {value!r}: {error}") from error
+                raise BadValue(f"{name} cannot be {value!r}: {error}") from error
 
     def _repr_mimebundle_(self, **options: object) -> dict[str, object]:
         bundle = dict(self.widget._repr_mimebundle_() or {})

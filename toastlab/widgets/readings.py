@@ -7,6 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from toastlab.core.errors import BadValue
 from toastlab.core.stream import Batch
 from toastlab.data.dataset import Dataset, images_of
 from toastlab.data.ids import caption
@@ -49,7 +50,7 @@ class ReadingPanel(Panel):
     def __init__(self, run: Run, data: Dataset) -> None:
         medoids, dynamics = run.group("medoids"), run.dynamics
         if dynamics is None or dynamics.logits is None or len(dynamics.logits) < 2 or not medoids:
-            raise ValueError(
+            raise BadValue(
                 f"run {run.key} does not keep logits and medoids of two epochs; train TOAST with "
                 "record='logits' and two epochs or more."
             )
@@ -119,8 +120,7 @@ class ReadingPanel(Panel):
             for e in (epoch - 1, epoch - 2)
         )
         label = torch.from_numpy(self.dynamics.labels[[i]])
-        method = config.build(label.repeat(2), self.data.num_classes, 2)
-        assert isinstance(method, Toast)
+        method = Toast(label.repeat(2), self.data.num_classes, 2, config)
         before = self.medoids[epoch - 2], self.exists[epoch - 2]
         soft = soft_targets(*before, config.medoid_temperature)
         method.table = class_targets(soft, config.medoid_weight)

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from toastlab.analysis.dynamics import data_map
+from toastlab.core.errors import BadValue
 from toastlab.data.dataset import Dataset, images_of
 from toastlab.data.ids import caption
 from toastlab.plots import data_map as plot_data_map
@@ -25,7 +26,7 @@ class SamplePanel(Panel):
 
     def __init__(self, run: Run, data: Dataset) -> None:
         if run.dynamics is None:
-            raise ValueError(f"run {run.key} keeps no dynamics; train it with record='logits'.")
+            raise BadValue(f"run {run.key} keeps no dynamics; train it with record='logits'.")
         self.data, self.dynamics = data, run.dynamics
         self.frame = data_map(run.dynamics)
         last = len(run.dynamics.probability)

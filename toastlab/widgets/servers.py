@@ -4,7 +4,7 @@ import os
 import secrets
 from collections.abc import Callable
 
-from toastlab.core.errors import in_range
+from toastlab.core.errors import BadValue, in_range
 
 LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"
 PORTS = (1, 65_535)
@@ -77,7 +77,7 @@ def serve_lab(
     )
     provider = server.identity_provider
     if not provider.auth_enabled or provider.token != word:
-        raise ValueError(
+        raise BadValue(
             "your Jupyter settings switch the token off; toastlab lab does not start without: "
             "take IdentityProvider and ServerApp.token out of them (jupyter --paths shows where)."
         )

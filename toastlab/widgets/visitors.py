@@ -1,5 +1,5 @@
 """What the dashboard's visitors may do: limits for all of them together, and a guard that lets a
-browser set the values of the controls and nothing else."""
+browser set the values of the controls, what an explorer shows and selects, and nothing else."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -8,9 +8,15 @@ import ipywidgets as w
 from comm import get_comm_manager
 
 from toastlab.core.settings import Range, Settings
+from toastlab.widgets.explorer import Explorer
 from toastlab.widgets.panel import Panel
 
+EXPLORER = ("view", "selection")  # all that a browser may set of an explorer
 LONGEST = 40  # characters that may be typed
+# GB that a visitor's process holds for itself alone, after some moves and a training. Measured as
+# private memory (Pss_Anon in smaps_rollup) on Linux, with PyTorch for the CPU. `top` shows two
+# thirds more, which is the program itself and is there once for all of them.
+MEMORY = 0.6
 WEEK = 7 * 24 * 60.0  # minutes
 
 
@@ -19,10 +25,11 @@ class Limits(Settings):
     """What visitors may use together.
 
     Attributes:
-        visitors: pages open at a time, 1 to 1000; each holds a process with PyTorch, 0.6 GB.
+        visitors: pages open at a time, 1 to 1000, those that are loading among them; each holds a
+            process with PyTorch, of `MEMORY` GB.
         trainings: live runs at a time, 1 to 1000; the next ones wait.
-        gone_after: minutes without a connection or a message after which a visitor is gone, from
-            0.5, since a page needs time to load, to a week.
+        gone_after: minutes without a connection after which a visitor is gone and his process ends,
+            whatever it is busy with; from 0.5, since a page needs time to come back, to a week.
     """
 
     visitors: Annotated[int, Range(1, 1000)] = 32
@@ -31,8 +38,10 @@ class Limits(Settings):
 
 
 def allowed(control: w.Widget, name: str, value: object) -> bool:
-    """Whether a browser may set this: a position in a control's list, a number in its range, or a
-    short text, which its field reads itself."""
+    """Whether a browser may set this: a position in a control's list, a number in its range, a
+    short text, which its field reads itself, or a view or selection that fits an explorer."""
+    if isinstance(control, Explorer):
+        return name in EXPLORER and control.accepts(name, value)
     if name == "index" and hasattr(control, "options"):
         return type(value) is int and 0 <= value < len(control.options)
     if name == "value" and isinstance(control, w.FloatSlider):
@@ -42,14 +51,17 @@ def allowed(control: w.Widget, name: str, value: object) -> bool:
     return False
 
 
-def take_only_controls(*panels: Panel) -> None:
+def take_only_controls(*panels: Panel | Explorer) -> None:
     """From now on, in this process, a browser sets values of `panels`' controls, and only that.
 
-    Other state (ranges, texts, pictures) stays as the kernel made it, and no widget can be made
-    from outside. Clicks on buttons come through. Values that a control does not have are dropped
-    here: an `index` outside its list would leave ipywidgets' kernel without an answer.
+    Of an explorer it sets `EXPLORER`. Other state (ranges, texts, pictures, the explorer's data and
+    code) stays as the kernel made it, and no widget can be made from outside. Clicks on buttons
+    come through. Values that a control does not have are dropped here: an `index` outside its list
+    would leave ipywidgets' kernel without an answer.
     """
-    moved = [control for panel in panels for control in panel.controls.values()]
+    moved: list[w.Widget] = []
+    for panel in panels:
+        moved += [panel] if isinstance(panel, Explorer) else panel.controls.values()
     parts = [part for control in moved for part in (control, *getattr(control, "children", ()))]
     controls = {part.model_id for part in parts}
     set_state = w.Widget.set_state

@@ -1,4 +1,4 @@
-"""Voila as the dashboard runs it: its settings, and three changes. Slow to import."""
+"""Voila as the dashboard runs it: its settings, and a few changes. Slow to import."""
 
 import logging
 import re
@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jupyter_events import EventLogger
 from jupyter_server import DEFAULT_STATIC_FILES_PATH
 from tornado.web import HTTPError
 from traitlets.config import Config
 from voila.app import Voila
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
+from toastlab.widgets.kernels import Line, VisitorKernels
 from toastlab.widgets.servers import EVERYWHERE, LOOPBACK
 from toastlab.widgets.visitors import Limits
 
@@ -29,8 +31,6 @@ def settings(
 
     def enter(request: Any, **about: object) -> None:
         """Before a visitor's kernel starts."""
-        if len(request.kernel_manager.list_kernel_ids()) >= limits.visitors:
-            raise HTTPError(503, reason="All places are taken, try again when somebody has left")
         _ = request.xsrf_token  # sets the cookie that the page sends back when it is closed
 
     return {
@@ -41,6 +41,7 @@ def settings(
             "root_dir": str(folder),
             "notebook_path": str(folder / NOTEBOOK),
             "connection_dir_root": str(folder),
+            "kernel_websocket_connection_class": Line,
             "config_file_paths": [],  # none from the folder one happens to be in: they may be code
             "tornado_settings": {
                 "xsrf_cookies": True,
@@ -57,7 +58,10 @@ def settings(
             "allow_theme_override": "NO",
             "show_tracebacks": False,
             "prelaunch_hook": enter,
+            "multi_kernel_manager_class": VisitorKernels,
         },
+        "VisitorKernels": {"places": limits.visitors, "gone_after": 60 * limits.gone_after},
+        "KernelManager": {"autorestart": False},  # one that died would come back without its guard
         "IdentityProvider": {"cookie_options": {"samesite": "Strict"}},
         "MappingKernelManager": {
             "allow_tracebacks": False,
@@ -82,8 +86,8 @@ class Channels(VoilaKernelWebsocketHandler):  # type: ignore[misc]
 
 
 class Dashboard(Voila):  # type: ignore[misc]
-    """Voila with three changes: it says its address, takes one protocol only, and asks no other
-    host for files.
+    """Voila with some changes: it says its address, takes one protocol only, asks no other host for
+    files, and has one log of events.
 
     Args:
         settings: of Voila and Jupyter, by class.
@@ -95,6 +99,8 @@ class Dashboard(Voila):  # type: ignore[misc]
     def __init__(self, settings: dict[str, dict[str, Any]], started: Callable[[int], None]) -> None:
         super().__init__(config=Config(settings))
         self.open_browser, self.started = True, started  # so that launch_browser is called
+        # Each kernel would else make one of its own, which is never freed: Python keeps all loggers
+        self.event_logger = EventLogger(parent=self)
 
     def setup_template_dirs(self) -> None:
         """Voila's templates, without style sheets from another host: Voila's own files have their

@@ -1,0 +1,150 @@
+"""The visitors' kernels: no more than there are places, gone with their visitor, never flooded.
+
+Jupyter Server's own managers with three changes; slow to import, as it is.
+"""
+
+import json
+import time
+from typing import Any
+
+from jupyter_server.services.kernels.connection.base import (
+    deserialize_msg_from_ws_v1,
+    serialize_msg_to_ws_v1,
+)
+from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from tornado.ioloop import IOLoop
+from tornado.web import HTTPError
+from traitlets import Float, Integer
+
+from toastlab.widgets.moves import PATIENCE, Moves
+
+LOADING = 600.0  # seconds that a page may take until it connects, on a machine that is busy
+TYPES = (
+    *("comm_open", "comm_close", "comm_msg", "comm_info_request"),
+    "kernel_info_request",  # not shutdown_request: the kernel would come back without its guard
+)
+
+
+class VisitorKernels(AsyncMappingKernelManager):  # type: ignore[misc]
+    """One kernel a visitor.
+
+    A place is taken before its kernel begins to start and is free again when the kernel is gone, so
+    that pages opened at the same moment are counted. Who has no connection for `gone_after` seconds
+    has gone, and his kernel ends whatever it is busy with.
+    """
+
+    places = Integer(1, config=True, help="Kernels at a time.")
+    gone_after = Float(600.0, config=True, help="Seconds without a connection.")
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._starting: set[str] = set()
+        self._ending: set[str] = set()
+        self._alone: dict[str, tuple[float, float]] = {}  # since when, and how long it may be
+
+    async def start_kernel(self, **options: Any) -> str:  # type: ignore[override]
+        """Starts a visitor's kernel.
+
+        Raises:
+            HTTPError: 503, all places are taken.
+        """
+        if len(self._starting.union(self.list_kernel_ids())) >= self.places:
+            raise HTTPError(503, reason="All places are taken, try again when somebody has left")
+        name = str(options.setdefault("kernel_id", self.new_kernel_id()))
+        self._starting.add(name)
+        self._alone[name] = time.monotonic(), max(self.gone_after, LOADING)
+        try:
+            return str(await super().start_kernel(**options))
+        finally:
+            self._starting.discard(name)  # from now on it is in the list, or did not start
+
+    async def shutdown_kernel(  # type: ignore[override]
+        self, kernel_id: str, now: bool = False, restart: bool = False
+    ) -> None:
+        """Ends one, once: a page may be closed just when its time is over."""
+        if kernel_id in self._ending:
+            return
+        self._ending.add(kernel_id)
+        try:
+            await super().shutdown_kernel(kernel_id, now=now, restart=restart)
+        finally:
+            self._ending.discard(kernel_id)
+
+    def remove_kernel(self, kernel_id: str) -> Any:
+        """Called when it is gone."""
+        self._alone.pop(kernel_id, None)
+        return super().remove_kernel(kernel_id)
+
+    def notify_connect(self, kernel_id: str) -> None:
+        """A page has connected."""
+        super().notify_connect(kernel_id)
+        self._alone.pop(kernel_id, None)
+
+    def notify_disconnect(self, kernel_id: str) -> None:
+        """A page has left."""
+        super().notify_disconnect(kernel_id)
+        if kernel_id in self and self._kernel_connections.get(kernel_id, 0) <= 0:
+            self._alone[kernel_id] = time.monotonic(), self.gone_after
+
+    async def _lives(self, kernel_id: str) -> bool:
+        kernel: Any = self.get_kernel(kernel_id)
+        return bool(await kernel.is_alive())
+
+    async def cull_kernel_if_idle(self, kernel_id: str) -> None:
+        """Called every few seconds. An idle one ends by Jupyter Server's own rule, which a busy one
+        could put off for ever; what is left of one that died is cleared away."""
+        since, most = self._alone.get(kernel_id, (0.0, float("inf")))
+        if time.monotonic() - since > most or not await self._lives(kernel_id):
+            await self.shutdown_kernel(kernel_id, now=True)
+        else:
+            await super().cull_kernel_if_idle(kernel_id)
+
+
+class Line(ZMQChannelsWebsocketConnection):  # type: ignore[misc]
+    """From a page to its kernel: see `Moves`. A page that piles up other messages is cut off."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.moves = Moves()
+        self._cut = False
+
+    def handle_incoming_message(self, incoming_msg: Any) -> None:
+        """From the page; what is no message, or of no type that is let through, is dropped."""
+        if self._cut:
+            return
+        try:
+            channel, parts = deserialize_msg_from_ws_v1(incoming_msg)
+            if json.loads(parts[0])["msg_type"] not in TYPES:
+                return
+            taken = self.moves.add(channel, parts)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            return
+        if taken:
+            self._forward()
+        else:
+            self._cut = True
+            self.moves.clear()
+            self.websocket_handler.close(1008, "too many messages")
+
+    def _forward(self) -> None:
+        while message := self.moves.next():
+            raw = serialize_msg_to_ws_v1(message.parts, message.channel)
+            super().handle_incoming_message(raw)
+            IOLoop.current().call_later(PATIENCE + 1, self._forward)
+
+    def handle_outgoing_message(self, stream: Any, outgoing_msg: list[Any]) -> None:
+        """From the kernel; that it is idle again is its answer to a message."""
+        super().handle_outgoing_message(stream, outgoing_msg)
+        parts: list[Any] = list(self.session.feed_identities(outgoing_msg)[1])
+        _, header, parent, _, content, *_ = parts
+        if json.loads(header)["msg_type"] != "status":
+            return
+        if json.loads(content)["execution_state"] == "idle":
+            self.moves.answered(json.loads(parent).get("msg_id", ""))
+            self._forward()
+
+    def disconnect(self) -> None:  # type: ignore[override]
+        """The page has left: what it wanted done is of no use to anybody."""
+        self.moves.clear()
+        super().disconnect()

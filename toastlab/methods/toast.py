@@ -140,8 +140,7 @@ class ToastConfig(MethodConfig):
         begin, full, b = self.fit_from, self.fit_full, self.past_weight
         shares = {"target": self.medoid_weight + b, "confidence": b}.get(self.carried_loss, 0.0)
         if shares > 1:
-            what = f"the weights add to {shares:g}, above 1, as shares of one target"
-            raise BadValue(f"{what}: lower past_weight or medoid_weight.")
+            raise BadValue(f"the weights add to {shares:g}, above 1: lower medoid or past weight.")
         if begin >= full:
             raise BadValue(f"fit_from is {begin:g}, but must be below fit_full, {full:g}.")
         if self.mixed_carry == "repeat" and self.source == "memory":
@@ -383,9 +382,8 @@ class Toast(Method, config=ToastConfig):
     @torch.no_grad()
     def report(self) -> dict[str, float]:
         """How far the medoids lie from the class means, and how soft the targets are."""
-        bank = self.bank
+        bank, medoids = self.bank, Medoids(self.medoids.index, self.medoids.logits)
         chosen = candidates(bank.logits, self.labels, self.config.scope) & bank.seen
-        medoids = Medoids(self.medoids.index, self.medoids.logits)
         return describe_medoids(medoids, bank.logits, self.labels, chosen, self.soft)
 
     def _set_soft(self, soft: Tensor) -> None:

@@ -92,18 +92,18 @@ class ToastConfig(MethodConfig):
 
     medoid_weight: Share = 0.3  # Share a of the medoid's soft target, in [0, 1].
     # Weight b of the past predictions, 0 to 1000; for target a + b <= 1, for confidence b <= 1.
-    past_weight: Weight = 1.0
+    past_weight: Weight = 3.0
     # What a carried sample is taught: its past prediction only, L1 being the mean over the new
     # samples (distilled); its label and the KL (label-and-kl); or one mixed target, in which the
     # past prediction has the share b (target) or, ours, b times its own confidence (confidence).
-    carried_loss: Literal["distilled", "label-and-kl", "target", "confidence"] = "confidence"
+    carried_loss: Literal["distilled", "label-and-kl", "target", "confidence"] = "distilled"
     # Ours: how both weights grow: none (constant), linear (over the planned epochs) or fit
     # (by the share got right). While they are 0, nothing is carried.
     ramp: Literal["none", "linear", "fit"] = "fit"
-    fit_from: ShareBelowOne = 0.6  # Share got right, in [0, 1), at which ramp fit begins.
-    fit_full: PositiveShare = 0.7  # Share got right, in (0, 1], at which ramp fit is full.
+    fit_from: ShareBelowOne = 0.8  # Share got right, in [0, 1), at which ramp fit begins.
+    fit_full: PositiveShare = 1.0  # Share got right, in (0, 1], at which ramp fit is full.
     # Temperature T_m of the medoid's soft target, 0.01 to 1000.
-    medoid_temperature: Temperature = 0.5
+    medoid_temperature: Temperature = 1.0
     distance: Distance = "euclidean"  # Distance: euclidean, squared-euclidean, cosine or manhattan.
     # Candidates: the rightly classified of the class (correct), or all of it (all).
     scope: Scope = "correct"
@@ -115,15 +115,15 @@ class ToastConfig(MethodConfig):
     # Prototype: medoid; its controls are mean, mean-softmax (as OLS) and uniform (as LS).
     prototype: Prototype = "medoid"
     past_temperature: Temperature = 1.0  # Temperature T_p of the past predictions, 0.01 to 1000.
-    # Who is under-trained: quantile, misclassified, probability, medoid-distance; or all. Random is
+    # Who is under-trained: misclassified, probability, quantile, medoid-distance; or all. Random is
     # misclassified with random-carry.
-    criterion: Criterion = "quantile"
+    criterion: Criterion = "misclassified"
     random_carry: bool = False  # Control: carry as many as the criterion marks, drawn evenly.
     # For probability: carried below this true-class probability, in (0, 1].
     threshold: PositiveShare = 0.5
-    share: PositiveShare = 0.5  # For quantile and medoid-distance: share of a batch, in (0, 1].
-    # Past: each sample's last visit (memory), or carried into the next batch (carry).
-    source: Literal["carry", "memory"] = "memory"
+    share: PositiveShare = 0.25  # For quantile and medoid-distance: share of a batch, in (0, 1].
+    # Past: carried into the next batch (carry), or each sample's last visit (memory).
+    source: Literal["carry", "memory"] = "carry"
     # Carried samples replace new ones (replace), or come on top (extra).
     layout: Literal["replace", "extra"] = "replace"
     # Times in a row a sample is carried, 1 to 100000; more than 1: until it is trained.

@@ -29,8 +29,8 @@ Point = dict[str, float | bool]
 AXES: dict[str, tuple[float | bool, ...]] = {
     "noise_rate": (0.0, 0.2),
     "medoid_weight": (0.0, 0.1, 0.2, 0.3, 0.5, 0.7),
-    "past_weight": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
-    "medoid_temperature": (0.5, 2.0),
+    "past_weight": (0.0, 0.5, 1.0, 2.0, 3.0, 5.0),
+    "medoid_temperature": (1.0, 2.0),
     "random_carry": (False, True),
 }
 SEEDS = (0, 1, 2)

@@ -18,7 +18,7 @@ from toastlab.analysis.measures import measure_of
 from toastlab.analysis.statistics import BASELINE, holm, interval, paired_p
 from toastlab.bench.text import markdown
 from toastlab.methods import ToastConfig
-from toastlab.studies.reading_pool import BEFORE, canonical, label_of
+from toastlab.studies.reading_pool import BEFORE, CONFIDENT, LITERAL, canonical, label_of
 from toastlab.studies.readings import FIRST_SEED, HEADLINE, HELD_OUT, load
 
 LEVEL = 0.05  # of p after correction
@@ -204,6 +204,8 @@ def _lines(rows: pd.DataFrame, race: pd.DataFrame) -> Iterator[str]:
     shown.insert(0, "", list(numbers.values()))
     yield markdown(shown.round({"gain": 2})).rstrip()
     yield ""
+    yield from wrap(_cost(found, numbers), 100)
+    yield ""
     yield from wrap(
         "Below, per cell: what a reading gains over the rival of each claim, in points (NLL: "
         "nats), with its 95 % t interval; **+** where the claim holds after the correction, **-** "
@@ -220,9 +222,29 @@ def _lines(rows: pd.DataFrame, race: pd.DataFrame) -> Iterator[str]:
 
 def _described(reading: str) -> str:
     """A reading in words, and which of the kit's it is."""
-    words = {label_of(BEFORE): "the first default"}
+    words = {label_of(BEFORE): "the first default", label_of(CONFIDENT): "TOAST confidence"}
     words[label_of(canonical(ToastConfig()))] = "the default"
     return f"{reading} (**{words[reading]}**)" if reading in words else reading
+
+
+def _cost(found: pd.DataFrame, numbers: dict[str, str]) -> str:
+    """What it costs that the default does least harm."""
+    named = {
+        "the default": label_of(canonical(ToastConfig())),
+        "TOAST confidence": label_of(CONFIDENT),
+        "the literal reading": label_of(LITERAL),
+    }
+    top1 = found[(found.claim == CLAIMS[0].short) & (found.cell == HEADLINE.name)]
+    gains = top1.set_index("reading").gain
+    said = [
+        f"{name} ({numbers[reading]}) {100 * gains[reading]:+.1f}"
+        for name, reading in named.items()
+        if reading in numbers and reading in gains
+    ]
+    return (
+        f"What doing least harm costs, in points gained over cross-entropy in {HEADLINE.name}: "
+        f"{', '.join(said)}. The settings of the second are an arm of the comparisons."
+    )
 
 
 def _cell_table(found: pd.DataFrame, cell: str, numbers: dict[str, str]) -> pd.DataFrame:

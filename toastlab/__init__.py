@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from toastlab.store.runs import Run, RunStore
     from toastlab.training.config import TrainConfig
     from toastlab.training.models import build
+    from toastlab.widgets.explorer import Explorer
 
 # Where each public name lies; the same as above, for Python.
 _HOMES = {
@@ -49,6 +50,7 @@ _HOMES = {
     "store.runs": ("Run", "RunStore"),
     "training.config": ("TrainConfig",),
     "training.models": ("build",),
+    "widgets.explorer": ("Explorer",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -58,6 +60,7 @@ __all__ = [
     "CrossEntropyConfig",
     "DataConfig",
     "Dataset",
+    "Explorer",
     "LabelSmoothingConfig",
     "Method",
     "MethodConfig",
@@ -88,7 +91,7 @@ def __getattr__(name: str) -> object:
     try:
         return getattr(import_module(f"toastlab.{home}"), name)
     except ModuleNotFoundError as error:
-        extra = "data" if home.startswith("data.") else "train"  # the others need torch alone
+        extra = {"data": "data", "widgets": "lab"}.get(home.split(".")[0], "train")
         raise PackageMissing(f"toastlab.{name}", error, extra) from error
 
 

@@ -21,7 +21,7 @@ from tests.properties.fuzz import (
     some,
     spoil,
 )
-from toastlab import Analysis, Recorder, analyse
+from toastlab import Analysis, Explorer, Recorder, analyse
 from toastlab.analysis import detection, scores
 from toastlab.analysis.sample_table import COLUMNS
 from toastlab.analysis.scores import SCORES
@@ -68,6 +68,24 @@ def test_analyse(draw: Draw) -> None:
         np.testing.assert_allclose(
             turned[name].to_numpy(dtype=float)[::-1], table[name], rtol=1e-12, err_msg=name
         )
+
+
+@fuzz(Explorer)
+def test_explorer(draw: Draw) -> None:
+    """What is selected in it is what Python is told, whatever the logits; a wrong layout is not."""
+    e, n, k = draw(st.integers(1, 3)), draw(st.integers(1, 8)), draw(st.integers(2, 4))
+    z = numbers(draw, e, n, k, dtype=torch.float32, kinds=("normal", "grid", "same", "tiny"))
+    found = analyse(z, labels_of(draw, n, k), probabilities=False)
+    layout = some(draw, ("pca", None, "nonsense"))
+    explorer = attempt(Explorer, found, layout=layout)
+    if layout == "nonsense":
+        assert isinstance(explorer, Refused)
+        return
+    assert list(explorer.selected) == []
+    chosen = sorted(draw(st.permutations(range(n)))[: draw(st.integers(0, n))])
+    explorer.selection = bytes(i in chosen for i in range(n))
+    assert list(explorer.selected_rows) == chosen
+    assert list(explorer.selected) == list(found.table["id"].iloc[chosen])
 
 
 def _in_their_ranges(table: Any) -> None:

@@ -104,10 +104,15 @@ def combine(
         counted: [B] bool, the samples that L1 is the mean of [R]; None: all.
     """
     check_shapes(stage1=(stage1, FLOAT, "B"), stage2=(stage2, FLOAT, ""))
-    first = stage1.mean() if counted is None else masked_mean(stage1, counted)
+    if counted is None:
+        first = stage1.mean()
+    else:  # a product: the scalar of `where` is filled by a kernel of its own, backward too
+        first = (stage1 * counted).sum() / counted.sum().clamp(min=1)
     # a weight of 1 is left out: two kernels less, forward and backward, and the same bits
-    one = isinstance(past_weight, float) and past_weight == 1
-    total = first + (stage2 if one else past_weight * stage2)
+    if isinstance(past_weight, Tensor):
+        total = first + past_weight * stage2
+    else:
+        total = first + stage2 if past_weight == 1 else first.add(stage2, alpha=past_weight)
     return Loss(total, {"stage1": first.detach(), "stage2": stage2.detach()})
 
 

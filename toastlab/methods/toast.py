@@ -23,8 +23,7 @@ What the abstract leaves open and the defaults settle; [R], or ours where it say
    samples (`divide_by`), L1 the mean over the new ones (`carried_loss`). Ours, as an option: its
    target is (1 - s) t + s p(z_past; T_p) with s = b max p (confidence).
 3. Ours: both weights grow from 0 to full while the share that was right at the last visit grows
-   from `fit_from` to `fit_full`; it is looked at once an epoch (`ramp`). While b is 0, nobody is
-   carried.
+   from `fit_from` to `fit_full`, once an epoch (`ramp`). While b is 0, nobody is carried.
 4. A sample is carried once in a row (`max_visits`), and the carry is dropped at the end of an epoch
    (`keep_carry`).
 5. A class without a correctly classified sample when medoids are made gets its hard target back,
@@ -298,7 +297,8 @@ class Toast(Method, config=ToastConfig):
     def _past_probability(self, batch: Batch) -> Tensor:
         """[B, K] p(z_past; T_p); with `mixed_carry` "stored", mixed like the image."""
         temperature = self.config.past_temperature
-        past = (batch.past.detach() / temperature).softmax(1)
+        past = batch.past.detach()
+        past = (past if temperature == 1 else past / temperature).softmax(1)
         if self.config.mixed_carry != "stored":
             return past
         other = (self.bank.logits[batch.partner].float() / temperature).softmax(1)

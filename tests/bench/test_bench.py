@@ -10,7 +10,7 @@ import torch
 
 from tests.helpers import tiny
 from toastlab.bench import timing
-from toastlab.bench.config import BenchConfig, against
+from toastlab.bench.config import BenchConfig, against, at_work
 from toastlab.bench.measure import data, methods, per_image
 from toastlab.bench.medoids import ROOF, imagenet
 from toastlab.bench.memory import memory, peak_rss
@@ -18,7 +18,6 @@ from toastlab.bench.timing import Clock, Loop, epochs_in_turns, in_turns
 from toastlab.cli import main as cli
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.splits import Split
-from toastlab.methods import CrossEntropyConfig, ToastConfig
 
 CPU = torch.device("cpu")
 SMALL = BenchConfig("mlp", 16, 2, 3, ("toast", "dlb"), small=True)
@@ -58,7 +57,8 @@ def test_loops_take_turns_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(train, Split)
     chance = torch.randint(4, (64,), generator=torch.Generator().manual_seed(0))
     train = Split(train.images, chance, chance)  # nothing to learn, so that there is a carry
-    loops = [Loop(c, train, 4, "mlp", 16) for c in (CrossEntropyConfig(), ToastConfig())]
+    names = ("cross-entropy", "toast")
+    loops = [Loop(at_work(name), train, 4, "mlp", 16) for name in names]
     order, real = [], Loop._step
 
     def step(self: Loop, batch: object) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """Every sample leads back to the user's own data: rows of arrays and source files, image files."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,17 +191,23 @@ def test_packed_and_unpacked(texts: list[str]) -> None:
     assert unpack(pack(rows)) is rows
 
 
-def test_runs_of_earlier_versions_say_that_they_do_not_know() -> None:
-    """Stored evidence: the same key, the same data, still readable; no row number is made up."""
+def test_the_stored_runs_know_their_samples() -> None:
     runs = RunStore(ROOT / "data" / "runs").list()
     assert runs
     for run in runs:
         data = load(run.config.data)
         assert run_key(run.config, data.fingerprint) == run.key
         assert run.dynamics is not None
-        assert run.dynamics.ids is None
-        assert data_map(run.dynamics).id.isna().all()
-        assert data.train.ids.tolist() == list(range(6000))
+        assert run.dynamics.ids is not None
+        assert run.dynamics.ids.tolist() == data.train.ids.tolist() == list(range(6000))
+        assert data_map(run.dynamics).id.tolist() == list(range(6000))
+
+
+def test_runs_of_earlier_versions_say_that_they_do_not_know() -> None:
+    """Their dynamics have no ids: no row number is made up."""
+    (run, *_) = RunStore(ROOT / "data" / "runs").list()
+    assert run.dynamics is not None
+    assert data_map(replace(run.dynamics, ids=None)).id.isna().all()
 
 
 def test_dynamics_refuse_ids_that_do_not_fit() -> None:

@@ -1,7 +1,7 @@
 """What is measured, on which images, and how alternatives become rows of a table."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Annotated, Any
 
@@ -12,12 +12,19 @@ from toastlab.core.errors import BadValue, DataError, one_of, some_of
 from toastlab.core.settings import Count, Range, Settings
 from toastlab.data.dataset import DataConfig, load
 from toastlab.data.splits import Split
-from toastlab.methods import CONFIGS
+from toastlab.methods import CONFIGS, MethodConfig, ToastConfig
 from toastlab.training.names import MODELS
 
 SECTIONS = ("methods", "data", "medoids", "memory")
 BASE = "cross-entropy"
 Row = dict[str, Any]
+
+
+def at_work(name: str) -> MethodConfig:
+    """A method's defaults, with all it does done at every step: TOAST's ramp, which would leave
+    both stages out while little is learnt, is off."""
+    config = CONFIGS[name]()
+    return replace(config, ramp="none") if isinstance(config, ToastConfig) else config
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,12 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision.transforms import v2
 
-from toastlab.bench.config import SECTIONS, BenchConfig, Row, over_parts, split_of
+from toastlab.bench.config import SECTIONS, BenchConfig, Row, at_work, over_parts, split_of
 from toastlab.bench.medoids import imagenet, medoids
 from toastlab.bench.memory import memory
 from toastlab.bench.timing import Loop, epochs_in_turns, one_thread
 from toastlab.data.augment import Augment, AugmentConfig, pixel_statistics
 from toastlab.data.splits import Split
-from toastlab.methods import CONFIGS
 from toastlab.training import device as devices
 
 IMAGE_BY_IMAGE = "DataLoader, image by image"
@@ -27,7 +26,7 @@ def methods(config: BenchConfig, device: torch.device) -> Iterator[list[Row]]:
     """Training steps of each method against cross-entropy; the rows so far after each round."""
     split = split_of(config, device)
     loops = [
-        Loop(CONFIGS[name](), split, 10, config.model, config.batch_size, "samples")
+        Loop(at_work(name), split, 10, config.model, config.batch_size, "samples")
         for name in config.names
     ]
     rounds = []

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from toastlab.bench.config import BenchConfig, Row, split_of
+from toastlab.bench.config import BenchConfig, Row, at_work, split_of
 from toastlab.bench.timing import Loop, one_thread
-from toastlab.methods import CONFIGS, CrossEntropyConfig, MethodConfig
+from toastlab.methods import CrossEntropyConfig, MethodConfig
 
 
 def memory(config: BenchConfig, device: torch.device) -> Iterator[list[Row]]:
@@ -22,7 +22,7 @@ def memory(config: BenchConfig, device: torch.device) -> Iterator[list[Row]]:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             peak = pool.submit(peak_of, name, config, str(device)).result() / 2**20
         base = rows[0]["peak_mib"] if rows else peak
-        kept = extra_bytes(CONFIGS[name](), 50_000, 100, config.batch_size)
+        kept = extra_bytes(at_work(name), 50_000, 100, config.batch_size)
         row = {"kept_bytes": kept, "peak_mib": peak, "peak_over_base_mib": peak - base}
         rows.append({"method": name, **row})
         yield list(rows)
@@ -32,7 +32,7 @@ def peak_of(name: str, config: BenchConfig, device: str) -> float:
     """In a process of its own: bytes at the peak of an epoch."""
     on = torch.device(device)
     with one_thread():
-        loop = Loop(CONFIGS[name](), split_of(config, on), 10, config.model, config.batch_size)
+        loop = Loop(at_work(name), split_of(config, on), 10, config.model, config.batch_size)
         for _ in loop.epoch():
             pass
     if on.type == "cuda":

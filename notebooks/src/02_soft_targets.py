@@ -52,7 +52,6 @@ i = int(right[second == counts.argmax()][0])
 z = logits[i]
 targets = {f"T = {t}": (z / t).softmax(0).numpy() for t in (1, 3, 10)}
 image = data.test.images[i].numpy()
-print(plots.describe_soft_target_bars(image, targets, data.classes, shirt))
 plots.soft_target_bars(image, targets, data.classes, shirt)
 
 # %% [markdown]

@@ -115,7 +115,6 @@ assert bool(low[sums.argmin()] <= high.min()) and left < len(members) / 2
 soft = soft_targets(ours.logits, ours.exists, temperature=2.0)  # softer than the default, to look at
 images = data.train.images[ours.index.clamp(min=0)].numpy()
 shown = (images, soft.numpy(), data.classes, ours.exists.numpy())
-print(plots.describe_medoid_gallery(*shown))
 other = soft[~torch.eye(data.num_classes, dtype=torch.bool)]
 print(f"each other class gets {100 * other.min():.1f} to {100 * other.max():.1f} %")
 default = soft_targets(ours.logits, ours.exists, ToastConfig().medoid_temperature)

@@ -99,9 +99,9 @@ def test_controls_are_labelled_and_report_when_let_go(run: Run, data: Dataset) -
 
 def test_without_a_kernel_a_panel_is_its_picture_and_sentence(run: Run, data: Dataset) -> None:
     panel = TargetPanel(run, data)
-    bundle = panel._repr_mimebundle_()
+    bundle, metadata = panel._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
-    assert bundle["text/plain"] == panel.text
+    assert bundle["text/plain"] == metadata["image/png"]["alt"] == panel.text
     assert Image.open(io.BytesIO(panel.picture.value)).format == "PNG"
 
 
@@ -170,7 +170,7 @@ def test_an_empty_selection_leaves_no_picture_and_no_sentence_of_before(
         assert panel.text.startswith("No sample is selected")
         assert panel.text in panel.sentence.value
         assert panel.error.value == ""
-        assert "image/png" not in panel._repr_mimebundle_()
+        assert "image/png" not in panel._repr_mimebundle_()[0]
         panel.controls["region"].value = "all"
         assert bytes(panel.picture.value).startswith(b"\x89PNG")
         assert panel.picture.layout.display is None

@@ -1,4 +1,5 @@
-"""Data to figures. Every plot has a `describe_*` beside it that says in words what it shows.
+"""Data to figures. Every plot has a `describe_*` beside it that says in words what it shows; the
+figure carries these words as its alternative text, `alt`.
 
 Figures are made without pyplot: nothing global, nothing left open, the same in a notebook, a report
 and a background thread.
@@ -25,9 +26,10 @@ from toastlab.plots.galleries import (
 )
 from toastlab.plots.reading import describe_reading_view, reading_view
 from toastlab.plots.regime import describe_regime_view, regime_view
-from toastlab.plots.style import drawn_png, style, to_data_uri, to_png
+from toastlab.plots.style import Picture, drawn_png, style, to_data_uri, to_png
 
 __all__ = [
+    "Picture",
     "ablation_view",
     "claims_view",
     "data_map",

@@ -125,10 +125,10 @@ class Panel(ABC):
             except Exception as error:
                 raise BadValue(f"{name} cannot be {value!r}: {error}") from error
 
-    def _repr_mimebundle_(self, **options: object) -> dict[str, object]:
+    def _repr_mimebundle_(self, **options: object) -> tuple[dict[str, object], dict[str, object]]:
         bundle = dict(self.widget._repr_mimebundle_() or {})
         # what is shown where no kernel runs: on GitHub, printed, or before the first run
         if self.picture.value:
             bundle["image/png"] = base64.b64encode(self.picture.value).decode()
         bundle["text/plain"] = self.text
-        return bundle
+        return bundle, {"image/png": {"alt": self.text}}

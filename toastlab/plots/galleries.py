@@ -85,6 +85,7 @@ def sample_gallery(
     flagged: Sequence[bool],
     title: str,
     why: str = "with a flipped label",
+    wide: float = 1.25,
 ) -> Picture:
     """A grid of images with captions below; flagged ones stand in a vermilion frame.
 
@@ -92,12 +93,13 @@ def sample_gallery(
         images: [n, C, H, W] uint8, n >= 1.
         captions: n texts of three lines at most, shown as they are.
         why: what the flagged ones have in common, to be read after "those".
+        wide: inches for each of the eight in a row; captions need them.
     """
     columns = min(8, len(images))
     rows = -(-len(images) // columns)
     with style():
         # One pair of axes for all, as in the gallery of medoids: an image is 1 wide and high.
-        figure = new_figure(1.25 * columns, 1.72 * rows + 0.55)
+        figure = new_figure(wide * columns, (wide + 0.47) * rows + 0.55)
         axis = figure.subplots()
         for i, image in enumerate(images):
             x, y = 1.15 * (i % columns), 1.55 * (i // columns)

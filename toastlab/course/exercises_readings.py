@@ -63,7 +63,7 @@ def _end(weight: float, temperature: float, classes: int, start: float, steps: i
         minutes=7,
         difficulty=3,
         hints=(
-            "Repeat one step many times: p becomes g(p).",
+            "Repeat one step many times, each from where the last one ended.",
             "The step is 1 - a + a q, with q from the exercise before.",
             "A thousand steps are enough; start at p = 1 - a, below 1.",
         ),

@@ -149,9 +149,9 @@ def hellinger(p: Tensor, q: Tensor) -> Tensor:
         minutes=7,
         difficulty=3,
         hints=(
-            "Start with all pairs of distances: torch.cdist(x, x).",
+            "Start with the distances of all pairs.",
             "A sample is nearest to itself: make its own distance infinite.",
-            "topk(k, largest=False) has the neighbours; compare their labels with labels[:, None].",
+            "topk(k, largest=False) of torch.cdist has them; compare labels with labels[:, None].",
         ),
     ),
     [

@@ -99,7 +99,7 @@ def sample_gallery(
     rows = -(-len(images) // columns)
     with style():
         # One pair of axes for all, as in the gallery of medoids: an image is 1 wide and high.
-        figure = new_figure(wide * columns, (wide + 0.47) * rows + 0.55)
+        figure = new_figure(wide * columns, 1.376 * wide * rows + 0.55)
         axis = figure.subplots()
         for i, image in enumerate(images):
             x, y = 1.15 * (i % columns), 1.55 * (i // columns)

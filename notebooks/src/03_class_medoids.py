@@ -11,10 +11,14 @@
 # class itself. The second, the **runner-up**, says what the network takes for similar.
 
 # %%
+from tempfile import TemporaryDirectory
+
 import torch
 from toastlab import CrossEntropyConfig, DataConfig, RunStore, TrainConfig, class_medoids, load, plots
 from toastlab.course import Prediction, check, discuss, hint, solution
 from toastlab.course.runs import course_data, course_runs, families, relatives
+from toastlab.medoids import class_means
+from toastlab.widgets import MedoidPanel
 
 data, runs = course_data(), course_runs("../data/runs")  # a fifth of the labels is wrong
 labels, names, related = data.train.labels, data.classes, relatives(data.classes)
@@ -37,7 +41,7 @@ plots.sample_gallery(images, captions, (~near).tolist(), title, "with a strange 
 # wrong. Such knowledge in the small probabilities is called *dark* (Hinton, Vinyals and Dean, 2015).
 # Trouser and Bag have no relatives here and are left out.
 #
-# **Predict first:** the network goes on for 27 epochs, and gets more and more of its labels right.
+# **Predict first:** the network goes on to epoch 30, and gets more and more of its labels right.
 
 # %%
 later = Prediction(
@@ -69,8 +73,8 @@ later.answer("c")
 # **Your prediction:** dark knowledge comes early, and is overwritten. Early the targets are broad, and
 # dark inside the frames. Late they are pale, and some runners-up have left their frames.
 #
-# A medoid is one image, and eight of them are few. So look at all *candidates*: the samples that the
-# network gets right, $S_c = \{i : y_i = c,\ \arg\max z_i = c\}$ [R].
+# Eight medoids are few, and their count goes up and down from epoch to epoch. The firmer finding is that
+# of all *candidates*, the samples that the network gets right: $S_c = \{i : y_i = c,\ \arg\max z_i = c\}$ [R].
 
 # %%
 def share(logits, y):
@@ -92,8 +96,6 @@ plots.over_epochs(curves, "related runner-up (%)", "Ever fewer candidates have a
 # A test: a small network on fewer images, once with a fifth of the labels wrong, once with all right.
 
 # %%
-from tempfile import TemporaryDirectory
-
 ends = {}
 for words, rate in {"wrong": 0.2, "right": 0.0}.items():
     few = load(config := DataConfig(noise_rate=rate, per_class=150))
@@ -117,8 +119,7 @@ assert ends["right"] > ends["wrong"] + 15
 # %%
 z, c = torch.from_numpy(runs["TOAST"].dynamics.logits[-1]).float(), names.index("Sneaker")
 members = ((labels == c) & (z.argmax(1) == c)).nonzero()[:, 0]
-x = z[members].double()
-sums = torch.cdist(x, x).sum(1)  # all pairs, [n, n], summed
+sums = torch.cdist(x := z[members].double(), x).sum(1)  # all pairs, [n, n], summed
 medoid, ours = int(members[sums.argmin()]), class_medoids(z, labels)
 print(f"{len(members)} candidates; by hand sample {medoid}, by the library sample {int(ours.index[c])}")
 assert medoid == int(ours.index[c])
@@ -153,8 +154,6 @@ plots.search_view(found)
 # shown. Which of the two keeps what was known early?
 
 # %%
-from toastlab.medoids.targets import class_means
-
 for e in (3, 30):
     z = torch.from_numpy(runs["TOAST"].dynamics.logits[e - 1]).float()
     right = z.argmax(1) == labels
@@ -173,8 +172,6 @@ assert kept["mean of softmaxes"] > kept["medoid"]
 # move, see the [explorer](../docs/explorer.md): `Explorer(runs["TOAST"])` of `toastlab.widgets`.
 
 # %%
-from toastlab.widgets import MedoidPanel
-
 MedoidPanel(runs["TOAST"], data)
 
 # %% [markdown]
@@ -219,8 +216,6 @@ discuss("mean_keeps", mine)
 # ## What to doubt
 #
 # * Which garments are related is our choice, made from their names. Another choice gives other counts.
-# * Eight medoids are few; their number goes up and down from epoch to epoch. The curve over all
-#   candidates is the firmer finding.
 # * With the class mean in place of the medoid accuracy is about the same, see "Medoids help" in
 #   [docs/claims.md](../docs/claims.md). That a medoid can be shown is a real advantage.
 # * At a low temperature a soft target is nearly hard, and its runner-up hardly counts. Notebook 11 says

@@ -25,9 +25,8 @@ def test_the_solution_as_it_is_shown_is_right(name: str) -> None:
 def test_unfinished_is_not_attempted_and_a_forgotten_return_is_named(name: str) -> None:
     ladder = EXERCISES[name].ladder
     assert check(name, lambda *a: ...) == (
-        f"Not attempted yet: replace the dots. This takes about {ladder.minutes} minutes, "
-        f"difficulty {ladder.difficulty} of 3.\n"
-        f'If you are stuck: hint("{name}", 1), then 2 and 3; at the end solution("{name}").'
+        f"Not attempted yet: replace the dots (about {ladder.minutes} minutes, "
+        f'difficulty {ladder.difficulty} of 3). Help: hint("{name}", 1) to 3; solution("{name}").'
     )
     said = check(name, lambda *a: None)
     assert said.startswith("Not yet: your function returned None: is the return missing?\n")

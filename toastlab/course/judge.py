@@ -47,8 +47,8 @@ def check(name: str, attempt: Callable[..., Any]) -> Card:
             return _not_yet(why, exercise, args, "an error")
         if answer is ...:
             return Card(
-                f"Not attempted yet: replace the dots. This takes {exercise.ladder}.\n"
-                f'If you are stuck: hint("{name}", 1), then 2 and 3; at the end solution("{name}").'
+                f"Not attempted yet: replace the dots ({exercise.ladder}). "
+                f'Help: hint("{name}", 1) to 3; solution("{name}").'
             )
         if answer is None:
             why = "your function returned None: is the return missing?"

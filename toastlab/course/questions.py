@@ -48,9 +48,8 @@ def discuss(name: str, answer: str) -> Card:
         raise BadType(f"the answer must be a text in quotes, not {type(answer).__name__}.")
     if len(answer.split()) < FEWEST:
         return Card(
-            "Not answered yet: write two or three sentences between the quotes and run the cell "
-            f"again.\nThis takes {effort(question.minutes, question.difficulty)}; then you see a "
-            "model answer."
+            "Not answered yet: write two or three sentences between the quotes "
+            f"({effort(question.minutes, question.difficulty)}), then compare with a model answer."
         )
     points = [f"  - {point}" for point in question.says]
     return Card("\n".join([f"A model answer: {question.model}", "Does yours say this?", *points]))

@@ -43,7 +43,7 @@ class Search:
 def search_view(found: Search) -> Picture:
     """Left, the candidates with medoid and mean; right, their mean distances between the bounds."""
     with style():
-        figure = new_figure(8.4, 3.9)
+        figure = new_figure(8.4, 3.5)
         plane, sums = figure.subplots(1, 2, width_ratios=[1, 1.15])
         _plane(plane, found)
         _sums(sums, found)

@@ -69,19 +69,6 @@ QUESTIONS = {
             "what the samples have in common adds up",
         ),
     ),
-    "stop_early": Question(
-        minutes=5,
-        difficulty=3,
-        model="For it: early medoids name relatives, since few wrong labels have been learnt by "
-        "then. Against it: the network is less accurate early, and its targets would stay those of "
-        "a weak teacher. Which epoch is best is not known beforehand. It would have to be chosen "
-        "on validation data, and the comparison needs several seeds.",
-        says=(
-            "early medoids know more about which classes are alike",
-            "an early network is a weaker teacher",
-            "the epoch has to be chosen on validation data, not on the test set",
-        ),
-    ),
     "too_soft": Question(
         minutes=4,
         difficulty=1,

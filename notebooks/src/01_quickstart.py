@@ -42,6 +42,7 @@ print(toast.config.method)
 # %%
 frames = {"cross-entropy": [plain.metrics], "TOAST": [toast.metrics]}
 figure = plots.learning_curves(frames)
+print(plots.describe_learning_curves(frames))
 figure
 
 # %%
@@ -101,6 +102,7 @@ for name, run in {"cross-entropy": plain, "TOAST": toast}.items():
     right = float((logits.argmax(1) == labels).float().mean())
     print(f"{name}: {100 * sure[name]:.0f} % sure on average, right in {100 * right:.0f} %")
 assert sure["TOAST"] < sure["cross-entropy"]
+print(plots.describe_reliability(bins))
 plots.reliability(bins)
 
 # %% [markdown]

@@ -34,6 +34,7 @@ print(f"{len(d.labels)} samples, {int(d.flipped.sum())} with a label flipped on 
 
 # %%
 frame = dyn.data_map(d)
+print(plots.describe_data_map(frame))
 plots.data_map(frame)
 
 # %% [markdown]
@@ -130,6 +131,7 @@ most = np.argsort(-visits, kind="stable")[:16]
 images = data.train.images.numpy()[most]
 captions = [f"{data.classes[d.labels[i]]}\n{int(visits[i])} times" for i in most]
 shown = (images, captions, d.flipped[most].tolist(), "Distilled most often")
+print(plots.describe_sample_gallery(*shown))
 plots.sample_gallery(*shown)
 
 # %% [markdown]

@@ -57,6 +57,7 @@ def view(point, measure="test_top1"):
         for b in AXES["past_weight"]
     }
     grid = pd.Series(plane).unstack()
+    print(plots.describe_ablation_view(bars, measure))
     return plots.ablation_view(bars, grid, (point["medoid_weight"], point["past_weight"]), measure)
 
 

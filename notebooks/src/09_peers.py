@@ -75,6 +75,7 @@ def against(table, settings=tuple(NOISE)):
 
 
 gaps = against(mlp)
+print(plots.describe_forest(gaps, "top-1 points"))
 plots.forest(gaps, "top-1 points")
 
 # %% [markdown]
@@ -106,6 +107,7 @@ noisy.assign(p=text(noisy.p), p_holm=text(noisy.p_holm))
 # %%
 pairwise = select(table, part="pairwise", model="mlp")
 gaps = against(pairwise, (PAIRWISE,))
+print(plots.describe_forest(gaps, "top-1 points"))
 plots.forest(gaps, "top-1 points")
 
 # %% [markdown]
@@ -131,6 +133,7 @@ assert lower.test_top1 > len(change) / 2 > lower.early_top1
 
 # %%
 more = against(select(plain, budget="samples"))
+print(plots.describe_forest(more, "top-1 points"))
 plots.forest(more, "top-1 points")
 
 # %%
@@ -185,6 +188,7 @@ for name, space in SPACES.items():
 # %%
 tuned = select(table, part="tuned", model="mlp")
 gaps = against(tuned)
+print(plots.describe_forest(gaps, "top-1 points"))
 plots.forest(gaps, "top-1 points")
 
 # %% [markdown]
@@ -236,6 +240,7 @@ curves = curves[(curves.model == "mlp") & (curves.setting == "20 % noise")]
 shown = [BASELINE, "label smoothing", "SELC", "GCE", "TOAST"]
 frames = {name: [curves[curves.method == name]] for name in shown}
 measures = ("under_trained", "test_top1", "test_nll")
+print(plots.describe_learning_curves(frames, measures))
 course = curves[curves.method == BASELINE].groupby("epoch")[["under_trained", "test_nll"]].mean()
 best = course.test_nll.idxmin()
 for epoch in (best, course.index[-1]):
@@ -286,6 +291,7 @@ both
 # %%
 residual = select(table, part="defaults", model="resnet-small", budget="images")
 other = against(residual)
+print(plots.describe_forest(other, "top-1 points"))
 plots.forest(other, "top-1 points")
 
 # %%

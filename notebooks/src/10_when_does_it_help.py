@@ -38,6 +38,7 @@ for name, values in AXES.items():
 # %%
 def show(method):
     found = {measure: gains(table, method, measure) for measure in MEASURES}
+    print(plots.describe_regime_view(found, method))
     return plots.regime_view(found, method)
 
 

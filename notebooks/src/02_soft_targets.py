@@ -29,7 +29,7 @@ second = {e: z.topk(2, dim=1).indices[:, 1] for e, z in logits.items()}  # each 
 
 usual = second[3][seen[3]].mode().values
 i = int((seen[3] & seen[30] & (second[3] == usual)).nonzero()[0, 0])  # a rule, not a choice
-targets = {f"T = {t}": (logits[3][i] / t).softmax(0).numpy() for t in (1, 3, 10)}
+targets = {f"T = {t}": (logits[3][i] / t).softmax(0).numpy() for t in (1, 5)}
 plots.soft_target_bars(data.train.images[i].numpy(), targets, names, shirt)
 
 # %% [markdown]

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import ipywidgets as w
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -116,6 +117,30 @@ def test_target_panel(run: Run, data: Dataset) -> None:
         return float(text.split("own class ")[1].split(" ")[0])
 
     assert own(soft) < 0.2 < 0.6 < own(panel.text)
+
+
+def test_target_panel_shows_the_medoids_of_its_epoch(run: Run, data: Dataset) -> None:
+    panel = TargetPanel(run, data)
+    epochs = len(run.group("medoids")["index"])
+    assert f"epoch {epochs}:" in panel.text
+    late = panel.picture.value
+    panel.controls["epoch"].value = 3
+    assert panel.error.value == ""
+    assert "epoch 3:" in panel.text
+    assert panel.picture.value != late
+
+
+@pytest.mark.parametrize("kind", [TargetPanel, MedoidPanel, SamplePanel])
+def test_epochs_are_played_in_the_browser(kind: Any, run: Run, data: Dataset) -> None:
+    """The play button counts there, and moves the slider, whose moves the kernel draws."""
+    panel = kind(run, data)
+    epochs, rows = panel.controls["epoch"], panel.widget.children[0].children
+    player = rows[rows.index(epochs) + 1]
+    assert isinstance(player, w.Play)
+    assert (player.min, player.max) == (0, len(epochs.options) - 1)
+    assert player.value == epochs.index
+    assert player.interval >= 500
+    assert player not in panel.controls.values()
 
 
 def test_medoid_panel_shows_the_exact_medoids(run: Run, data: Dataset) -> None:

@@ -39,7 +39,8 @@ plots.sample_gallery(images, captions, (~near).tolist(), title, "with a strange 
 # %% [markdown]
 # Nobody told the network that a sneaker resembles a sandal. It saw labels only, and a fifth of them
 # wrong. Such knowledge in the small probabilities is called *dark* (Hinton, Vinyals and Dean, 2015).
-# Trouser and Bag have no relatives here and are left out. **Predict first:** the network goes on to epoch 30, and gets more and more of its labels right.
+# Trouser and Bag have no relatives here and are left out. **Predict first:** the network goes on to epoch
+# 30, and gets more and more of its labels right.
 
 # %%
 later = Prediction(

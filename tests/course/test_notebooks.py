@@ -94,7 +94,7 @@ def test_form(book: Path) -> None:
     prose = "\n".join(texts(content))
     for must in ("**Goals.**", "**Predict first:**", "## Exercises", "**2.**", "## What to doubt"):
         assert must in prose, must
-    assert re.search(r"\*\w+(-\w+)? minutes of reading; .*runs in under \d+ seconds", prose)
+    assert re.search(r"\*\w+(-\w+)? minutes of reading[;,] .*runs in under \d+ seconds", prose)
     for cell in content["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "code" and re.search(r"^\w+Panel\(", source, re.M):
@@ -186,13 +186,14 @@ def test_every_open_question_and_exercise_is_asked() -> None:
 def test_hints_and_model_answers_read_well() -> None:
     said = [hint for one in EXERCISES.values() for hint in (*one.ladder.hints, *one.mistakes)]
     said += [text for one in QUESTIONS.values() for text in (one.model, *one.says)]
-    assert [line for text in said for line in module("readable").found_in(text)] == []
+    found = [line for text in said for line in module("readable").found_in(text)]
+    assert [line for line in found if not line.startswith("phrase: NaN")] == []  # a value of code
 
 
 def test_what_hard_to_read_is() -> None:
     found_in = module("readable").found_in
-    long = "one two three four five six seven eight nine ten " * 3
-    assert found_in(f"Short. Then {long}.") == [f"31 words: Then {long.strip()}."]
+    long = ("one two three four five six seven eight nine ten " * 3).strip()
+    assert found_in(f"Short. Then {long}.") == [f"31 words: Then {long}."]
     assert found_in(f"{long}.") == []
     assert found_in(f"Half: {long[:80]}. And half: {long[:80]}.") == []
     assert found_in(f"* {long}\n* {long}\n\n# {long}\n{long}$x + y$.") != []

@@ -36,7 +36,7 @@ PHRASES = (
 FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$]*\$", re.S)
 CODE = re.compile(r"```.*?```|`[^`]*`", re.S)
 LINK = re.compile(r"\]\([^)]*\)")
-MARK = re.compile(r"^\s*(?:#+|[*-]|\d+\.)\s+", re.M)
+MARK = re.compile(r"^[ \t]*(?:#+|[*-]|\d+\.)[ \t]+", re.M)
 END = re.compile(r"(?<=[.!?])[\"')\]*_]*\s+(?=[\"'(\[*_]*[A-Z0-9])|\n\s*\n")
 WORD = re.compile(r"[\w'’.-]*\w")
 
@@ -44,6 +44,7 @@ WORD = re.compile(r"[\w'’.-]*\w")
 def sentences(text: str) -> Iterator[str]:
     """The sentences of a markdown text; a formula or a piece of code counts as a word."""
     prose = LINK.sub("]", CODE.sub(" code ", FORMULA.sub(" formula ", text)))
+    prose = re.sub(r"^(#+ .*)$", r"\1\n", prose, flags=re.M)  # a heading ends with its line
     prose = "\n\n".join(re.split(r"\n(?=\s*(?:#+|[*-]|\d+\.)\s|\|)", prose))
     for part in END.split(MARK.sub("", prose)):
         if not part.lstrip().startswith("|"):  # a table

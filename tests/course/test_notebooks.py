@@ -196,7 +196,8 @@ def test_what_hard_to_read_is() -> None:
     assert found_in(f"Short. Then {long}.") == [f"31 words: Then {long}."]
     assert found_in(f"{long}.") == []
     assert found_in(f"Half: {long[:80]}. And half: {long[:80]}.") == []
-    assert found_in(f"* {long}\n* {long}\n\n# {long}\n{long}$x + y$.") != []
+    assert found_in(f"* {long}\n* {long}\n\n# {long}\n{long}.") == []
+    assert found_in(f"# Title\n{long} $x + y$.") == [f"31 words: {long} formula ."]
     assert found_in("A formula of " + "$a + b$ " * 20) == []
     assert found_in("See [a page](with/a/very/long/address), `p_holm = NaN` and $T_m$.") == []
     for phrase in ("whom the carry visits", "p 0.000", "its test_ece", "at T_m 1", "NaN"):

@@ -65,7 +65,7 @@ def describe_search_view(found: Search) -> str:
 def _plane(axis: Axes, found: Search) -> None:
     for wrong, colour, marker in ((False, PALETTE[0], "."), (True, FLAG, "x")):
         rows = found.places[found.wrong == wrong]
-        axis.scatter(*rows.T, s=24, alpha=0.6, color=colour, marker=marker)
+        axis.scatter(rows[:, 0], rows[:, 1], s=24, alpha=0.6, color=colour, marker=marker)
     axis.plot(0, 0, "P", mfc="white", mec="black", markersize=11)
     axis.plot(*found.places[found.medoid], "*", mfc="#f0e442", mec="black", markersize=16)
     axis.set_aspect("equal", "datalim")

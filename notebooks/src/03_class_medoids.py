@@ -57,10 +57,10 @@ later.choose(...)
 # Each row is the soft target of a class at temperature 2, without its own share. Frames hold relatives.
 
 # %%
-told = [int(related[classes, runner_up(torch.from_numpy(z).float(), classes)].sum())
-        for z in medoids["logits"]]  # [E]
-print(f"classes of {have.sum()} with a related runner-up: after epoch 3 {told[2]}, after epoch 30 {told[-1]}; "
-      f"on average {sum(told[:5]) / 5} in the first five epochs, {sum(told[-5:]) / 5} in the last five")
+every = torch.from_numpy(medoids["logits"]).float()  # [E, K, K]
+told = [int(related[classes, runner_up(z, classes)].sum()) for z in every]
+print(f"of {have.sum()} classes with a related runner-up: {told[2]} after epoch 3, {told[-1]} after epoch 30")
+print(f"on average {sum(told[:5]) / 5} in the first five epochs, {sum(told[-5:]) / 5} in the last five")
 assert sum(told[:5]) > sum(told[-5:])
 soft = {f"epoch {epoch}": (z / 2).softmax(1).numpy() for epoch, z in {3: early, 30: late}.items()}
 display(plots.degrees_view(soft, names, families(names)))
@@ -210,7 +210,7 @@ discuss("mean_keeps", mine)
 # %% [markdown]
 # ## What to doubt
 #
-# * Which garments are related is our choice, made from their names. Another choice gives other counts.
+# * Which garments are related is our choice. Another one gives other counts.
 # * With the class mean in place of the medoid accuracy is about the same, see "Medoids help" in
 #   [docs/claims.md](../docs/claims.md). That a medoid can be shown is a real advantage.
 # * At a low temperature a soft target is nearly hard, and its runner-up hardly counts. Notebook 11 says

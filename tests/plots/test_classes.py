@@ -33,8 +33,11 @@ def boxes(figure: Figure) -> list[str]:
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     cut = []
     for axis in figure.axes:
-        ticks = [*axis.get_xticklabels(), *axis.get_yticklabels()]
-        for text in (axis._left_title, axis.xaxis.label, axis.yaxis.label, *ticks):  # type: ignore[attr-defined]
+        seen = [axis._left_title, axis.xaxis.label, axis.yaxis.label]  # type: ignore[attr-defined]
+        for side in (axis.xaxis, axis.yaxis):
+            low, high = sorted(side.get_view_interval())
+            seen += [t.label1 for t in side.get_major_ticks() if low <= t.get_loc() <= high]
+        for text in seen:
             box = text.get_window_extent(renderer)
             inside = box.x0 >= -1 and box.y0 >= -1
             inside &= box.x1 <= figure.bbox.width + 1 and box.y1 <= figure.bbox.height + 1

@@ -29,7 +29,7 @@ def degrees_view(
     shown = {name: np.where(own, np.nan, 100 * np.asarray(x)) for name, x in panels.items()}
     most = max(float(np.nanmax(x)) for x in shown.values())
     with style():
-        figure = new_figure(1.7 + 3.35 * len(panels), 4.4)
+        figure = new_figure(1.7 + 3.1 * len(panels), 4.4)
         axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         for axis, (name, x) in zip(axes, shown.items(), strict=True):
             cells = x[np.ix_(order, order)]

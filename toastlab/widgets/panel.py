@@ -137,7 +137,9 @@ class Panel(ABC):
             except Exception as error:
                 raise BadValue(f"{name} cannot be {value!r}: {error}") from error
 
-    def _repr_mimebundle_(self, **options: object) -> tuple[dict[str, object], dict[str, object]]:
+    def _repr_mimebundle_(
+        self, **options: object
+    ) -> tuple[dict[str, object], dict[str, dict[str, str]]]:
         bundle = dict(self.widget._repr_mimebundle_() or {})
         # what is shown where no kernel runs: on GitHub, printed, or before the first run
         if self.picture.value:

@@ -210,7 +210,6 @@ discuss("mean_keeps", mine)
 # %% [markdown]
 # ## What to doubt
 #
-# * Which garments are related is our choice. Another one gives other counts.
 # * With the class mean in place of the medoid accuracy is about the same, see "Medoids help" in
 #   [docs/claims.md](../docs/claims.md). That a medoid can be shown is a real advantage.
 # * At a low temperature a soft target is nearly hard, and its runner-up hardly counts. Notebook 11 says

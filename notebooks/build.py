@@ -51,7 +51,8 @@ def run(book: Any) -> Any:
             if "data" in output:
                 # without a kernel the widget is dead; its picture and sentence beside it are not
                 output.data.pop(WIDGET, None)
-                output.metadata = {}
+                alt = output.metadata.get("image/png", {}).get("alt")
+                output.metadata = {"image/png": {"alt": alt}} if alt else {}
             kept.append(output)
         if "outputs" in cell:
             cell.outputs = kept

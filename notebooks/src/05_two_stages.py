@@ -102,7 +102,6 @@ print(f"of the wrong labels in the batch, the past is surest of its own class he
 image, label = batch.images[one].numpy(), int(batch.labels[one])
 steps = {"label": F.one_hot(batch.labels[one], 10), "stage 1": t[one], "it said": p_past[one]}
 targets = {name: row.numpy() for name, row in {**steps, "taught": mixed[one]}.items()}
-print(plots.describe_soft_target_bars(image, targets, data.classes, label))
 plots.soft_target_bars(image, targets, data.classes, label)
 
 # %% [markdown]
@@ -220,6 +219,8 @@ with style():
         axis.axhline(0, color="#666666", linewidth=0.8)
         axis.set_title(name)
     figure.axes[0].set_ylabel("push on the logit")
+rows = [f"{name} {push.round(2).tolist()}" for name, push in pushes.items()]
+figure.alt = f"Pushes on the logits of classes 0, 1 and 2: {'; '.join(rows)}."
 print("Stage 1 pushes from what was said to the label; a sure past stops that, an unsure one only weakens it.")
 figure
 

@@ -68,7 +68,6 @@ for name in runs:
     key = (name, "soft targets", 30.0, 30)
     panels[f"{name}, epoch 30"] = (stored.places[key], stored.trust[key])
 flipped = (labels != clean)[index]
-print(plots.describe_tsne_view(panels))
 plots.tsne_view(panels, labels[index], data.classes, flipped)
 
 # %% [markdown]
@@ -107,7 +106,6 @@ panels = {}
 for epoch in (5, 30):
     key = ("TOAST", "soft targets", 30.0, epoch)
     panels[f"TOAST, epoch {epoch}"] = (stored.places[key], stored.trust[key])
-print(plots.describe_tsne_view(panels))
 plots.tsne_view(panels, clean[index], data.classes, flipped)
 
 # %% [markdown]
@@ -156,7 +154,6 @@ for perplexity in (5, 50):
     xy = embedding.layout(noise, perplexity)
     score = embedding.trustworthiness(noise, xy)
     panels[f"one normal, perplexity {perplexity}"] = (xy, score)
-print(plots.describe_tsne_view(panels))
 assert all(score < 0.9 for _, score in panels.values())
 plots.tsne_view(panels, np.zeros(600, dtype=int), ["one group"])
 

@@ -1,19 +1,15 @@
 """Exercises: right answers in any form pass, wrong ones are told what failed and, if usual, why."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from IPython.core.formatters import DisplayFormatter
 from torch import Tensor
 
 from toastlab.analysis.fixed_point import fixed_point
-from toastlab.course.judge import EXERCISES, Verdict, check, solution
-
-UNTRIED = "Not attempted yet: replace the dots."
+from toastlab.course.judge import EXERCISES, check, hint, marks, solution
 
 
 @pytest.mark.parametrize("name", EXERCISES)
@@ -27,7 +23,11 @@ def test_the_solution_as_it_is_shown_is_right(name: str) -> None:
 
 @pytest.mark.parametrize("name", EXERCISES)
 def test_unfinished_is_not_attempted_and_a_forgotten_return_is_named(name: str) -> None:
-    assert check(name, lambda *a: ...) == UNTRIED
+    ladder = EXERCISES[name].ladder
+    assert check(name, lambda *a: ...) == (
+        f"Not attempted yet: replace the dots (about {ladder.minutes} minutes, "
+        f'difficulty {ladder.difficulty} of 3). Help: hint("{name}", 1) to 3; solution("{name}").'
+    )
     said = check(name, lambda *a: None)
     assert said.startswith("Not yet: your function returned None: is the return missing?\n")
     assert said.endswith("got:      None")
@@ -107,9 +107,26 @@ RIGHT: list[tuple[str, Callable[..., Any]]] = [
     ("clear", lambda low, high: torch.where(low > 0, 1, torch.where(high < 0, -1, 0))),
     ("ramp", lambda right, start: ((right - start) / (1 - start)).clamp(0, 1)),
     ("softened", lambda p, t, k: _rest_shared(p, k).log().div(t).softmax(-1)[..., 0]),
+    ("runner_up", lambda z, y: _loop_runner_up(z.tolist(), y.tolist())),
+    ("related_share", lambda z, y, r: _loop_related(z, y, r)),
+    ("still_possible", lambda low, high: [bool(x <= min(high.tolist())) for x in low.tolist()]),
+    ("degrees", lambda p, y: (F.one_hot(y).float() / y.bincount()).T @ p),
     ("ends_at", lambda a, t, k: fixed_point(a, t, k)),
     ("ends_at", lambda a, t, k: _loop_end(a, t, k)),
 ]
+
+
+def _loop_runner_up(rows: list[list[float]], labels: list[int]) -> list[int]:
+    return [
+        max((k for k in range(len(row)) if k != label), key=lambda k: row[k])
+        for row, label in zip(rows, labels, strict=True)
+    ]
+
+
+def _loop_related(z: Tensor, labels: Tensor, related: Tensor) -> float:
+    second = _loop_runner_up(z.tolist(), labels.tolist())
+    right = [i for i in range(len(z)) if int(z[i].argmax()) == int(labels[i])]
+    return sum(bool(related[labels[i], second[i]]) for i in right) / len(right)
 
 
 def _rest_shared(p: Tensor, k: int) -> Tensor:
@@ -204,10 +221,26 @@ WRONG: list[tuple[str, Callable[..., Any]]] = [
     ("softened", lambda p, t, k: p ** (1 / t)),
     ("softened", lambda p, t, k: p / t),
     ("softened", lambda p, t, k: (p / t).softmax(-1)),
+    ("runner_up", lambda z, y: z.argsort(1)[:, -2]),
+    ("runner_up", lambda z, y: z.scatter(1, y[:, None], -torch.inf).argmax(0)),
+    ("runner_up", lambda z, y: z.scatter(1, y[:, None], -torch.inf).softmax(1)),
+    ("runner_up", lambda z, y: _without_own(z, y).argmax(1)),  # its columns have moved
+    ("related_share", lambda z, y, r: r[y, z.argsort(1)[:, -2]].float().mean()),
+    ("related_share", lambda z, y, r: r.float().mean()),
+    ("still_possible", lambda low, high: low.argmin()),
+    ("still_possible", lambda low, high: low <= high.max()),
+    ("still_possible", lambda low, high: low <= high.mean()),
+    ("degrees", lambda p, y: torch.stack([p[p.argmax(1) == c].mean(0) for c in range(len(p[0]))])),
+    ("degrees", lambda p, y: (F.one_hot(y).float().T @ p).softmax(1)),
     ("ends_at", lambda a, t, k: 1 - a + a / k),
     ("ends_at", lambda a, t, k: 1.0),
     ("ends_at", lambda a, t, k: (1 - a) ** t),
 ]
+
+
+def _without_own(z: Tensor, y: Tensor) -> Tensor:
+    """[n, K - 1]: each row without the class of its label."""
+    return z[F.one_hot(y, z.shape[1]) == 0].view(len(z), -1)
 
 
 def _kl(p: Tensor, q: Tensor, t: float) -> Tensor:
@@ -242,6 +275,41 @@ def test_a_wrong_answer_is_refused_with_the_input_that_fails(
     name: str, attempt: Callable[..., Any]
 ) -> None:
     assert shows_the_failure(check(name, attempt), name)
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_hints_come_in_three_steps_and_do_not_begin_with_the_solution(name: str) -> None:
+    ladder = EXERCISES[name].ladder
+    for step, text in enumerate(ladder.hints, 1):
+        assert hint(name, step) == f"Hint: {step} of 3. {text}"
+        assert 15 < len(text) < 110
+    assert len(set(ladder.hints)) == 3
+    assert "(" not in ladder.hints[0].replace("(1, 1)", "").replace("(start, 0)", "")  # no code
+    for step in (0, 4):
+        with pytest.raises(ValueError, match="step of a hint"):
+            hint(name, step)
+    assert 1 <= ladder.minutes <= 15
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_marks(name: str) -> None:
+    one = EXERCISES[name]
+    assert marks(name, one.solution) == one.points == 2 * one.ladder.difficulty
+    assert marks(name, lambda *a: ...) == 0
+    assert marks(name, lambda *a: 1 / 0) == 0
+    assert [h for h, mistake in one.mistakes.items() if marks(name, mistake)] == []
+
+
+def test_marks_try_what_check_does_not_show() -> None:
+    """Who only knows the answers to the inputs that are shown gets no points."""
+    one = EXERCISES["runner_up"]
+    known = {str(args): one.solution(*args) for args in one.inputs}
+
+    def learnt(*args: Tensor) -> Tensor:
+        return known.get(str(args), torch.zeros(1))
+
+    assert check("runner_up", learnt).startswith("Right:")
+    assert marks("runner_up", learnt) == 0
 
 
 @pytest.mark.parametrize("name", EXERCISES)
@@ -287,26 +355,3 @@ def test_an_attempt_cannot_change_the_inputs() -> None:
 def test_unknown_exercise() -> None:
     with pytest.raises(ValueError, match="Did you mean 'medoid'"):
         check("mediod", lambda z: z)
-
-
-@pytest.mark.parametrize(
-    ("attempt", "word"),
-    [
-        (EXERCISES["entropy"].solution, "Right"),
-        (lambda q: q.sum(-1), "Not yet"),
-        (lambda q: ..., "Not attempted yet"),
-    ],
-)
-def test_a_notebook_shows_it_without_quotes_and_in_a_colour_of_its_own(
-    attempt: Callable[..., Any], word: str
-) -> None:
-    said = check("entropy", attempt)
-    data, _ = DisplayFormatter().format(said)  # type: ignore[no-untyped-call]
-    assert data["text/plain"] == str(said)
-    assert f"<b>{word}:</b>" in data["text/html"]
-    colours = {
-        re.findall("#[0-9a-f]{6}", Verdict(f"{w}: x.")._repr_html_())[0]
-        for w in ("Right", "Not yet", "Not attempted yet")
-    }
-    assert len(colours) == 3
-    assert "&lt;b&gt;" in Verdict("Not yet: <b>\n  got: <b>")._repr_html_()

@@ -296,9 +296,10 @@ def test_the_page_has_all_it_needs_and_loads_nothing(tmp_path: Path) -> None:
 
 
 def test_without_a_kernel_a_notebook_shows_the_static_picture() -> None:
-    bundle, _ = Explorer(small())._repr_mimebundle_()
+    bundle, metadata = Explorer(small())._repr_mimebundle_()
     assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
     assert bundle["text/plain"].startswith("40 training samples")
+    assert metadata["image/png"]["alt"] == bundle["text/plain"]
     assert "application/vnd.jupyter.widget-view+json" in bundle
 
 

@@ -199,8 +199,8 @@ def test_every_reading_of_the_library_is_there() -> None:
 
 def test_without_a_kernel_it_is_its_picture_and_sentence(panel: ReadingPanel) -> None:
     set_to(panel, reading="distilled")
-    bundle = panel._repr_mimebundle_()
-    assert bundle["text/plain"] == panel.text
+    bundle, metadata = panel._repr_mimebundle_()
+    assert bundle["text/plain"] == metadata["image/png"]["alt"] == panel.text
     assert "image/png" in bundle
     assert Image.open(io.BytesIO(panel.picture.value)).format == "PNG"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import ipywidgets as w
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -99,9 +100,9 @@ def test_controls_are_labelled_and_report_when_let_go(run: Run, data: Dataset) -
 
 def test_without_a_kernel_a_panel_is_its_picture_and_sentence(run: Run, data: Dataset) -> None:
     panel = TargetPanel(run, data)
-    bundle = panel._repr_mimebundle_()
+    bundle, metadata = panel._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
-    assert bundle["text/plain"] == panel.text
+    assert bundle["text/plain"] == metadata["image/png"]["alt"] == panel.text
     assert Image.open(io.BytesIO(panel.picture.value)).format == "PNG"
 
 
@@ -116,6 +117,30 @@ def test_target_panel(run: Run, data: Dataset) -> None:
         return float(text.split("own class ")[1].split(" ")[0])
 
     assert own(soft) < 0.2 < 0.6 < own(panel.text)
+
+
+def test_target_panel_shows_the_medoids_of_its_epoch(run: Run, data: Dataset) -> None:
+    panel = TargetPanel(run, data)
+    epochs = len(run.group("medoids")["index"])
+    assert f"epoch {epochs}:" in panel.text
+    late = panel.picture.value
+    panel.controls["epoch"].value = 3
+    assert panel.error.value == ""
+    assert "epoch 3:" in panel.text
+    assert panel.picture.value != late
+
+
+@pytest.mark.parametrize("kind", [TargetPanel, MedoidPanel, SamplePanel])
+def test_epochs_are_played_in_the_browser(kind: Any, run: Run, data: Dataset) -> None:
+    """The play button counts there, and moves the slider, whose moves the kernel draws."""
+    panel = kind(run, data)
+    epochs, rows = panel.controls["epoch"], panel.widget.children[0].children
+    player = rows[rows.index(epochs) + 1]
+    assert isinstance(player, w.Play)
+    assert (player.min, player.max) == (0, len(epochs.options) - 1)
+    assert player.value == epochs.index
+    assert player.interval >= 500
+    assert player not in panel.controls.values()
 
 
 def test_medoid_panel_shows_the_exact_medoids(run: Run, data: Dataset) -> None:
@@ -170,7 +195,7 @@ def test_an_empty_selection_leaves_no_picture_and_no_sentence_of_before(
         assert panel.text.startswith("No sample is selected")
         assert panel.text in panel.sentence.value
         assert panel.error.value == ""
-        assert "image/png" not in panel._repr_mimebundle_()
+        assert "image/png" not in panel._repr_mimebundle_()[0]
         panel.controls["region"].value = "all"
         assert bytes(panel.picture.value).startswith(b"\x89PNG")
         assert panel.picture.layout.display is None

@@ -1,9 +1,9 @@
-"""The exercises about comparing methods: notebooks 9 and 10. See `toastlab.course.exercises`."""
+"""The exercises about comparing methods: notebooks 7, 9 and 10. See `toastlab.course.exercises`."""
 
 import torch
 from torch import Tensor
 
-from toastlab.course.exercises import RIGHT, draw, exercise
+from toastlab.course.exercises import RIGHT, Ladder, draw, exercise
 
 
 def _holm(p: Tensor, factor: Tensor, most: float = 1) -> Tensor:
@@ -12,7 +12,76 @@ def _holm(p: Tensor, factor: Tensor, most: float = 1) -> Tensor:
     return corrected[p.argsort().argsort()]
 
 
+def _interval(a: Tensor, b: Tensor, half: Tensor) -> Tensor:
+    """For mistakes: an interval of another width."""
+    return (b - a).mean() + half * torch.tensor([0, -1, 1])
+
+
 @exercise(
+    Ladder(
+        minutes=6,
+        difficulty=2,
+        hints=(
+            "Work with one number a seed: the difference of the two methods.",
+            "The standard error is the differences' deviation over the root of their number.",
+            "The ends lie t standard errors from the mean; torch.stack joins three numbers.",
+        ),
+    ),
+    [(draw(n, seed=n), draw(n, seed=n + 50), t) for n, t in ((3, 4.303), (5, 2.776), (9, 2.306))],
+    {
+        "b - a, so that better is positive.": lambda a, b, t: paired_interval(b, a, t),
+        "the standard error is the deviation over the root of S.": lambda a, b, t: _interval(
+            a, b, t * (b - a).std()
+        ),
+        "the sample's deviation divides by S - 1.": lambda a, b, t: _interval(
+            a, b, t * (b - a).std(correction=0) / len(a) ** 0.5
+        ),
+        "pair them: the deviation of the differences, not of each.": lambda a, b, t: _interval(
+            a, b, t * ((a.var() + b.var()) / len(a)) ** 0.5
+        ),
+    },
+)
+def paired_interval(a: Tensor, b: Tensor, t: float) -> Tensor:
+    d = b - a
+    half = t * d.std() / len(d) ** 0.5
+    return torch.stack([d.mean(), d.mean() - half, d.mean() + half])
+
+
+@exercise(
+    Ladder(
+        minutes=2,
+        difficulty=1,
+        hints=(
+            "Two steps: choose a setting, then report it.",
+            "The validation accuracies choose, the test accuracies report.",
+            "argmax gives the position of the best.",
+        ),
+    ),
+    [(draw(6, seed=30 + i).sigmoid(), draw(6, seed=40 + i).sigmoid()) for i in range(4)],
+    {
+        "that is chosen on the test set.": lambda val, test: test.max(),
+        "that is the validation accuracy; report the test accuracy.": lambda val, test: val.max(),
+        "the best on validation, not the worst.": lambda val, test: test[val.argmin()],
+        "return the accuracy, not the position.": lambda val, test: val.argmax(),
+        "choose on validation, report the test: those are the wrong way round.": (
+            lambda val, test: val[test.argmax()]
+        ),
+    },
+)
+def chosen(val: Tensor, test: Tensor) -> Tensor:
+    return test[val.argmax()]
+
+
+@exercise(
+    Ladder(
+        minutes=7,
+        difficulty=3,
+        hints=(
+            "Sort the p-values first, and remember the order.",
+            "The smallest is multiplied by their number m, the next by m - 1, and so on to 1.",
+            "Take the running maximum, at most 1, and undo the sorting.",
+        ),
+    ),
     [
         (torch.tensor([0.01, 0.04, 0.03]),),
         (torch.tensor([0.2, 0.01, 0.02, 0.7, 0.6]),),
@@ -40,6 +109,15 @@ def holm(p: Tensor) -> Tensor:
 
 
 @exercise(
+    Ladder(
+        minutes=6,
+        difficulty=2,
+        hints=(
+            "Sort the answers, the most confident first.",
+            "The risk of the first k is the share of errors among them: use a running sum.",
+            "Take the mean of these risks.",
+        ),
+    ),
     [(draw(4, seed=50).sigmoid(), RIGHT[3])]
     + [(draw(6, seed=60 + i).sigmoid(), right) for i, right in enumerate(RIGHT[:3])],
     {
@@ -58,6 +136,15 @@ def aurc(confidence: Tensor, right: Tensor) -> Tensor:
 
 
 @exercise(
+    Ladder(
+        minutes=3,
+        difficulty=1,
+        hints=(
+            "There are three cases: a gain, a loss, and neither.",
+            "A gain has its lower end above zero, a loss its upper end below.",
+            "Turn both conditions into numbers, and take the difference.",
+        ),
+    ),
     [
         *((e[:, 0], e[:, 1]) for e in (draw(6, 2, seed=s).sort(1).values for s in (70, 71, 72))),
         (torch.tensor([-1.0, 1, -2]), torch.tensor([1.0, 2, -1])),
@@ -79,6 +166,15 @@ def clear(low: Tensor, high: Tensor) -> Tensor:
 
 
 @exercise(
+    Ladder(
+        minutes=4,
+        difficulty=1,
+        hints=(
+            "Draw it: a straight line through two points, (start, 0) and (1, 1).",
+            "That line is (right - start) / (1 - start).",
+            "Where it is below zero, it is zero: clamp.",
+        ),
+    ),
     [(torch.tensor([0.1, 0.5, 0.8, 0.9, 1.0]), s) for s in (0.0, 0.5, 0.8)],
     {
         "up to `start` it is 0, not negative.": lambda right, start: (right - start) / (1 - start),

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from toastlab.course.exercises import exercise
+from toastlab.course.exercises import Ladder, exercise
 
 P = torch.tensor([0.15, 0.5, 0.9, 0.999])
 
@@ -15,6 +15,15 @@ def _shared(p: Tensor, t: float, others: int, power: float, times: int) -> Tenso
 
 
 @exercise(
+    Ladder(
+        minutes=6,
+        difficulty=2,
+        hints=(
+            "Logits divided by T are probabilities to the power 1 / T, up to a factor.",
+            "Each of the other K - 1 classes has (1 - p) / (K - 1) before; take its power, too.",
+            "Divide the right class's power by the sum of all K powers.",
+        ),
+    ),
     [(P, 2.0, 10), (P, 0.5, 10), (P[1:], 3.0, 4), (torch.tensor([0.2, 0.7]), 1.0, 5)],
     {
         "the power is 1 / T: dividing logits by T takes a root.": lambda p, temperature, classes: (
@@ -50,6 +59,15 @@ def _end(weight: float, temperature: float, classes: int, start: float, steps: i
 
 
 @exercise(
+    Ladder(
+        minutes=7,
+        difficulty=3,
+        hints=(
+            "Repeat one step many times, each from where the last one ended.",
+            "The step is 1 - a + a q, with q from the exercise before.",
+            "A thousand steps are enough; start at p = 1 - a, below 1.",
+        ),
+    ),
     [(0.3, 2.0, 10), (0.5, 3.0, 10), (0.3, 1.0, 10), (0.6, 1.5, 4)],
     {
         "a network that is certain is never softened: start below 1.": lambda a, t, k: _end(

@@ -2,7 +2,6 @@
 mistakes, on inputs that include the awkward ones.
 """
 
-import html
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -10,36 +9,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from toastlab.core.errors import one_of
-from toastlab.course import exercises_peers, exercises_readings  # noqa: F401  add to EXERCISES
+from toastlab.core.errors import in_range, one_of
+from toastlab.course import (  # noqa: F401  they add to EXERCISES
+    exercises_peers,
+    exercises_readings,
+    exercises_samples,
+    exercises_targets,
+)
+from toastlab.course.card import Card
 from toastlab.course.exercises import EXERCISES as EXERCISES
 from toastlab.course.exercises import Exercise
 
-# How a verdict begins -> its colour in a notebook, of a palette that the colour-blind can read.
-COLOURS = {"Right": "#0072b2", "Not yet": "#d55e00", "Not attempted yet": "#8c8c8c"}
 SHOWN = 12  # numbers of a tensor that are shown
 
 
-class Verdict(str):
-    """What `check` says: a text, which a notebook shows with a coloured bar and without quotes."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        word, rest = self.split(":", 1)
-        head, *shown = rest.split("\n")
-        lines = html.escape("\n".join(shown))
-        return (
-            f'<div style="border-left: 0.4em solid {COLOURS[word]}; padding-left: 0.8em">'
-            f"<b>{word}:</b>{html.escape(head)}"
-            f'<pre style="white-space: pre-wrap; margin: 0">{lines}</pre></div>'
-        )
-
-
-def check(name: str, attempt: Callable[..., Any]) -> Verdict:
+def check(name: str, attempt: Callable[..., Any]) -> Card:
     """Judges an attempt; never raises for what the attempt does.
 
     Args:
@@ -47,8 +31,8 @@ def check(name: str, attempt: Callable[..., Any]) -> Verdict:
         attempt: the reader's function. One that still returns `...` is not attempted.
 
     Returns:
-        A line that begins with one of `COLOURS`. If it is "Not yet", three more show an input that
-        fails (the smallest), what was expected and what came.
+        A card that begins with "Right", "Not yet" or "Not attempted yet". If it is "Not yet", three
+        more lines show an input that fails (the smallest), what was expected and what came.
 
     Raises:
         ValueError: there is no such exercise.
@@ -57,12 +41,15 @@ def check(name: str, attempt: Callable[..., Any]) -> Verdict:
     answers: list[Any] = []
     for args in exercise.inputs:
         try:
-            answer = attempt(*(a.clone() if isinstance(a, Tensor) else a for a in args))
+            answer = _tried(attempt, args)
         except Exception as error:  # the reader's own code
             why = f"it raised {type(error).__name__}: {error}"
             return _not_yet(why, exercise, args, "an error")
         if answer is ...:
-            return Verdict("Not attempted yet: replace the dots.")
+            return Card(
+                f"Not attempted yet: replace the dots ({exercise.ladder}). "
+                f'Help: hint("{name}", 1) to 3; solution("{name}").'
+            )
         if answer is None:
             why = "your function returned None: is the return missing?"
             return _not_yet(why, exercise, args, "None")
@@ -70,15 +57,42 @@ def check(name: str, attempt: Callable[..., Any]) -> Verdict:
     wanted = [exercise.solution(*args) for args in exercise.inputs]
     problems = list(map(_problem, answers, wanted))
     if not any(problems):
-        return Verdict(f"Right: equal to the solution on all {len(wanted)} inputs.")
+        return Card(f"Right: equal to the solution on all {len(wanted)} inputs.")
     failing = [i for i, problem in enumerate(problems) if problem]
     first = min(failing, key=lambda i: sum(torch.as_tensor(a).numel() for a in exercise.inputs[i]))
     why = problems[first]
-    for hint, mistake in exercise.mistakes.items():
+    for said, mistake in exercise.mistakes.items():
         if not any(map(_problem, answers, [mistake(*args) for args in exercise.inputs])):
-            why = hint
+            why = said
             break
     return _not_yet(why, exercise, exercise.inputs[first], _short(answers[first]))
+
+
+def hint(name: str, step: int = 1) -> Card:
+    """One of an exercise's three hints: the idea, the way, nearly the code.
+
+    Raises:
+        ValueError: there is no such exercise, or no such step.
+    """
+    hints = EXERCISES[one_of("exercise", name, EXERCISES)].ladder.hints
+    in_range("step of a hint", step, 1, len(hints))
+    return Card(f"Hint: {step} of {len(hints)}. {hints[int(step) - 1]}")
+
+
+def marks(name: str, attempt: Callable[..., Any]) -> int:
+    """The points of an attempt where a course is marked: all, or 0 where an input fails.
+
+    It tries the exercise's hidden inputs too; never raises for what the attempt does.
+
+    Raises:
+        ValueError: there is no such exercise.
+    """
+    exercise = EXERCISES[one_of("exercise", name, EXERCISES)]
+    try:
+        right = all(_right(exercise, attempt, args) for args in exercise.inputs + exercise.hidden)
+    except Exception:  # the reader's own code
+        right = False
+    return exercise.points if right else 0
 
 
 def solution(name: str) -> str:
@@ -87,13 +101,20 @@ def solution(name: str) -> str:
     return "def " + inspect.getsource(exercise.solution).partition("\ndef ")[2]  # not `@exercise`
 
 
-def _not_yet(why: str, exercise: Exercise, args: tuple[Any, ...], got: str) -> Verdict:
+def _tried(attempt: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """The attempt's answer; it gets copies, so that it cannot change the inputs."""
+    return attempt(*(a.clone() if isinstance(a, Tensor) else a for a in args))
+
+
+def _right(exercise: Exercise, attempt: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+    return not _problem(_tried(attempt, args), exercise.solution(*args))
+
+
+def _not_yet(why: str, exercise: Exercise, args: tuple[Any, ...], got: str) -> Card:
     names = inspect.signature(exercise.solution).parameters
     given = ", ".join(f"{name} = {_short(a)}" for name, a in zip(names, args, strict=True))
     expected = _short(exercise.solution(*args))
-    return Verdict(
-        f"Not yet: {why}\n  input:    {given}\n  expected: {expected}\n  got:      {got}"
-    )
+    return Card(f"Not yet: {why}\n  input:    {given}\n  expected: {expected}\n  got:      {got}")
 
 
 def _problem(answer: Any, wanted: Any) -> str:

@@ -1,4 +1,5 @@
-"""Data to figures. Every plot has a `describe_*` beside it that says in words what it shows.
+"""Data to figures. Every plot has a `describe_*` beside it that says in words what it shows; the
+figure carries these words as its alternative text, `alt`.
 
 Figures are made without pyplot: nothing global, nothing left open, the same in a notebook, a report
 and a background thread.
@@ -6,6 +7,12 @@ and a background thread.
 
 from toastlab.plots.ablation import ablation_view, describe_ablation_view
 from toastlab.plots.claims import claims_view, describe_claims_view
+from toastlab.plots.classes import (
+    degrees_view,
+    describe_degrees_view,
+    describe_over_epochs,
+    over_epochs,
+)
 from toastlab.plots.curves import describe_forest, describe_learning_curves, forest, learning_curves
 from toastlab.plots.diagnostics import (
     data_map,
@@ -25,23 +32,30 @@ from toastlab.plots.galleries import (
 )
 from toastlab.plots.reading import describe_reading_view, reading_view
 from toastlab.plots.regime import describe_regime_view, regime_view
-from toastlab.plots.style import drawn_png, style, to_data_uri, to_png
+from toastlab.plots.search import Search, describe_search_view, search_view
+from toastlab.plots.style import Picture, drawn_png, style, to_data_uri, to_png
 
 __all__ = [
+    "Picture",
+    "Search",
     "ablation_view",
     "claims_view",
     "data_map",
+    "degrees_view",
     "describe_ablation_view",
     "describe_claims_view",
     "describe_data_map",
+    "describe_degrees_view",
     "describe_fixed_point_view",
     "describe_forest",
     "describe_learning_curves",
     "describe_medoid_gallery",
+    "describe_over_epochs",
     "describe_reading_view",
     "describe_regime_view",
     "describe_reliability",
     "describe_sample_gallery",
+    "describe_search_view",
     "describe_soft_target_bars",
     "describe_tsne_view",
     "drawn_png",
@@ -49,10 +63,12 @@ __all__ = [
     "forest",
     "learning_curves",
     "medoid_gallery",
+    "over_epochs",
     "reading_view",
     "regime_view",
     "reliability",
     "sample_gallery",
+    "search_view",
     "soft_target_bars",
     "style",
     "to_data_uri",

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from toastlab.plots.curves import measure
-from toastlab.plots.style import FLAG, PALETTE, new_figure, number_cells, style
+from toastlab.plots.style import FLAG, PALETTE, Picture, new_figure, number_cells, style
 
 # name -> mean, low, high (95 % interval), the single runs
 Bars = Mapping[str, tuple[float, float, float, Sequence[float]]]
@@ -20,7 +19,7 @@ def ablation_view(
     chosen: tuple[float, float],
     column: str,
     live: Sequence[Mapping[str, float]] = (),
-) -> Figure:
+) -> Picture:
     """The chosen setting and its parts with intervals; the plane of both weights; the live run.
 
     Args:
@@ -70,6 +69,7 @@ def ablation_view(
             curve.text(0.5, 0.5, none, ha="center", transform=curve.transAxes)
             curve.set(xticks=[], yticks=[])
         curve.set(xlabel="epoch", ylabel=label, title="Live run")
+    figure.alt = describe_ablation_view(bars, column)
     return figure
 
 

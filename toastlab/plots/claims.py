@@ -5,15 +5,14 @@ from textwrap import fill
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from toastlab.plots.regime import COLOURS
-from toastlab.plots.style import headline, new_figure, style
+from toastlab.plots.style import Picture, headline, new_figure, style
 
 NAME = 46  # characters of a reading on a line
 
 
-def claims_view(found: pd.DataFrame, readings: Sequence[str] = ()) -> Figure:
+def claims_view(found: pd.DataFrame, readings: Sequence[str] = ()) -> Picture:
     """One row a reading, one column a claim; "5 / 1": it holds in 5 cells and fails in 1.
 
     Blue where a claim holds somewhere and fails nowhere, orange where it fails anywhere, pale where
@@ -45,6 +44,7 @@ def claims_view(found: pd.DataFrame, readings: Sequence[str] = ()) -> Figure:
         axis.set_xlabel(f"in how many of {cells} ways to train it holds / fails")
         axis.grid(False)
         headline(figure, _finding(holds, fails))
+    figure.alt = describe_claims_view(found, readings)
     return figure
 
 

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from toastlab.analysis.measures import measure as measure
-from toastlab.plots.style import FLAG, PALETTE, headline, line, new_figure, style
+from toastlab.plots.style import FLAG, PALETTE, Picture, headline, line, new_figure, style
 
 
 def _stack(frames: Sequence[pd.DataFrame], column: str) -> tuple[np.ndarray, np.ndarray]:
@@ -20,7 +19,7 @@ def learning_curves(
     frames: Mapping[str, Sequence[pd.DataFrame]],
     columns: Sequence[str] = ("test_top1", "test_nll"),
     note: str = "",
-) -> Figure:
+) -> Picture:
     """Mean over seeds as a line, smallest to largest seed as a band, one panel per column.
 
     Args:
@@ -51,6 +50,7 @@ def learning_curves(
             title=note or band,
             title_fontsize=9,
         )
+    figure.alt = describe_learning_curves(frames, columns)
     return figure
 
 
@@ -67,7 +67,7 @@ def describe_learning_curves(
     return " ".join(parts)
 
 
-def forest(table: pd.DataFrame, unit: str) -> Figure:
+def forest(table: pd.DataFrame, unit: str) -> Picture:
     """Paired differences to the baseline with 95 % intervals; hollow where 0 is inside.
 
     Args:
@@ -92,6 +92,7 @@ def forest(table: pd.DataFrame, unit: str) -> Figure:
             axis.set_ylim(len(part) - 0.5, -0.5)
             axis.set(xlabel=f"difference to cross-entropy ({unit})", title=setting)
         headline(figure, "Hollow: within seed noise (95 % interval holds 0)")
+    figure.alt = describe_forest(table, unit)
     return figure
 
 

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from toastlab.plots.style import FLAG, PALETTE, headline, legend_mark, new_figure, style
+from toastlab.plots.style import FLAG, PALETTE, Picture, headline, legend_mark, new_figure, style
 
 if TYPE_CHECKING:  # to draw other figures takes no PyTorch
     from toastlab.analysis.metrics import Bins
@@ -15,7 +14,7 @@ if TYPE_CHECKING:  # to draw other figures takes no PyTorch
 MOST_POINTS = 6000
 
 
-def data_map(frame: pd.DataFrame) -> Figure:
+def data_map(frame: pd.DataFrame) -> Picture:
     """Confidence against variability of every training sample (Swayamdipta et al., 2020).
 
     Args:
@@ -56,6 +55,7 @@ def data_map(frame: pd.DataFrame) -> Figure:
             look = {"mfc": "#414487", "mec": FLAG, "markersize": 7}
             flip = legend_mark("label flipped on purpose", "X", **look)
             axis.legend(handles=[same, flip], loc="upper right")
+    figure.alt = describe_data_map(frame)
     return figure
 
 
@@ -72,7 +72,7 @@ def describe_data_map(frame: pd.DataFrame) -> str:
     return text
 
 
-def reliability(bins_of: Mapping[str, "Bins"]) -> Figure:
+def reliability(bins_of: Mapping[str, "Bins"]) -> Picture:
     """Accuracy against confidence, one panel a method, with the count of samples below."""
     with style():
         figure = new_figure(max(3.6, 2.6 * len(bins_of)), 3.9)
@@ -99,6 +99,7 @@ def reliability(bins_of: Mapping[str, "Bins"]) -> Figure:
         grid[1, 0].set_ylabel("share")
         gaps = "the gap to the line is over-confidence (//) or under-confidence (..)"
         headline(figure, f"Reliability: {gaps}")
+    figure.alt = describe_reliability(bins_of)
     return figure
 
 

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from toastlab.plots.style import FLAG, MARKERS, PALETTE, legend_mark, new_figure, style
+from toastlab.plots.style import FLAG, MARKERS, PALETTE, Picture, legend_mark, new_figure, style
 
 
 def tsne_view(
@@ -15,7 +14,7 @@ def tsne_view(
     classes: Sequence[str],
     flipped: np.ndarray | None = None,
     extent: float | None = None,
-) -> Figure:
+) -> Picture:
     """One square for each layout, the same scale in all.
 
     Args:
@@ -46,6 +45,7 @@ def tsne_view(
         if rings.any():
             marks.append(legend_mark("label flipped", "o", mfc="none", color=FLAG, markersize=7))
         figure.legend(handles=marks, loc="outside right center")
+    figure.alt = describe_tsne_view(panels)
     return figure
 
 

@@ -5,15 +5,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from toastlab.core.errors import BadValue
-from toastlab.plots.style import headline, line, new_figure, style
+from toastlab.plots.style import Picture, headline, line, new_figure, style
 
 Marks = Sequence[tuple[float, float]]  # (medoid weight, temperature)
 
 
-def fixed_point_view(table: pd.DataFrame, marked: Marks = ()) -> Figure:
+def fixed_point_view(table: pd.DataFrame, marked: Marks = ()) -> Picture:
     """p against a, one curve a temperature; marked settings stand in a ring with their number.
 
     Args:
@@ -47,6 +46,7 @@ def fixed_point_view(table: pd.DataFrame, marked: Marks = ()) -> Figure:
         )
         axis.legend(loc="lower left", title="temperature of the medoid", title_fontsize=9)
         headline(figure, _finding(table))
+    figure.alt = describe_fixed_point_view(table, marked)
     return figure
 
 

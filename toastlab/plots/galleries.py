@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from toastlab.plots.style import FLAG, PALETTE, headline, new_figure, show_image, style
+from toastlab.plots.style import FLAG, PALETTE, Picture, headline, new_figure, show_image, style
 
 MOST_CLASSES = 20
 GREY = "#b9b9b9"
@@ -16,7 +15,7 @@ GREY = "#b9b9b9"
 
 def medoid_gallery(
     images: np.ndarray, soft_targets: np.ndarray, classes: Sequence[str], exists: np.ndarray
-) -> Figure:
+) -> Picture:
     """Each class's medoid, a real training image, beside the soft target made of its logits.
 
     Args:
@@ -55,6 +54,7 @@ def medoid_gallery(
         more = f" (first {shown} of {len(classes)} classes)" if shown < len(classes) else ""
         title = f"Class medoids and their soft targets: what each class is taken for{more}"
         axis.set_title(title, fontsize=12)
+    figure.alt = describe_medoid_gallery(images, soft_targets, classes, exists)
     return figure
 
 
@@ -85,19 +85,21 @@ def sample_gallery(
     flagged: Sequence[bool],
     title: str,
     why: str = "with a flipped label",
-) -> Figure:
+    wide: float = 1.25,
+) -> Picture:
     """A grid of images with captions below; flagged ones stand in a vermilion frame.
 
     Args:
         images: [n, C, H, W] uint8, n >= 1.
         captions: n texts of three lines at most, shown as they are.
         why: what the flagged ones have in common, to be read after "those".
+        wide: inches for each of the eight in a row; captions need them.
     """
     columns = min(8, len(images))
     rows = -(-len(images) // columns)
     with style():
         # One pair of axes for all, as in the gallery of medoids: an image is 1 wide and high.
-        figure = new_figure(1.25 * columns, 1.72 * rows + 0.55)
+        figure = new_figure(wide * columns, 1.376 * wide * rows + 0.55)
         axis = figure.subplots()
         for i, image in enumerate(images):
             x, y = 1.15 * (i % columns), 1.55 * (i // columns)
@@ -113,6 +115,7 @@ def sample_gallery(
         axis.axis("off")
         framed = f"; framed: those {why}" if any(flagged) else ""
         headline(figure, title + framed)
+    figure.alt = describe_sample_gallery(images, captions, flagged, title, why)
     return figure
 
 
@@ -129,7 +132,7 @@ def describe_sample_gallery(
 
 def soft_target_bars(
     image: np.ndarray, targets: Mapping[str, np.ndarray], classes: Sequence[str], label: int
-) -> Figure:
+) -> Picture:
     """One image and, beside it, distributions over the classes; the label's own bar is blue.
 
     Args:
@@ -152,6 +155,7 @@ def soft_target_bars(
             axis.set_yticks(rows, classes if axis is axes[1] else [""] * len(target))
             axis.set(xlim=(0, 1), ylim=(len(target) - 0.4, -0.6), xlabel="probability")
             axis.set_title(name, fontsize=10)
+    figure.alt = describe_soft_target_bars(image, targets, classes, label)
     return figure
 
 

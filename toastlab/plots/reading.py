@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from toastlab.plots.style import PALETTE, headline, new_figure, show_image, style
+from toastlab.plots.style import PALETTE, Picture, headline, new_figure, show_image, style
 
 SAID, NEW, CARRIED = "#b9b9b9", PALETTE[0], PALETTE[1]
 
@@ -37,7 +36,7 @@ class Taught:
 
 def reading_view(
     image: np.ndarray, taught: Taught, classes: Sequence[str], label: int, title: str
-) -> Figure:
+) -> Picture:
     """The image, and three groups of bars over the classes; the label's name is bold.
 
     Args:
@@ -71,6 +70,7 @@ def reading_view(
         marks = [Patch(color=colour) for colour in (SAID, NEW, CARRIED)]
         figure.legend(marks, names, loc="outside lower center", ncols=3)
         headline(figure, title)
+    figure.alt = f"{title}. {describe_reading_view(taught, classes, label)}"
     return figure
 
 

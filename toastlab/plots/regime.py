@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from toastlab.plots.curves import measure
-from toastlab.plots.style import headline, line, new_figure, number_cells, style
+from toastlab.plots.style import Picture, headline, line, new_figure, number_cells, style
 
 # between orange and blue, which everybody can tell apart
 COLOURS = LinearSegmentedColormap.from_list("gain", ["#b34700", "#f6f6f6", "#015b91"])
@@ -22,7 +21,7 @@ def regime_view(
     method: str,
     curves: pd.DataFrame | None = None,
     chosen: Mapping[str, float] | None = None,
-) -> Figure:
+) -> Picture:
     """One map per measure, orange where the method loses, blue where it gains, grey within seed
     noise; below, if given, the curves of the chosen cell.
 
@@ -46,6 +45,7 @@ def regime_view(
             )
         colours = "blue: better, orange: worse, grey: within seed noise"
         headline(figure, f"{method} against cross-entropy; {colours}")
+    figure.alt = describe_regime_view(gains, method, at=chosen or {})
     return figure
 
 

@@ -46,14 +46,24 @@ def style() -> Iterator[None]:
 
 
 class Picture(Figure):
-    """A figure that a notebook shows as PNG, without pyplot: nothing global, nothing left open."""
+    """A figure that a notebook shows as PNG, without pyplot: nothing global, nothing left open.
 
-    def _repr_png_(self) -> bytes:
-        return to_png(self, dpi=100)
+    Attributes:
+        alt: what it shows, in words: the picture's alternative text, and all that is seen of it
+            where there are no pictures.
+    """
+
+    alt: str = ""
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
+        return to_png(self, dpi=100), {"alt": self.alt}
+
+    def __repr__(self) -> str:
+        return self.alt or super().__repr__()
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, inches."""
+def new_figure(width: float, height: float) -> Picture:
+    """An empty figure, inches. Who fills it says in `alt` what it shows."""
     figure = Picture(figsize=(width, height), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     return figure

@@ -26,11 +26,20 @@ from toastlab.widgets.access import PANEL, SENTENCE, naming
 DRAWING = threading.RLock()
 LABEL = {"description_width": "10.5em"}
 WIDE = w.Layout(width="27em")
+PACE = 800  # milliseconds between two epochs that are played; a picture takes 100 to 200
 
 
 def slider(label: str, values: Sequence[Any], value: Any, hint: str) -> w.SelectionSlider:
     """A slider over given values that reports only when it is let go."""
     return w.SelectionSlider(continuous_update=False, **_common(label, values, value, hint))
+
+
+def play(epochs: w.SelectionSlider) -> w.Play:
+    """Moves a slider on by itself, once to its end: the browser counts, the kernel draws."""
+    ends = {"min": 0, "max": len(epochs.options) - 1, "value": epochs.index}
+    player = w.Play(**ends, interval=PACE, show_repeat=False, layout=w.Layout(width="9em"))
+    w.jslink((player, "value"), (epochs, "index"))
+    return player
 
 
 def choice(label: str, values: Sequence[Any], value: Any, hint: str) -> w.Dropdown:
@@ -66,7 +75,10 @@ class Panel(ABC):
         self.sentence, self.error = w.HTML(), w.HTML()
         self.text = ""
         note = w.HTML(f"<small>{html.escape(speed)}</small>")
-        rows = w.HBox(list(controls.values()), layout=w.Layout(flex_flow="row wrap"))
+        moved = list(controls.values())
+        if isinstance(epochs := controls.get("epoch"), w.SelectionSlider):
+            moved.insert(moved.index(epochs) + 1, play(epochs))
+        rows = w.HBox(moved, layout=w.Layout(flex_flow="row wrap"))
         self.sentence.add_class(SENTENCE)
         names = naming({control.description: control.tooltip for control in controls.values()})
         parts = [rows, *self.extras(), note, self.error, self.picture, self.sentence, names]
@@ -125,10 +137,12 @@ class Panel(ABC):
             except Exception as error:
                 raise BadValue(f"{name} cannot be {value!r}: {error}") from error
 
-    def _repr_mimebundle_(self, **options: object) -> dict[str, object]:
+    def _repr_mimebundle_(
+        self, **options: object
+    ) -> tuple[dict[str, object], dict[str, dict[str, str]]]:
         bundle = dict(self.widget._repr_mimebundle_() or {})
         # what is shown where no kernel runs: on GitHub, printed, or before the first run
         if self.picture.value:
             bundle["image/png"] = base64.b64encode(self.picture.value).decode()
         bundle["text/plain"] = self.text
-        return bundle
+        return bundle, {"image/png": {"alt": self.text}}

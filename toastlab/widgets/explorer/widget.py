@@ -12,7 +12,7 @@ from traitlets import Bytes, Dict, TraitError, validate
 
 from toastlab.analysis.analyse import Analysis, analyse
 from toastlab.core.errors import BadValue
-from toastlab.plots import data_map, describe_data_map, drawn_png
+from toastlab.plots import data_map, drawn_png
 from toastlab.widgets.explorer.data import pack
 from toastlab.widgets.explorer.page import script, style, write_page
 from toastlab.widgets.explorer.places import Places, given, made
@@ -182,6 +182,7 @@ class Explorer(anywidget.AnyWidget):  # type: ignore[misc]
         # what is shown where no kernel runs: on a code host, printed, or before the first run
         frame = self.analysis.table.assign(flipped=self.analysis.table["flipped"].fillna(False))
         frame["flipped"] = frame["flipped"].astype(bool)
-        data["image/png"] = base64.b64encode(drawn_png(data_map(frame))).decode()
-        data["text/plain"] = describe_data_map(frame)
-        return data, metadata
+        figure = data_map(frame)
+        data["image/png"] = base64.b64encode(drawn_png(figure)).decode()
+        data["text/plain"] = figure.alt
+        return data, {**metadata, "image/png": {"alt": figure.alt}}

@@ -1,0 +1,96 @@
+"""Open questions: the reader writes an answer first, then sees a model one and what it should say.
+
+Nothing judges the text: whoever compares his own with the model learns most from the differences.
+"""
+
+from dataclasses import dataclass
+
+from toastlab.core.errors import BadType, one_of
+from toastlab.course.card import Card
+from toastlab.course.exercises import Difficulty, effort
+
+FEWEST = 8  # words of an answer
+
+
+@dataclass(frozen=True)
+class Question:
+    """What answers an open question.
+
+    Attributes:
+        minutes: that it takes about; difficulty: 1 to 3.
+        model: an answer of some sentences.
+        says: what a good answer says, each worth a point where a course is marked.
+    """
+
+    minutes: int
+    difficulty: Difficulty
+    model: str
+    says: tuple[str, ...]
+
+    @property
+    def points(self) -> int:
+        """What a good answer is worth."""
+        return len(self.says)
+
+
+def discuss(name: str, answer: str) -> Card:
+    """The model answer, once the reader has written one.
+
+    Args:
+        name: of a question of `QUESTIONS`.
+        answer: the reader's, a text. One of fewer than `FEWEST` words is not answered yet.
+
+    Raises:
+        ValueError: there is no such question. TypeError: the answer is no text.
+    """
+    question = QUESTIONS[one_of("question", name, QUESTIONS)]
+    if not isinstance(answer, str):
+        raise BadType(f"the answer must be a text in quotes, not {type(answer).__name__}.")
+    if len(answer.split()) < FEWEST:
+        return Card(
+            "Not answered yet: write two or three sentences between the quotes "
+            f"({effort(question.minutes, question.difficulty)}), then compare with a model answer."
+        )
+    points = [f"  - {point}" for point in question.says]
+    return Card("\n".join([f"A model answer: {question.model}", "Does yours say this?", *points]))
+
+
+QUESTIONS = {
+    "mean_keeps": Question(
+        minutes=5,
+        difficulty=2,
+        model="A mean adds up what many samples say. What each of them has learnt by heart is its "
+        "own and differs from sample to sample, so that it cancels out. What they have in common "
+        "stays: the classes that look alike. The medoid is one sample, and speaks with the "
+        "accidents of that one.",
+        says=(
+            "the mean is made of many samples, the medoid of one",
+            "what is learnt by heart differs from sample to sample and cancels out",
+            "what the samples have in common adds up",
+        ),
+    ),
+    "too_soft": Question(
+        minutes=4,
+        difficulty=1,
+        model="At a very high temperature all classes get nearly the same, and what the network "
+        "knows about their likeness is gone: that is label smoothing. And a network trained on "
+        "such targets becomes less sure of itself, since it is taught never to be sure.",
+        says=(
+            "the soft target comes near to uniform, which says nothing about likeness",
+            "a network trained on it becomes less sure of itself",
+        ),
+    ),
+    "who_gets_it": Question(
+        minutes=6,
+        difficulty=3,
+        model="Change only that. Take the same soft targets, and share what they give to the other "
+        "classes evenly, or shuffle it among them: the label keeps its part. Train all three with "
+        "the same seeds and compare them in pairs, on accuracy and NLL. If the even ones do as "
+        "well, it does not matter who gets the rest.",
+        says=(
+            "a control gives the other classes as much in all, but evenly or shuffled",
+            "the own class keeps its share, so that the softness is the same",
+            "several seeds, compared in pairs",
+        ),
+    ),
+}

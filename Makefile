@@ -7,6 +7,11 @@ LATEST ?=
 STAMP := .venv/.$(if $(LATEST),latest,locked)
 VERSIONS := $(if $(LATEST),--upgrade --upgrade-strategy eager,--constraint constraints.txt)
 
+# Tests on each core, up to four at a time; whoever is done takes tests from another. Each computes
+# in one thread, since the cores are taken. ARGS="-n 0", behind it, is one at a time in one process.
+CORES := -n logical --maxprocesses 4
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(CORES) --dist worksteal
+
 .PHONY: help setup demo test bars test-lowest lab lint lock notebooks clean FORCE
 
 help:
@@ -42,9 +47,9 @@ demo: setup
 test: setup
 	@failed=""; \
 	echo "Running the tests ..."; \
-	$(BIN)/python -m pytest $(ARGS) || failed="$$failed tests"; \
+	$(TESTS) $(ARGS) || failed="$$failed tests"; \
 	echo "Running the notebooks, and comparing their outputs with the stored ones ..."; \
-	$(BIN)/python -m pytest --nbval --nbval-current-env notebooks || failed="$$failed notebooks"; \
+	$(BIN)/python -m pytest $(CORES) --dist loadfile --nbval --nbval-current-env notebooks || failed="$$failed notebooks"; \
 	$(if $(LATEST),echo "Style and types are left to the lock's packages: make test",$(MAKE) --no-print-directory lint || failed="$$failed lint"); \
 	if [ -n "$$failed" ]; then echo "Failed:$$failed"; exit 1; fi
 

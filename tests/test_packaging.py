@@ -150,19 +150,19 @@ OTHERS = ("torchvision", "sklearn", "PIL", "pandas", "scipy", "tyro", "rich", "s
 def test_what_is_not_installed_is_named_with_its_extra() -> None:
     """With torch and NumPy alone: the loop works, and the rest says what to install."""
     hidden = NOT_THERE.format(hidden=set(OTHERS))
-    loop = (
+    extras = {"load": "data", "RunStore": "train", "TrainConfig": "train"}
+    code = (
         "import torch, toastlab\n"
         "labels = torch.tensor([0, 1, 0, 1])\n"
         "toast = toastlab.ToastConfig().build(labels, 2, 4)\n"
         "batch = toast.join(torch.zeros(4, 8), labels, torch.arange(4))\n"
         "print(float(toast(torch.zeros(4, 2), batch)) > 0)\n"
     )
-    assert run_python(hidden + loop).strip() == "True"
-    for name, extra in (("load", "data"), ("RunStore", "train"), ("TrainConfig", "train")):
-        asked = (
-            f"import toastlab\ntry:\n    toastlab.{name}\nexcept ImportError as e:\n    print(e)"
-        )
-        told = run_python(hidden + asked)
+    for name in extras:
+        code += f"try:\n    toastlab.{name}\nexcept ImportError as e:\n    print(e)\n"
+    worked, *said = run_python(hidden + code).splitlines()
+    assert worked == "True"
+    for (name, extra), told in zip(extras.items(), said, strict=True):
         assert re.match(rf"toastlab\.{name} needs the package '\w+'", told), told
         assert f'pip install "toastlab[{extra}]"' in told
     command = "from toastlab.cli.main import main\nmain(['train', 'toast'])"

@@ -2,7 +2,8 @@
 
 The page has a slider whose every move costs the kernel a fiftieth of a second, and a text that
 tells the kernel's process and how many moves it saw. At SIGUSR1 the server writes what it keeps
-into the file of LIGHT_PAGE_COUNTS.
+into the file of LIGHT_PAGE_COUNTS. A minute of this server lasts `MINUTE` seconds, so that nobody
+waits long for what happens when it is over.
 """
 
 import gc
@@ -11,9 +12,12 @@ import logging
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 from toastlab.cli.main import main
-from toastlab.widgets import dashboard
+from toastlab.widgets import dashboard, voila_app
+
+MINUTE = 12  # seconds
 
 FIRST = """
 import os, time
@@ -44,7 +48,18 @@ def count(*signal_and_frame: object) -> None:
     file.with_suffix(".new").replace(file)
 
 
+def shorter(*page: Any) -> dict[str, dict[str, Any]]:
+    """The dashboard's settings with that minute. How long a page may take to connect stays."""
+    made = settings(*page)
+    made["VisitorKernels"]["gone_after"] *= MINUTE / 60
+    # after which Jupyter Server forgets a connection that has ended
+    made["MappingKernelManager"]["kernel_info_timeout"] = MINUTE
+    return made
+
+
 if __name__ == "__main__":
+    settings, voila_app.settings = voila_app.settings, shorter
+    voila_app.CULL_EVERY = 1
     dashboard.CELLS = (("# light", FIRST), ("## more", "kept = {stored!r}"))
     dashboard.course_runs = lambda store: {}  # type: ignore[attr-defined]
     signal.signal(signal.SIGUSR1, count)

@@ -48,9 +48,9 @@ def count(*signal_and_frame: object) -> None:
     file.with_suffix(".new").replace(file)
 
 
-def shorter(*page: Any) -> dict[str, dict[str, Any]]:
+def shorter(*page: Any, **named: Any) -> dict[str, dict[str, Any]]:
     """The dashboard's settings with that minute. How long a page may take to connect stays."""
-    made = settings(*page)
+    made = settings(*page, **named)
     made["VisitorKernels"]["gone_after"] *= MINUTE / 60
     # after which Jupyter Server forgets a connection that has ended
     made["MappingKernelManager"]["kernel_info_timeout"] = MINUTE

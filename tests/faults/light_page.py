@@ -2,8 +2,7 @@
 
 The page has a slider whose every move costs the kernel a fiftieth of a second, and a text that
 tells the kernel's process and how many moves it saw. At SIGUSR1 the server writes what it keeps
-into the file of LIGHT_PAGE_COUNTS. A minute of this server lasts `MINUTE` seconds, so that nobody
-waits long for what happens when it is over.
+into the file of LIGHT_PAGE_COUNTS. The server's minutes are short.
 """
 
 import gc
@@ -12,12 +11,10 @@ import logging
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
+from tests.faults.short_minute import MINUTE, shorten
 from toastlab.cli.main import main
-from toastlab.widgets import dashboard, voila_app
-
-MINUTE = 12  # seconds
+from toastlab.widgets import dashboard
 
 FIRST = """
 import os, time
@@ -48,18 +45,9 @@ def count(*signal_and_frame: object) -> None:
     file.with_suffix(".new").replace(file)
 
 
-def shorter(*page: Any, **named: Any) -> dict[str, dict[str, Any]]:
-    """The dashboard's settings with that minute. How long a page may take to connect stays."""
-    made = settings(*page, **named)
-    made["VisitorKernels"]["gone_after"] *= MINUTE / 60
-    # after which Jupyter Server forgets a connection that has ended
-    made["MappingKernelManager"]["kernel_info_timeout"] = MINUTE
-    return made
-
-
 if __name__ == "__main__":
-    settings, voila_app.settings = voila_app.settings, shorter
-    voila_app.CULL_EVERY = 1
+    # for so long Jupyter Server keeps a connection that has ended
+    shorten(kernel_info_timeout=MINUTE)
     dashboard.CELLS = (("# light", FIRST), ("## more", "kept = {stored!r}"))
     dashboard.course_runs = lambda store: {}  # type: ignore[attr-defined]
     signal.signal(signal.SIGUSR1, count)

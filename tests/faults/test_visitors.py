@@ -18,7 +18,7 @@ import pytest
 from tornado.websocket import WebSocketClosedError
 
 from tests.browser.serving import started
-from tests.faults.light_page import MINUTE
+from tests.faults.short_minute import MINUTE
 from tests.faults.test_soak import children, memory, server_of, soon
 from tests.faults.visitor import Visitor, ask
 from tests.widgets.test_servers import free_port

@@ -1,9 +1,9 @@
 """How Sphinx makes the site of docs/, the notebooks and the docstrings: `make docs`.
 
-The pages are the files of the repository, where they stand, so the folder of sources is its root. The
-notebooks are shown as they are stored and are not run. A built page asks no other host for anything;
-`check.py` beside this file looks that it does not, and that every link inside the site leads
-somewhere.
+The pages are the files of the repository, where they stand, so the folder of sources is its root.
+The notebooks are shown as they are stored and are not run. A built page asks no other host for
+anything; `check.py` beside this file looks that it does not, and that every link inside the site
+leads somewhere.
 """
 
 import os
@@ -25,8 +25,11 @@ extensions = [
     "sphinx.ext.napoleon",  # which are Google's style
     "sphinx.ext.viewcode",  # with the code behind them
     "rooms",  # {room} and {public}: the pages under docs/api
+    "docstrings",  # our docstrings in autodoc's words
+    "sections",  # which page stands under which
     "maths",  # formulas as MathML
-    "notebook_pages",  # alt texts, where to run a notebook, the explorer as a page
+    "notebook_pages",  # alt texts, and where to run a notebook
+    "explorer_pages",  # explorers as pages
     "repository_links",  # links to folders and code of the repository
 ]
 
@@ -75,12 +78,17 @@ html_sourcelink_suffix = ""  # a notebook's source is the notebook
 html_additional_pages = {"index": "to_front.html"}
 html_baseurl = os.environ.get("TOASTLAB_SITE", "")
 html_theme_options = {
-    "logo": {"text": "toastlab", "image_light": "static/favicon.svg", "alt_text": ""},
+    "logo": {
+        "text": "toastlab",
+        "image_light": "static/favicon.svg",
+        "image_dark": "static/favicon.svg",
+    },
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
     "show_toc_level": 1,
     "navigation_depth": 2,
     "show_nav_level": 1,
+    "show_prev_next": True,
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
     "secondary_sidebar_items": ["page-toc", "launch"],

@@ -1,8 +1,8 @@
 """Sphinx: formulas as MathML, made when the site is built.
 
-Every current browser draws MathML itself, with the fonts of its system, and a screen reader can read
-it. So no script and no font has to come from anywhere. Docutils turns LaTeX into it; what it does not
-know is a warning, which `make docs` takes for an error.
+Every current browser draws MathML itself, with the fonts of its system, and a screen reader can
+read it. So no script and no font has to come from anywhere. Docutils turns LaTeX into it; what it
+does not know is a warning, which `make docs` takes for an error.
 """
 
 import re
@@ -40,7 +40,7 @@ def write(translator: HTML5Translator, node: nodes.Element, block: bool) -> None
     except latex2mathml.MathError as error:
         logger.warning("formula %r: %s", latex, error, location=node)
         html = f"<code>{translator.encode(latex)}</code>"
-    translator.body.append(f'<div class="math">{html}</div>' if block else html)
+    translator.body.append(f'<div class="formula">{html}</div>' if block else html)
     raise nodes.SkipNode
 
 

@@ -1,9 +1,8 @@
 """Sphinx: what a notebook's page has beyond its cells.
 
 Its figures get the alternative texts that the notebook stores beside them. The column at the right
-gets the notebook as a file and, where the repository's address is known, links that run it on Binder
-or Colab. Explorers are pages of their own: those that notebooks save in `notebooks/explorers/`, and
-one of the run that all notebooks share, which is made here.
+gets the notebook as a file and, where the repository's address is known, links that run it on
+Binder or Colab.
 
 The address is `owner/name` in TOASTLAB_REPOSITORY, or in GITHUB_REPOSITORY, which a workflow has.
 """
@@ -12,7 +11,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from base64 import b64decode
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,6 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-EXPLORER = "explorers/toast.html"  # in the built site
 ADDRESS = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -33,18 +30,21 @@ def repository() -> str:
 def texts(book: dict[str, Any]) -> dict[str, str]:
     """SHA-256 of each stored picture -> its alternative text.
 
-    A picture without one is described by what its cell prints.
+    A picture without one is described by the sentence that comes with it, or by what its cell
+    prints.
     """
     found = {}
     for cell in book["cells"]:
         outputs = cell.get("outputs", [])
         said = "".join("".join(x["text"]) for x in outputs if x["output_type"] == "stream")
         for output in outputs:
+            sentence = "".join(output.get("data", {}).get("text/plain", "<"))
+            beside = said if sentence.startswith("<") else sentence
             for kind, content in output.get("data", {}).items():
                 if not kind.startswith("image/"):
                     continue
                 about = output.get("metadata", {})
-                alt = about.get(kind, {}).get("alt") or about.get("alt") or " ".join(said.split())
+                alt = about.get(kind, {}).get("alt") or about.get("alt") or " ".join(beside.split())
                 content = "".join(content)
                 data = content.encode() if kind == "image/svg+xml" else b64decode(content)
                 found[hashlib.sha256(data).hexdigest()] = alt
@@ -72,29 +72,7 @@ def launch(
     context["repository"] = repository()
 
 
-def explorers(app: Sphinx, error: Exception | None) -> None:
-    """Puts explorers into the built site, at the place that they have in the repository."""
-    if error is not None or app.builder.name != "html":
-        return
-    from toastlab import analyse
-    from toastlab.course.runs import course_runs, course_store
-    from toastlab.studies.layouts import load_layouts
-    from toastlab.widgets import Explorer
-    from toastlab.widgets.explorer.places import stored
-
-    source, target = Path(app.srcdir) / "notebooks/explorers", Path(app.outdir)
-    if source.is_dir():
-        shutil.copytree(source, target / "notebooks/explorers", dirs_exist_ok=True)
-    page = target / EXPLORER
-    page.parent.mkdir(exist_ok=True)
-    runs = course_runs(course_store())
-    analysis = analyse(runs["TOAST"])
-    places = stored(load_layouts(runs), "TOAST", len(analysis.table))
-    Explorer(analysis, places=places).save(page)
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", describe)
     app.connect("html-page-context", launch)
-    app.connect("build-finished", explorers)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

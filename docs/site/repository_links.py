@@ -1,7 +1,7 @@
 """Sphinx: links that lead to files and folders of the repository, as a code host shows them.
 
-Code of the library leads to its page among the sources, a room's folder to the room's page, a folder
-under `data/` to the page that says what is stored there. Any other file is copied and downloaded,
+Code of the library leads to its page among the sources, a room's folder to the room's page, a
+folder under `data/` to the page that says what is stored there. Any other file is copied and downloaded,
 which is what MyST does by itself.
 """
 
@@ -35,7 +35,9 @@ class RepositoryLinks(SphinxTransform):
         if path.suffix == ".py" and parts[0] == "toastlab":
             module = "/".join(parts).removesuffix(".py").removesuffix("/__init__")
             up = "../" * self.env.docname.count("/")
-            new: nodes.Element = nodes.reference(internal=True, refuri=f"{up}_modules/{module}.html")
+            new: nodes.Element = nodes.reference(
+                internal=True, refuri=f"{up}_modules/{module}.html"
+            )
         elif path.is_dir() and parts[0] in ("toastlab", "data"):
             page = f"docs/api/{parts[1]}" if parts[0] == "toastlab" else "data/README"
             new = addnodes.pending_xref(

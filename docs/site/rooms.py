@@ -7,7 +7,6 @@
 import importlib
 import inspect
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from docutils import nodes
@@ -63,11 +62,6 @@ class Public(SphinxDirective):
             text = summary(getattr(toastlab, name)).replace("|", "\\|")
             rows.append(f"| {{py:obj}}`{name} <{home(name)}>` | {text} |")
         return self.parse_text_to_nodes("\n".join(rows))
-
-
-def own(module: ModuleType, name: str) -> bool:
-    """Whether a module defines a name, and does not only import it."""
-    return getattr(getattr(module, name, None), "__module__", module.__name__) == module.__name__
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

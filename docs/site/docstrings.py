@@ -1,11 +1,15 @@
 """Sphinx: the docstrings of the library as reStructuredText, which autodoc reads.
 
 They are written for people who read code: an indented block is an example or an equation, and |x|
-is a length. Both mean something else in reStructuredText.
+is a length. Both mean something else in reStructuredText. What the comments on a config's fields
+say is added: it is the help text on the command line too.
 """
 
+import ast
 import inspect
 import re
+import textwrap
+from dataclasses import is_dataclass
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -49,10 +53,40 @@ def readable(lines: list[str]) -> list[str]:
     return found
 
 
+def comments(source: str) -> dict[str, str]:
+    """Field of a class -> the comment behind it, or else above it.
+
+    Args:
+        source: of the class.
+    """
+    source = textwrap.dedent(source)
+    rows, found = source.splitlines(), {}
+    (definition,) = ast.parse(source).body
+    for node in definition.body if isinstance(definition, ast.ClassDef) else ():
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+            continue
+        # Where a syntax tree says that a node ends is counted in bytes.
+        last = rows[(node.end_lineno or 1) - 1].encode()[node.end_col_offset or 0 :].decode()
+        said = [last] if last.strip().startswith("#") else []
+        above = node.lineno - 2
+        while not last.strip() and rows[above].strip().startswith("#"):
+            said.insert(0, rows[above])
+            above -= 1
+        if said:
+            found[node.target.id] = " ".join(
+                text.strip().removeprefix("#").strip() for text in said
+            )
+    return found
+
+
 def process(
     app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]
 ) -> None:
     """Before napoleon reads the sections."""
+    if isinstance(thing, type) and is_dataclass(thing) and "Attributes:" not in lines:
+        fields = comments(inspect.getsource(thing))
+        if fields:
+            lines += ["", "Attributes:", *(f"    {key}: {text}" for key, text in fields.items())]
     lines[:] = readable(lines)
 
 

@@ -1,10 +1,12 @@
 """Sphinx: links that lead to files and folders of the repository, as a code host shows them.
 
 Code of the library leads to its page among the sources, a room's folder to the room's page, a
-folder under `data/` to the page that says what is stored there. Any other file is copied and downloaded,
-which is what MyST does by itself.
+folder under `data/` to the page that says what is stored there. Any other file is copied and
+downloaded, which is what MyST does by itself. A link whose text is the name of a page, `gpu.md`, has
+the page's title on the site.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,12 @@ class RepositoryLinks(SphinxTransform):
     def apply(self, **kwargs: Any) -> None:
         for kind in (addnodes.download_reference, addnodes.pending_xref):
             for node in list(self.document.findall(kind)):
-                if node.get("reftype") == "myst" and node.get("refdomain") != "doc":
+                if node.get("reftype") != "myst":
+                    continue
+                if node.get("refdomain") != "doc":
                     self.turn(node)
+                elif re.fullmatch(r"[\w./]+\.md", node.astext()):
+                    node["refexplicit"] = False
 
     def turn(self, node: nodes.Element) -> None:
         """Changes one link, where it leads to such a place."""

@@ -52,7 +52,10 @@ def test_a_good_site_is_good(tool: ModuleType, tmp_path: Path) -> None:
         ('<script src="//cdn.org/a.js"></script>', "asks another host for //cdn.org/a.js"),
         ('<link rel="stylesheet" href="http://cdn.org/a">', "asks another host for http://cdn.org"),
         ('<link rel="preload icon" href="//cdn.org/a">', "asks another host for //cdn.org/a"),
-        ('<img alt="A cat" srcset="//cdn.org/a 1x, b 2x">', "asks another host for //cdn.org/a"),
+        (
+            '<img alt="A cat" srcset="run.js 1x, //cdn.org/a 2x">',
+            "asks another host for //cdn.org/a",
+        ),
         ('<iframe src="https://cdn.org/"></iframe>', "asks another host for https://cdn.org/"),
         ("<p style=\"background: url('//cdn.org/a')\">", "asks another host for //cdn.org/a"),
         ("<style>@import '//cdn.org/a'</style>", "asks another host for //cdn.org/a"),

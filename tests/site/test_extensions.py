@@ -35,7 +35,7 @@ def test_formulas_that_cannot_be_read_are_errors() -> None:
     with pytest.raises(MathError):
         maths.mathml(r"\nosuchcommand x", False)
     with pytest.raises(MathError):
-        maths.mathml(r"\frac{1}{2", True)
+        maths.mathml(r"\frac{1}", True)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,40 @@ def test_sections_and_examples_of_docstrings_stay(docstrings: ModuleType) -> Non
         "    b",
     ]
     assert docstrings.readable(lines) == lines
+
+
+def test_comments_on_fields_are_their_documentation(docstrings: ModuleType) -> None:
+    source = '''
+    @dataclass
+    class A:
+        """Doc."""
+
+        a: int = 1  # One.
+        # Two lines
+        # above.
+        b: str = "é # no comment"
+        c: float = 2.0
+        d: tuple[int, ...] = (
+            1,
+        )  # Behind.
+        # Of a method.
+        def f(self) -> None: ...
+    '''
+    wanted = {"a": "One.", "b": "Two lines above.", "d": "Behind."}
+    assert docstrings.comments(source.strip("\n")) == wanted
+
+
+def test_every_setting_of_a_run_is_documented(docstrings: ModuleType) -> None:
+    from dataclasses import fields
+
+    from toastlab import DataConfig, ToastConfig
+
+    for config in (DataConfig, ToastConfig):
+        lines: list[str] = ["Settings."]
+        docstrings.process(None, "class", config.__name__, config, None, lines)
+        named = {line.split(":")[0].strip() for line in lines[lines.index("Attributes:") + 1 :]}
+        own = {name for name in config.__annotations__ if name in {f.name for f in fields(config)}}
+        assert named == own
 
 
 def test_only_names_of_ours_are_documented(docstrings: ModuleType) -> None:

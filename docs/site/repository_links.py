@@ -2,7 +2,7 @@
 
 Code of the library leads to its page among the sources, a room's folder to the room's page, a
 folder under `data/` to the page that says what is stored there. Any other file is copied and
-downloaded, which is what MyST does by itself. A link whose text is the name of a page, `gpu.md`, has
+downloaded, which is what MyST does by itself. A link whose text is a page's name, `gpu.md`, has
 the page's title on the site.
 """
 

@@ -135,7 +135,7 @@ def test_what_is_declared_is_used() -> None:
     used = {
         name for place in places for file in (ROOT / place).rglob("*.py") for name in imported(file)
     }
-    # Those that are run, not imported: nbval by pytest, ruff and mypy by make, the last two by Sphinx
+    # Run, not imported: nbval by pytest, ruff and mypy by make, the last two by Sphinx
     run = {"nbval", "ruff", "mypy", "pandas-stubs", "myst-nb", "pydata-sphinx-theme"}
     assert declared - used == run
 

@@ -6,7 +6,6 @@ anything; `check.py` beside this file looks that it does not, and that every lin
 leads somewhere.
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -78,7 +77,6 @@ html_favicon = "static/favicon.svg"
 html_copy_source = True
 html_sourcelink_suffix = ""  # a notebook's source is the notebook
 html_additional_pages = {"index": "to_front.html"}
-html_baseurl = os.environ.get("TOASTLAB_SITE", "")
 html_theme_options = {
     "logo": {
         "text": "toastlab",

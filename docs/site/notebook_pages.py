@@ -67,7 +67,7 @@ def launch(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Tells the template of the right column whether this is a notebook, and where it runs."""
-    is_notebook = doctree is not None and app.env.doc2path(page).suffix == ".ipynb"
+    is_notebook = doctree is not None and Path(app.env.doc2path(page)).suffix == ".ipynb"
     context["notebook"] = page.rpartition("/")[2] if is_notebook else ""
     context["repository"] = repository()
 

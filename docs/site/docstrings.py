@@ -15,6 +15,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 SECTION = re.compile(r"[A-Z][A-Za-z ]+:$")  # "Args:", "Returns:"; what follows is napoleon's
+ANNOTATED = re.compile(r"~?(?:typing\.)?Annotated\[([^\[\],]+), [^\[\]]*\]")
 CODE = re.compile(r"(`+[^`]*`+)")
 
 
@@ -90,6 +91,19 @@ def process(
     lines[:] = readable(lines)
 
 
+def plain(
+    app: Sphinx,
+    what: str,
+    name: str,
+    thing: object,
+    options: object,
+    signature: str | None,
+    returned: str | None,
+) -> tuple[str | None, str | None]:
+    """Types without their ranges, which the fields' comments say in words."""
+    return signature and ANNOTATED.sub(r"\1", signature), returned
+
+
 def skip(
     app: Sphinx, what: str, name: str, thing: Any, skipped: bool, options: object
 ) -> bool | None:
@@ -104,5 +118,6 @@ def skip(
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-process-docstring", process, priority=400)
+    app.connect("autodoc-process-signature", plain)
     app.connect("autodoc-skip-member", skip)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

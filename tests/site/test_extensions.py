@@ -101,6 +101,17 @@ def test_every_setting_of_a_run_is_documented(docstrings: ModuleType) -> None:
         assert named == own
 
 
+def test_signatures_have_types_without_ranges(docstrings: ModuleType) -> None:
+    def plain(signature: str | None) -> str | None:
+        shown: str | None = docstrings.plain(None, "class", "A", None, None, signature, None)[0]
+        return shown
+
+    given = "(a: ~typing.Annotated[float, ~t.Range(low=0, high=1)] = 0.1, "
+    given += "b: tuple[Annotated[int, R(2)], ...])"
+    assert plain(given) == "(a: float = 0.1, b: tuple[int, ...])"
+    assert plain(None) is None
+
+
 def test_only_names_of_ours_are_documented(docstrings: ModuleType) -> None:
     import scipy.stats
 

@@ -12,7 +12,7 @@ VERSIONS := $(if $(LATEST),--upgrade --upgrade-strategy eager,--constraint const
 CORES := -n logical --maxprocesses 4
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(CORES) --dist worksteal
 
-.PHONY: help setup demo test bars test-lowest lab lint lock notebooks clean FORCE
+.PHONY: help setup demo test bars test-lowest lab lint lock notebooks docs clean FORCE
 
 help:
 	@echo "make demo   TOAST against cross-entropy on real images: a table and demo/report.html"
@@ -21,6 +21,7 @@ help:
 	@echo "make lab    JupyterLab on notebooks/ (this machine only, behind its token; ARGS=--expose: others too)"
 	@echo "make bars   times what has a limit, and fails where one is passed (minutes; an idle machine)"
 	@echo "make lint   style and types alone"
+	@echo "make docs   the documentation as a site, build/site, with every link in it followed"
 	@echo "make notebooks  makes the notebooks again from notebooks/src"
 	@echo "make lock   writes constraints.txt and docs/dependencies.md from today's newest packages"
 	@echo "make test-lowest  the tests on the oldest packages allowed, in .venv-lowest (several GB)"
@@ -87,5 +88,11 @@ lab: setup
 notebooks: setup
 	@$(BIN)/python notebooks/build.py $(ARGS)
 
+# A warning is an error. The notebooks are shown as they are stored, not run.
+docs: setup
+	@echo "Building the site ..."
+	@$(BIN)/python -m sphinx -q -W --keep-going -c docs/site -d build/doctrees $(ARGS) . build/site
+	@$(BIN)/python docs/site/check.py build/site
+
 clean:
-	rm -rf .venv .venv-lowest demo runs .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-lowest build demo runs .mypy_cache .ruff_cache .pytest_cache

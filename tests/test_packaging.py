@@ -106,8 +106,9 @@ def test_the_method_alone_asks_for_torch_and_numpy() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert {re.split(r"[<>=]", line)[0] for line in project["dependencies"]} == {"torch", "numpy"}
     extras = project["optional-dependencies"]
-    assert set(extras) == {"data", "train", "lab", "cluster", "search", "test"}
+    assert set(extras) == {"data", "train", "lab", "cluster", "search", "docs", "test"}
     assert "toastlab[lab,cluster,search]" in extras["test"], "make test has all there is"
+    assert "toastlab[docs]" in extras["test"], "and make docs needs no set-up of its own"
 
 
 def run_python(code: str) -> str:

@@ -18,7 +18,6 @@ as it must be to be the same.
 import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -315,8 +314,7 @@ class _Epoch:
 
     def steps(self, should_stop: Callable[[], bool] | None) -> bool:
         """All steps of the epoch; False if it was stopped, after which the runs are of no use."""
-        with ExitStack() as modes:
-            modes.enter_context(_Stackable())
+        with _Stackable():
             for _ in range(self.runs[0].steps):
                 if should_stop is not None and should_stop():
                     return False

@@ -220,7 +220,7 @@ def launches(many: int, augment: AugmentConfig) -> float:
 
 
 def test_launches_of_each_network_fall_with_their_number() -> None:
-    """A step of eight has as many as a step of two; only what is drawn per image is drawn singly."""
+    """A step of eight has as many as a step of two; what is drawn per image is drawn singly."""
     plain = {many: launches(many, AugmentConfig()) for many in (1, 2, 8)}
     assert plain[2] * 2 == plain[8] * 8
     assert plain[8] < 0.14 * plain[1]
@@ -278,10 +278,10 @@ def test_no_more_than_so_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_what_is_not_of_one_shape_is_refused() -> None:
+    pair = [Wanted(BASE, tiny()), Wanted(replace(BASE, epochs=5), tiny())]
     with pytest.raises(ValueError, match="differ in more than"):
-        pair = [Wanted(BASE, tiny()), Wanted(replace(BASE, epochs=5), tiny())]
         list(train_together(pair, device="cpu"))
+    pair = [Wanted(BASE, tiny()), Wanted(replace(BASE, seed=1), tiny(seed=3))]
     with pytest.raises(ValueError, match="on the same images"):
-        pair = [Wanted(BASE, tiny()), Wanted(replace(BASE, seed=1), tiny(seed=3))]
         list(train_together(pair, device="cpu"))
     assert not list(train_together([], device="cpu"))

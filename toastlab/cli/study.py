@@ -56,8 +56,10 @@ def study_run(name: str) -> Callable[..., None]:
                 return screen.print("Nothing was trained.")
         with progress() as bar:
             task = bar.add_task("starting", total=None)
-            how = {"device": device, "workers": workers, "together": together}
-            for step in study.run(options, store, out, **how):  # type: ignore[arg-type]
+            steps = study.run(
+                options, store, out, device=device, workers=workers, together=together
+            )
+            for step in steps:
                 bar.update(task, completed=step.done, total=step.total, description=step.text)
         for result in study.results(options, out):
             text = isinstance(result, str)

@@ -95,7 +95,7 @@ def sweep(
     in_range("workers", workers, *WORKER_COUNTS)
     # the store need not be writable: where all runs are there, none is made
     RunStore(Path(out).parent).check_writable()
-    how = {"device": device, "workers": workers, "together": together}
+    how: dict[str, Any] = {"device": device, "workers": workers, "together": together}
     how |= {"backend": backend, "scheduler": scheduler}
     done = _follow(what, store, how)
     table = sweep_table(done)

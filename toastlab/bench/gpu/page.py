@@ -39,7 +39,8 @@ MEASURES = {
     "memory": "The peak that PyTorch allocated against the one that was counted "
     "([gpu.md](gpu.md)).",
     "demo": "The runs of `toastlab demo`, from reading the data to the stored run, one by one.",
-    "together": "Networks trained as one (`--together`) against one by one.",
+    "together": "Networks trained as one (`--together`) against one by one: whole runs of the "
+    "teaching MLP on 2,000 images, 10 epochs.",
 }
 Column = tuple[str, str, Callable[[object], str]]
 
@@ -87,8 +88,8 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
     "together": (
         ("method", "method", str),
         ("networks", "networks", number("{:.0f}")),
-        ("s, as one", "together_s", number("{:.2f}")),
-        ("s, one by one", "one_by_one_s", number("{:.2f}")),
+        ("s a network, as one", "together_s", number("{:.3f}")),
+        ("s a network, one by one", "one_by_one_s", number("{:.3f}")),
         ("times as fast", "gain", number("{:.1f}")),
     ),
 }

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from toastlab.bench.gpu import parts, steps
+from toastlab.bench.gpu import networks, parts, steps
 from toastlab.bench.gpu.page import ending, page_of
 from toastlab.bench.gpu.scale import SMALL, Content, Measure, Scale, Until
 from toastlab.core.errors import BadValue
@@ -56,6 +56,7 @@ PARTS = {
         Part("graphs", steps.graphs, 60),
         Part("waits", parts.waits, 40),
         Part("memory", parts.memory, 30),
+        Part("together", networks.together, 60),
         Part("demo", parts.demo, 70),
         Part("compiled", steps.compiled, 200),
     )

@@ -1,31 +1,40 @@
 """Networks trained as one: what each alone would be, resumed either way, with fewer launches."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import stack_module_state
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.helpers import tiny
+from tests.helpers import Crossings, Watch, needs_fake_cuda, tiny
 from toastlab.core.errors import TrainingDiverged
-from toastlab.data.augment import AugmentConfig
+from toastlab.core.stream import Stream
+from toastlab.data.augment import Augment, AugmentConfig
 from toastlab.data.dataset import DataConfig, Dataset
+from toastlab.data.splits import Split
 from toastlab.methods import (
     CONFIGS,
     BakeConfig,
     CrossEntropyConfig,
     LabelSmoothingConfig,
     MethodConfig,
+    Plan,
     PsKdConfig,
     ToastConfig,
 )
 from toastlab.training import together
 from toastlab.training.config import TrainConfig
 from toastlab.training.loop import Result, train
+from toastlab.training.models import build
 from toastlab.training.together import MAY_DIFFER, Wanted, groups, train_together, why_alone
 
 AUGMENT = AugmentConfig(crop=1, flip=True, cutout=2)
@@ -228,6 +237,38 @@ def test_launches_of_each_network_fall_with_their_number() -> None:
     singly = (drawn[8] * 8 - drawn[2] * 2) / 6
     assert 0 < singly < 20
     assert drawn[8] < 0.4 * drawn[2]
+
+
+@needs_fake_cuda
+@pytest.mark.parametrize("kind", MAY_DIFFER, ids=lambda kind: kind.name)
+def test_a_step_of_two_on_a_fake_gpu(kind: type[MethodConfig]) -> None:
+    """It mixes no devices, copies nothing to the device and waits for nothing; backward aside."""
+    with FakeTensorMode():
+        labels = torch.zeros(64, dtype=torch.int64, device="cuda")
+        images = torch.zeros(64, 3, 8, 8, dtype=torch.uint8, device="cuda")
+        augment = Augment(AUGMENT, (0.5,) * 3, (0.25,) * 3)
+        augment.evaluate(images[:2])  # its mean and deviation go to the device once
+        networks = []
+        for _ in range(2):
+            with torch.device("cuda"):
+                model = build("resnet-small", 4, 3, 8)
+            method = kind().build(labels, 4, 16)
+            method.setup(model, augment.evaluate(images[:2]), Plan(epochs=3))
+            stream = Stream(Split(images, labels, labels), 16)
+            parts = {"model": model, "method": method, "stream": stream, "augment": augment}
+            run: Any = SimpleNamespace(**parts, autocast=nullcontext)
+            networks.append(together._Network(run))
+        parameters, buffers = stack_module_state(networks)  # type: ignore[arg-type]
+        step = torch.vmap(partial(together._Epoch._one, SimpleNamespace(networks=networks)))
+        drawn = vars(augment.draw(images[:16]))
+        drawn = {name: torch.stack([value, value]) for name, value in drawn.items()}
+        for _ in range(2):
+            with Crossings() as crossings, Watch() as watch, together._Stackable():
+                total, _, carried, buffers = step(parameters, buffers, drawn)
+            assert not crossings.found
+            assert not watch.waits
+        assert total.shape == carried.shape == (2,)
+        assert total.device.type == buffers["method.bank.logits"].device.type == "cuda"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from toastlab.store.names import run_key
 from toastlab.store.runs import Run, RunStore
 from toastlab.store.together import get_together
 from toastlab.training.config import TrainConfig
+from toastlab.training.together import train_together
 
 BASE = TrainConfig(epochs=2, batch_size=16, method=ToastConfig())
 CONFIGS = [replace(BASE, seed=seed) for seed in range(3)]
@@ -55,7 +56,7 @@ def test_a_run_that_another_process_trains_is_left_to_it(
     store, data = RunStore(tmp_path), tiny()
     lease = Lease(tmp_path / f".partial-{run_key(CONFIGS[0], data.fingerprint)}")
     assert lease.take()
-    real = module.train_together
+    real = train_together
 
     def trained(*args, **how):  # type: ignore[no-untyped-def]
         yield from real(*args, **how)

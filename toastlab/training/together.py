@@ -187,8 +187,9 @@ def _made(wanted: Sequence[Wanted], device: torch.device) -> list[Pair]:
     """The runs, their images in memory once."""
     runs: list[Pair] = []
     images: Tensor | None = None
+    moved = {id(one.dataset): one.dataset.to(device) for one in wanted}
     for one in wanted:
-        data = one.dataset.to(device)
+        data = moved[id(one.dataset)]
         train = data.train
         if not isinstance(train, Split):
             raise BadValue("networks are trained together on images in memory: set stream=False.")
@@ -256,12 +257,17 @@ class _Network(nn.Module):
 
 
 class _Stackable(TorchFunctionMode):
-    """Two operations for which vmap has no rule, so that it would do them network by network, by
-    others that are the same: `index_copy_` along the first axis, and pooling to one pixel."""
+    """Operations for which vmap has no rule, so that it would do them network by network, by others
+    that are the same: `index_copy_` and `index_add_` along the first axis, `scatter_`, pooling to
+    one pixel."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is Tensor.index_copy_ and args[1] == 0:
             return args[0].index_put_((args[2],), args[3])
+        if func is Tensor.index_add_ and args[1] == 0 and not kwargs:
+            return args[0].index_put_((args[2],), args[3], accumulate=True)
+        if func is Tensor.scatter_:
+            return args[0].copy_(args[0].scatter(*args[1:]))
         if func is F.adaptive_avg_pool2d and args[1] in (1, (1, 1)):
             return args[0].mean((-2, -1), keepdim=True)
         return func(*args, **(kwargs or {}))
@@ -280,7 +286,9 @@ class _Epoch:
         self.networks = [_Network(run) for run in runs]
         parameters, self.buffers = stack_module_state(self.networks)  # type: ignore[arg-type]
         # as the optimizer wants them; the numbers are those that were stacked
-        self.parameters = {name: nn.Parameter(p.detach()) for name, p in parameters.items()}
+        self.parameters: dict[str, Tensor] = {
+            name: nn.Parameter(p.detach()) for name, p in parameters.items()
+        }
         self.rate = float(lead.schedule.get_last_lr()[0])
         self.optimizer, self.schedule = self._stacked_optimizer(lead)
         # the first network does the arithmetic for all, on tensors that are lent to it
@@ -297,7 +305,7 @@ class _Epoch:
         return total, parts, carried, {name: state[name] for name in buffers}
 
     def _stacked_optimizer(self, lead: TrainingRun) -> tuple[torch.optim.Optimizer, Any]:
-        optimizer = make_optimizer(self.config, nn.ParameterList(self.parameters.values()))
+        optimizer = make_optimizer(self.config, nn.ParameterList(list(self.parameters.values())))
         each = [[run.optimizer.state[p] for p in _trained(run)] for run in self.runs]
         for j, parameter in enumerate(self.parameters.values()):
             for name, value in each[0][j].items():

@@ -20,7 +20,7 @@ from toastlab.training.loop import train
 from toastlab.training.together import Wanted, train_together
 
 METHODS = ("cross-entropy", "toast")
-ALONE = 3  # runs that are timed one by one, whatever the number of those as one
+ALONE = 2  # runs that are timed one by one, whatever the number of those as one
 
 
 def config_of(scale: Scale, name: str, seed: int) -> TrainConfig:

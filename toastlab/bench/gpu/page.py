@@ -137,13 +137,23 @@ def ending(found: Content) -> str:
         if kind in found:
             return f"{words}: {found[kind]}"
     if "counts" in found:
-        bad = found["counts"].get("failure", 0) + found["counts"].get("error", 0)
+        bad = _failed_tests(found)
         told = ", ".join(f"{n} {kind}" for kind, n in found["counts"].items())
         return f"{'TESTS FAILED' if bad else 'whole'}: {told}"
     wrong = [row for row in found.get("rows", ()) if "error" in row]
     if "of" in found and len(found["rows"]) < found["of"]:
         return f"{len(found['rows'])} of {found['of']} in the time there was"
     return f"{len(wrong)} rows failed" if wrong else "whole"
+
+
+def is_wrong(found: Content) -> bool:
+    """Whether a part failed, was cut off, or is of tests that failed."""
+    return "error" in found or "stopped" in found or _failed_tests(found) > 0
+
+
+def _failed_tests(found: Content) -> int:
+    counts = found.get("counts", {})
+    return int(counts.get("failure", 0) + counts.get("error", 0))
 
 
 def _section(name: str, found: Content) -> Iterator[str]:

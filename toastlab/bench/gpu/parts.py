@@ -13,7 +13,6 @@ from xml.etree import ElementTree
 
 import torch
 from torch import Tensor
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from toastlab.bench.config import Row, over_parts
@@ -152,7 +151,8 @@ def waits(scale: Scale, device: torch.device, until: Until) -> Iterator[Content]
     """Of a step in mid-epoch: how often the host waits, and how many kernels are launched."""
     split, batch_size = images_of(scale, device), scale.batch_sizes[0]
     network, teacher = (network_of(scale, device, seed) for seed in (0, 1))
-    bf16, rows = devices.uses_bf16("auto", device), []
+    bf16 = devices.uses_bf16("auto", device)
+    rows: list[Row] = []
     for name in scale.methods:
         if until.over:
             rows.append({"method": name, "skipped": "no time was left"})
@@ -167,15 +167,8 @@ def waits(scale: Scale, device: torch.device, until: Until) -> Iterator[Content]
             counts = {n: (second[n] - first[n]) / (many - few) for n in second}
             stops = {n: c for n, c in counts.items() if n in WAITS and c}
             launches = sum(c for n, c in counts.items() if n.startswith(LAUNCHES))
-            rows.append(
-                {
-                    "method": name,
-                    "waits": sum(stops.values()),
-                    "of": stops,
-                    "launches": launches,
-                    "kernels": counts.get("kernels", 0.0),
-                }
-            )
+            row: Row = {"method": name, "waits": sum(stops.values()), "of": stops}
+            rows.append({**row, "launches": launches, "kernels": counts.get("kernels", 0.0)})
         except Exception as error:
             rows.append({"method": name, "error": said(error)})
         yield {"batch_size": batch_size, "rows": list(rows)}
@@ -191,11 +184,11 @@ def _seen(trainee: Trainee, steps: int) -> Counter[str]:
             trainee.step()
         wait(trainee.device)
     events = seen.events() or []
-    counts = Counter(e.name for e in events if e.device_type == DeviceType.CPU)
-    counts["kernels"] = sum(
-        e.device_type == DeviceType.CUDA and not e.name.startswith(("Memcpy", "Memset"))
-        for e in events
+    here, there = (
+        [e.name for e in events if kind in str(e.device_type)] for kind in ("CPU", "CUDA")
     )
+    counts = Counter(here)
+    counts["kernels"] = sum(not name.startswith(("Memcpy", "Memset")) for name in there)
     return counts
 
 
@@ -253,7 +246,8 @@ def demo_configs(scale: Scale) -> list[TrainConfig]:
 
 def demo(scale: Scale, device: torch.device, until: Until) -> Iterator[Content]:
     """The demo's runs from reading the data to the stored run, one after the other."""
-    configs, rows = demo_configs(scale), []
+    configs = demo_configs(scale)
+    rows: list[Row] = []
     named = {config: name for name, config in ARMS.items()}
     with TemporaryDirectory() as folder:
         store, began = RunStore(folder), time.perf_counter()

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from toastlab.bench.gpu import networks, parts, steps
-from toastlab.bench.gpu.page import ending, page_of
+from toastlab.bench.gpu.page import ending, is_wrong, page_of
 from toastlab.bench.gpu.scale import SMALL, Content, Measure, Scale, Until
 from toastlab.core.errors import BadValue
 from toastlab.disk.durable import write
@@ -56,7 +56,7 @@ PARTS = {
         Part("graphs", steps.graphs, 60),
         Part("waits", parts.waits, 40),
         Part("memory", parts.memory, 30),
-        Part("together", networks.together, 60),
+        Part("together", networks.together, 70),
         Part("demo", parts.demo, 70),
         Part("compiled", steps.compiled, 200),
     )
@@ -71,7 +71,7 @@ def measure(
     page_file: str,
     tell: Callable[[str], object],
 ) -> int:
-    """Measures, and writes the JSON after every part and the page at the end.
+    """Measures, and writes the JSON and the page after every part.
 
     Args:
         json_file, page_file: where to; empty: `JSON` and `PAGE`, or nowhere if it is small.
@@ -92,16 +92,16 @@ def measure(
     def save(known: Content) -> None:
         if into is not None:
             saved(into, known)
+        if page is not None:
+            write(page, page_of(known).encode())
 
     known: Content = {"parts": {}}
     for name, known in run_parts(scale, device, names, alone=not scale.is_small, save=save):
         found = known["parts"][name]
         tell(f"{name}, {found['took']:.0f} s: {ending(found)}")
-    if page is not None:
-        write(page, page_of(known).encode())
     for file in filter(None, files):
         tell(str(file))
-    return sum(any(k in found for k in ("error", "stopped")) for found in known["parts"].values())
+    return sum(is_wrong(found) for found in known["parts"].values())
 
 
 def _file(given: str, usual: str, scale: Scale) -> Path | None:

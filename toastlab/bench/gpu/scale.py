@@ -37,7 +37,7 @@ class Scale(Settings):
     logits: tuple[str, ...] = tuple(SHAPES)  # Banks whose medoids are made, see `SHAPES`.
     epochs: Count = 30  # Of the demo's runs.
     seeds: Count = 3  # Of the demo's runs.
-    networks: tuple[int, ...] = (8, 32, 128)  # Trained as one, against one by one.
+    networks: tuple[int, ...] = (8, 64)  # Trained as one, against one by one.
     seconds: float = 480.0  # Of everything.
     is_small: bool = False  # A few of everything, on made-up medoids too.
 

@@ -32,13 +32,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         failed = measure(scale, device, tuple(given.parts), given.json, given.page, _say)
     except ToastlabError as error:
-        print(f"toastlab: {error}", file=sys.stderr)
+        sys.stderr.write(f"toastlab: {error}\n")
         return 2
     return 1 if failed else 0
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()  # whoever reads along a pipe wants to see how far it is
 
 
 if __name__ == "__main__":

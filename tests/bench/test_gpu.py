@@ -14,8 +14,7 @@ from toastlab.bench.gpu import __main__ as gpu
 from toastlab.bench.gpu import parts, run
 from toastlab.bench.gpu.page import MEASURES, ending, page_of
 from toastlab.bench.gpu.scale import SMALL, Content, Scale, Until, images_of
-from toastlab.bench.gpu.trainee import InPlace, Trainee
-from toastlab.cli import compare
+from toastlab.bench.gpu.trainee import InPlace, Trainee, captured
 from toastlab.data.splits import Split
 from toastlab.studies.arms import plan
 from toastlab.training.config import TrainConfig
@@ -99,6 +98,8 @@ def test_what_a_part_had_found_is_kept_beside_its_error() -> None:
 
 
 def test_the_demo_is_the_demo() -> None:
+    from toastlab.cli import compare  # which needs what a lent GPU's machine may not have
+
     settings = {compare.NOISY: TrainConfig().data, compare.CLEAN: TrainConfig().data}
     settings[compare.NOISY] = parts.demo_configs(Scale())[0].data
     assert settings[compare.NOISY].noise_rate == 0.2
@@ -153,6 +154,28 @@ def test_a_timed_step_on_a_fake_gpu(name: str, monkeypatch: pytest.MonkeyPatch) 
             step()
     assert not crossings.found
     assert not watch.waits
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("name", ["cross-entropy", "toast", "ps-kd"])
+def test_a_captured_step_goes_on(name: str) -> None:
+    """Replayed, it draws other samples, changes the weights and fills bank and carry."""
+    cuda = torch.device("cuda")
+    data = tiny().to(cuda).train
+    assert isinstance(data, Split)
+    network = build("mlp", 4, 1, 8, seed=0).to(cuda)
+    one = Trainee(name, data, network, 16, 4, False)
+    replay = captured(one)
+    one.rewind()
+    one.method.bank.start_epoch()
+    before = [p.detach().clone() for p in network.parameters()]
+    for _ in range(4):
+        replay()
+    assert int(one.stream.pointer) > 16
+    assert int(one.method.bank.visits.sum()) == 4 * 16
+    assert any(not torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+    assert all(bool(torch.isfinite(p).all()) for p in network.parameters())
 
 
 def test_made_up_images() -> None:

@@ -39,6 +39,7 @@ from toastlab.training.together import MAY_DIFFER, Wanted, groups, train_togethe
 
 AUGMENT = AugmentConfig(crop=1, flip=True, cutout=2)
 BASE = TrainConfig(epochs=3, batch_size=16, learning_rate=0.02, augment=AUGMENT)
+CUDA = torch.device("cuda")
 pytestmark = pytest.mark.filterwarnings("error:There is a performance drop")
 
 
@@ -237,6 +238,31 @@ def test_launches_of_each_network_fall_with_their_number() -> None:
     singly = (drawn[8] * 8 - drawn[2] * 2) / 6
     assert 0 < singly < 20
     assert drawn[8] < 0.4 * drawn[2]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("name", ["cross-entropy", "toast", "dlb"])
+def test_on_a_gpu_each_is_about_what_it_would_be_alone(name: str) -> None:
+    """In float32, over two epochs; a step of all waits for nothing."""
+    config = replace(BASE, method=CONFIGS[name](), epochs=2, precision="float32")
+    configs = [replace(config, seed=seed) for seed in range(4)]
+    found = dict(train_together([Wanted(c, tiny()) for c in configs], device="cuda"))
+    for i, given in enumerate(configs):
+        result, other = found[i], train(given, dataset=tiny(), device="cuda")
+        assert isinstance(result, Result)
+        assert other is not None
+        for key, tensor in other.weights.items():
+            torch.testing.assert_close(result.weights[key], tensor, rtol=1e-2, atol=1e-3)
+    runs = [run for run, _ in together._made([Wanted(c, tiny()) for c in configs], CUDA)]
+    epoch = together._Epoch(runs)
+    with together._Stackable():
+        epoch._step()
+        try:
+            torch.cuda.set_sync_debug_mode("error")
+            epoch._step()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
 
 
 @needs_fake_cuda

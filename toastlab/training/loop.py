@@ -277,7 +277,7 @@ class TrainingRun:
         Args:
             sums: name -> [] of each part of the loss, over the steps; carried: [], how many were.
             rate: the epoch's learning rate; started: when it began, by `time.perf_counter`.
-            together: how many networks shared the time, see `training.together`.
+            together: how many networks were trained as one, see `training.together`.
         """
         # what every rank made of the same bank: from now on that of rank 0, to the bit, whatever
         # their processors are
@@ -293,7 +293,7 @@ class TrainingRun:
         row |= {name: part / each for name, part in zip(sums, parts, strict=True)}
         row |= {"carried_share": all_carried / images_seen, "images": images_seen}
         row |= {name: float(self.steps * cost) for name, cost in costs.items()}
-        row["train_seconds"] = (time.perf_counter() - started) / together
+        row["train_seconds"] = time.perf_counter() - started
         if self.device.type == "cuda":
             row["peak_memory"] = torch.cuda.max_memory_allocated(self.device) / 2**20
         if self.config.spread:

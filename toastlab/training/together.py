@@ -207,7 +207,8 @@ def _train(
 ) -> Iterator[tuple[int, Result | TrainingDiverged]]:
     """Trains those that have as many epochs behind them to their end."""
     for now in range(epoch, runs[0][1].config.epochs):
-        started = time.perf_counter()
+        if not members:  # all diverged
+            return
         shared = _Epoch([runs[i][0] for i in members])
         if not shared.steps(should_stop):
             return
@@ -215,7 +216,7 @@ def _train(
         for k, i in enumerate(members):
             run, one = runs[i]
             try:
-                shared.close(k, now, started, one.checkpoint)
+                shared.close(k, now, one.checkpoint)
             except TrainingDiverged as error:
                 yield i, error
                 continue
@@ -268,7 +269,7 @@ class _Stackable(TorchFunctionMode):
             return args[0].index_put_((args[2],), args[3], accumulate=True)
         if func is Tensor.scatter_:
             return args[0].copy_(args[0].scatter(*args[1:]))
-        if func is F.adaptive_avg_pool2d and args[1] in (1, (1, 1)):
+        if func is F.adaptive_avg_pool2d and args[1:] in ((1,), ((1, 1),)):
             return args[0].mean((-2, -1), keepdim=True)
         return func(*args, **(kwargs or {}))
 
@@ -278,7 +279,7 @@ class _Epoch:
 
     def __init__(self, runs: Sequence[TrainingRun]) -> None:
         self.runs, lead = runs, runs[0]
-        self.config = lead.config
+        self.config, self.began = lead.config, time.perf_counter()
         for run in runs:
             run.model.train()
             run.stream.start_epoch()
@@ -328,6 +329,9 @@ class _Epoch:
                     return False
                 self._step()
         self._give_back()
+        if self.carried.device.type == "cuda":  # what is still to be done is everybody's time
+            torch.cuda.synchronize(self.carried.device)
+        self.share = (time.perf_counter() - self.began) / len(self.runs)
         return True
 
     def _step(self) -> None:
@@ -375,9 +379,10 @@ class _Epoch:
             run.schedule.load_state_dict(self.schedule.state_dict())
             run.optimizer.param_groups[0]["lr"] = self.optimizer.param_groups[0]["lr"]
 
-    def close(self, k: int, epoch: int, started: float, checkpoint: Path | None) -> None:
-        """Ends the epoch of the k-th run: medoids, metrics, record; `TrainingDiverged` of it."""
-        run = self.runs[k]
+    def close(self, k: int, epoch: int, checkpoint: Path | None) -> None:
+        """Ends the epoch of the k-th run: medoids, metrics, record; `TrainingDiverged` of it. Its
+        time is its share of the steps, and its own end."""
+        run, started = self.runs[k], time.perf_counter() - self.share
         try:
             run.method.end_epoch()
         except TrainingDiverged as error:

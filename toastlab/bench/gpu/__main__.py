@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = ask.parse_args(argv)
     try:
         device = str(devices.choose(given.device))
-        some_of("part", given.parts, PARTS)
+        some_of("part", [given.part] if given.part else given.parts, PARTS)
         scale, into = scale_of(given.small, device), Path(given.into)
         if given.part:
             part = PARTS[given.part]

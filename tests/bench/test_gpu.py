@@ -72,11 +72,13 @@ def test_one_process_a_part_and_none_takes_the_others_along(
     names = ("facts", "medoids")
     cut = dict(run.run_parts(Scale(seconds=0.05), "cpu", names))["medoids"]["parts"]
     assert all("stopped" in found for found in cut.values()), cut
-    monkeypatch.setattr(run, "PARTS", {"facts": run.Part("no such part", parts.facts, 1200)})
-    monkeypatch.setattr(run, "GRACE", 60.0)
-    wrong = dict(run.run_parts(Scale(seconds=1200), "cpu", ("facts",)))["facts"]["parts"]
-    assert wrong["facts"]["error"] == "the process ended with code 2"
-    assert "unknown part 'no such part'" in " ".join(wrong["facts"]["output"])
+    two = {name: run.Part(name, parts.facts, 1200) for name in ("no such part", "facts")}
+    monkeypatch.setattr(run, "PARTS", two)
+    found = dict(run.run_parts(Scale(seconds=2400), "cpu", tuple(two)))["facts"]["parts"]
+    assert found["no such part"]["error"] == "the process ended with code 2"
+    assert "unknown part 'no such part'" in " ".join(found["no such part"]["output"])
+    assert found["facts"]["facts"]["device"] == "cpu"
+    assert not {"error", "stopped", "output"} & set(found["facts"])
 
 
 def test_what_a_part_had_found_is_kept_beside_its_error() -> None:

@@ -9,6 +9,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tests.helpers import Crossings, Watch, needs_fake_cuda, tiny
+from toastlab.bench.config import BenchConfig
 from toastlab.bench.gpu import __main__ as gpu
 from toastlab.bench.gpu import parts, run
 from toastlab.bench.gpu.page import MEASURES, ending, page_of
@@ -190,3 +191,26 @@ def test_wrong_input_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert gpu.main(["--device", "tpu"]) == 2
     assert gpu.main(["--small", "--device", "cpu", "--json", "nowhere/x.json"]) == 2
     assert "no folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("failed", [0, 2])
+def test_the_flag_is_the_module(failed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`toastlab bench --gpu` asks for what `python -m toastlab.bench.gpu` asks for."""
+    from toastlab.cli.bench import bench
+
+    asked: list[Any] = []
+
+    def measure(*args: Any) -> int:
+        asked.append(args[:-1])
+        return failed
+
+    for module in (run, gpu):
+        monkeypatch.setattr(module, "measure", measure)
+    assert gpu.main(["--small", "--device", "cpu", "--json", "a", "--page", "b"]) == bool(failed)
+    code = 0
+    try:
+        bench(BenchConfig(), "cpu", quick=True, json_file="a", gpu=True, page="b")
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    assert code == bool(failed)
+    assert asked[0] == asked[1] == (SMALL, "cpu", tuple(run.PARTS), "a", "b")

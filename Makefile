@@ -7,7 +7,12 @@ LATEST ?=
 STAMP := .venv/.$(if $(LATEST),latest,locked)
 VERSIONS := $(if $(LATEST),--upgrade --upgrade-strategy eager,--constraint constraints.txt)
 
-.PHONY: help setup demo test bars test-lowest lab lint lock notebooks clean FORCE
+# Tests on each core, up to four at a time; whoever is done takes tests from another. Each computes
+# in one thread, since the cores are taken. ARGS="-n 0", behind it, is one at a time in one process.
+CORES := -n logical --maxprocesses 4
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(CORES) --dist worksteal
+
+.PHONY: help setup demo test bars test-lowest lab lint lock notebooks docs clean FORCE
 
 help:
 	@echo "make demo   TOAST against cross-entropy on real images: a table and demo/report.html"
@@ -16,6 +21,7 @@ help:
 	@echo "make lab    JupyterLab on notebooks/ (this machine only, behind its token; ARGS=--expose: others too)"
 	@echo "make bars   times what has a limit, and fails where one is passed (minutes; an idle machine)"
 	@echo "make lint   style and types alone"
+	@echo "make docs   the documentation as a site, build/site, with every link in it followed"
 	@echo "make notebooks  makes the notebooks again from notebooks/src"
 	@echo "make lock   writes constraints.txt and docs/dependencies.md from today's newest packages"
 	@echo "make test-lowest  the tests on the oldest packages allowed, in .venv-lowest (several GB)"
@@ -42,9 +48,9 @@ demo: setup
 test: setup
 	@failed=""; \
 	echo "Running the tests ..."; \
-	$(BIN)/python -m pytest $(ARGS) || failed="$$failed tests"; \
+	$(TESTS) $(ARGS) || failed="$$failed tests"; \
 	echo "Running the notebooks, and comparing their outputs with the stored ones ..."; \
-	$(BIN)/python -m pytest --nbval --nbval-current-env notebooks || failed="$$failed notebooks"; \
+	$(BIN)/python -m pytest $(CORES) --dist loadfile --nbval --nbval-current-env notebooks || failed="$$failed notebooks"; \
 	$(if $(LATEST),echo "Style and types are left to the lock's packages: make test",$(MAKE) --no-print-directory lint || failed="$$failed lint"); \
 	if [ -n "$$failed" ]; then echo "Failed:$$failed"; exit 1; fi
 
@@ -82,5 +88,11 @@ lab: setup
 notebooks: setup
 	@$(BIN)/python notebooks/build.py $(ARGS)
 
+# A warning is an error. The notebooks are shown as they are stored, not run.
+docs: setup
+	@echo "Building the site ..."
+	@$(BIN)/python -m sphinx -q -W --keep-going -c docs/site -d build/doctrees $(ARGS) . build/site
+	@$(BIN)/python docs/site/check.py build/site
+
 clean:
-	rm -rf .venv .venv-lowest demo runs .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-lowest build demo runs .mypy_cache .ruff_cache .pytest_cache

@@ -135,8 +135,9 @@ def test_what_is_declared_is_used() -> None:
     used = {
         name for place in places for file in (ROOT / place).rglob("*.py") for name in imported(file)
     }
-    # Those that are run, not imported: nbval by pytest, ruff and mypy by make
-    assert declared - used == {"nbval", "ruff", "mypy", "pandas-stubs"}
+    # Run, not imported: nbval and xdist by pytest, ruff and mypy by make, the last two by Sphinx
+    run = {"nbval", "pytest-xdist", "ruff", "mypy", "pandas-stubs", "myst-nb"}
+    assert declared - used == run | {"pydata-sphinx-theme"}
 
 
 @pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
@@ -248,8 +249,9 @@ def test_style_and_types_stand_in_no_tests_way(clone: Path, failing: str) -> Non
     """`make test` runs every part, tests first, whatever another one says, and tells which fail."""
     stand_ins(clone, failing)
     done, asked = make(clone, "test")
-    assert asked[0] == "python -m pytest"
-    assert "--nbval" in asked[1]
+    cores = "python -m pytest -n logical --maxprocesses 4 --dist"
+    assert asked[0] == f"{cores} worksteal"
+    assert asked[1].startswith(f"{cores} loadfile --nbval")
     assert asked[2].startswith("ruff")
     assert (done.returncode != 0) == (failing != "nothing")
     if failing != "nothing":

@@ -342,18 +342,18 @@ def test_outputs_of_every_form(form: str) -> None:
 
 
 def test_what_is_not_installed_is_named() -> None:
-    for name, module in (("lightning", "lightning"), ("huggingface", "transformers")):
-        code = (
-            "import sys\n"
-            f"sys.modules[{module!r}] = None\n"
-            "from toastlab.analysis import callbacks, recorder\n"
+    needed = {"lightning": "lightning", "huggingface": "transformers"}
+    code = "import sys\n"
+    code += "".join(f"sys.modules[{module!r}] = None\n" for module in needed.values())
+    code += "from toastlab.analysis import callbacks, recorder\n"
+    for name in needed:
+        code += (
             "try:\n"
             f"    callbacks.{name}_callback(recorder.Recorder(2, 2))\n"
             "except ImportError as error:\n"
-            "    print(type(error).__name__, error)"
+            "    print(type(error).__name__, error)\n"
         )
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        )
-        assert done.stdout.startswith(PackageMissing.__name__), done.stdout
-        assert f"pip install {module}." in done.stdout
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for module, said in zip(needed.values(), done.stdout.splitlines(), strict=True):
+        assert said.startswith(PackageMissing.__name__), said
+        assert f"pip install {module}." in said

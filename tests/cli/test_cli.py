@@ -370,15 +370,15 @@ def test_interrupt_keeps_what_was_done(
     from toastlab.training import loop as module
 
     args = ["train", "toast", *FAST, "--epochs", "3", "--store", str(tmp_path), "--device", "cpu"]
-    epoch, calls = module._Run.epoch, []
+    epoch, calls = module.TrainingRun.epoch, []
 
-    def interrupted(self: module._Run, *rest: object) -> object:
+    def interrupted(self: module.TrainingRun, *rest: object) -> object:
         calls.append(rest[0])
         if len(calls) == 3:
             raise KeyboardInterrupt
         return epoch(self, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module._Run, "epoch", interrupted)
+    monkeypatch.setattr(module.TrainingRun, "epoch", interrupted)
     with pytest.raises(SystemExit) as stop:
         cli.main(args)
     assert stop.value.code == 130

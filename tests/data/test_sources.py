@@ -1,6 +1,7 @@
 """The readers, on files in the real formats, whole, altered and broken."""
 
 import gzip
+import io
 import json
 import os
 import pickle
@@ -8,6 +9,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -324,9 +326,25 @@ def test_what_systems_leave_behind_is_ignored(tmp_path: Path) -> None:
     assert len(data.train) + len(data.val) + len(data.test) == 24
 
 
+def black(side: int) -> bytes:
+    """A PNG of side x side pixels, as Pillow would write it, that is never there unpacked."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        content = name + body
+        return struct.pack(">I", len(body)) + content + struct.pack(">I", zlib.crc32(content))
+
+    row, packer = bytes(1 + (side + 7) // 8), zlib.compressobj(1)
+    pixels = b"".join([*(packer.compress(row) for _ in range(side)), packer.flush()])
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
 def test_a_bomb_is_not_decoded(tmp_path: Path) -> None:
     root = fill(tmp_path / "set")
-    Image.new("1", (30_000, 30_000)).save(root / "a" / "bomb.png")
+    with Image.open(io.BytesIO(black(99))) as sound:
+        assert sound.size == (99, 99)
+        assert sound.getextrema() == (0, 0)
+    (root / "a" / "bomb.png").write_bytes(black(30_000))
     with pytest.raises(DataError, match=r"bomb\.png is not a readable image"):
         load(DataConfig(name="folder", path=str(root)))
 

@@ -286,9 +286,9 @@ def test_a_panel_waits_for_its_slot_and_can_be_stopped(tmp_path: Path) -> None:
     assert panel.train_button.disabled is False
     taken.free()
     panel.train()
-    while not panel.live:
-        assert panel.running or panel.live, panel.error.value
+    until(lambda: panel.live or not panel.running, 240)
+    assert panel.live, panel.error.value
     panel.stop()
-    assert panel.wait(10)
+    assert panel.wait(60)
     assert taken.take(), "its slot is free again"
     taken.free()

@@ -2,7 +2,7 @@
 
 The page has a slider whose every move costs the kernel a fiftieth of a second, and a text that
 tells the kernel's process and how many moves it saw. At SIGUSR1 the server writes what it keeps
-into the file of LIGHT_PAGE_COUNTS.
+into the file of LIGHT_PAGE_COUNTS. The server's minutes are short.
 """
 
 import gc
@@ -12,6 +12,7 @@ import os
 import signal
 from pathlib import Path
 
+from tests.faults.short_minute import MINUTE, shorten
 from toastlab.cli.main import main
 from toastlab.widgets import dashboard
 
@@ -45,6 +46,8 @@ def count(*signal_and_frame: object) -> None:
 
 
 if __name__ == "__main__":
+    # for so long Jupyter Server keeps a connection that has ended
+    shorten(kernel_info_timeout=MINUTE)
     dashboard.CELLS = (("# light", FIRST), ("## more", "kept = {stored!r}"))
     dashboard.course_runs = lambda store: {}  # type: ignore[attr-defined]
     signal.signal(signal.SIGUSR1, count)

@@ -22,6 +22,7 @@ from toastlab.widgets.visitors import MEMORY
 LONG = os.environ.get("TOASTLAB_LONG") == "1"
 VISITORS, MOVES, WARM = (20, 60, 10) if LONG else (2, 20, 10)
 LIMIT = 1800 if LONG else 900  # seconds, where all cores are busy
+SHORT = ("-m", "tests.faults.short_minute")
 INDEX = {"medoid weight a": 2, "past weight b": 2, "measure": 3, "epoch": 9, "probability below": 8}
 
 pytestmark = pytest.mark.skipif(
@@ -145,7 +146,7 @@ def test_visitors_come_and_go(tmp_path: Path) -> None:
         assert after[0] <= 1.1 * before[0], told
 
     begin = time.monotonic()
-    with started(tmp_path, *words) as (address, word, _):
+    with started(tmp_path, *words, program=SHORT) as (address, word, _):
         server = server_of(store)
         asyncio.run(asyncio.wait_for(soak(address, word, server), LIMIT))
     assert not children(server)

@@ -1,10 +1,11 @@
 """What one visitor, or a class that comes at the same moment, can take of a dashboard.
 
-The pages are light ones, whose kernels start in a second; the server is the real one. With
-TOASTLAB_LONG=1 a thousand visits, in half an hour.
+The pages are light ones, whose kernels start in a second; the server is the real one, with short
+minutes. With TOASTLAB_LONG=1 a thousand visits, in half an hour.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -14,17 +15,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tornado.websocket import WebSocketClosedError
 
 from tests.browser.serving import started
+from tests.faults.short_minute import MINUTE
 from tests.faults.test_soak import children, memory, server_of, soon
 from tests.faults.visitor import Visitor, ask
 from tests.widgets.test_servers import free_port
-from toastlab.widgets.voila_app import CULL_EVERY
 
 LONG = os.environ.get("TOASTLAB_LONG") == "1"
 PLACES = 3
-GONE = 30  # seconds, --gone-after 0.5
-KEPT = 65  # seconds for which Jupyter Server holds a connection that has ended
+GONE = 0.5 * MINUTE  # seconds, --gone-after 0.5
+BUSY = 60  # more seconds for all of that, on a machine that is busy
 WARM, VISITS = 3, 1000 if LONG else 10
 LIGHT = ("-m", "tests.faults.light_page")
 Server = tuple[str, str, int]
@@ -53,7 +55,7 @@ def server(folder: Path) -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def nobody_is_left(server: Server) -> Iterator[None]:
     yield
-    asyncio.run(soon(lambda: not children(server[2]), lambda: "a kernel is left", 3 * GONE))
+    asyncio.run(soon(lambda: not children(server[2]), lambda: "a kernel is left", GONE + BUSY))
 
 
 def said(visitor: Visitor) -> tuple[int, int]:
@@ -81,14 +83,12 @@ def test_pages_opened_at_the_same_moment_are_counted(server: Server) -> None:
     for child in children(process):
         os.kill(child, signal.SIGKILL)  # a place whose kernel died is free again
 
-    async def again() -> None:
-        await soon(lambda: not children(process), lambda: "no kernel died", 30)
-        await asyncio.sleep(2 * CULL_EVERY)
-        visitor = Visitor(address, word)
-        await visitor.load()
-        await visitor.close()
-
-    asyncio.run(again())
+    end = time.monotonic() + BUSY
+    while ask(place)[0] != 200:
+        assert time.monotonic() < end, "no place is free"
+        time.sleep(0.2)
+    for child in children(process):
+        os.kill(child, signal.SIGKILL)
 
 
 def test_a_flood_of_moves_is_one_move_and_who_left_costs_nothing(server: Server) -> None:
@@ -111,11 +111,15 @@ def test_a_flood_of_moves_is_one_move_and_who_left_costs_nothing(server: Server)
             visitor.update(slider, value=1 + i % 999)
         await asyncio.sleep(0.1)
         visitor.vanish()
-        await asyncio.sleep(5)
-        before = busy(kernel)
-        await asyncio.sleep(5)
-        assert busy(kernel) - before < 1, "it does not draw for somebody who has left"
-        await soon(lambda: not children(process), lambda: "the kernel is left", GONE + 20)
+        # the server may have much to read until it sees that; then the kernel lives for GONE more
+        end, used = time.monotonic() + GONE + BUSY, [(time.monotonic(), busy(kernel))]
+        while children(process):
+            assert time.monotonic() < end, "the kernel is left"
+            with contextlib.suppress(OSError):  # it has just ended
+                used.append((time.monotonic(), busy(kernel)))
+            await asyncio.sleep(0.1)
+        alone = [seconds for at, seconds in used if at > used[-1][0] - 0.75 * GONE]
+        assert alone[-1] - alone[0] < 0.15 * GONE, "it does not draw for somebody who has left"
         assert memory(process) <= 1.1 * held
 
     asyncio.run(flood())
@@ -131,7 +135,8 @@ def test_a_busy_kernel_ends_with_its_visitor(server: Server) -> None:
         (kernel,) = children(process)
         os.kill(kernel, signal.SIGSTOP)  # it answers to nothing any more
         visitor.vanish()
-        await soon(lambda: not children(process), lambda: "the kernel is left", GONE + 20)
+        left = "the kernel is left"
+        await soon(lambda: not children(process), lambda: left, GONE + BUSY)
 
     asyncio.run(leave())
 
@@ -143,12 +148,14 @@ def test_who_piles_up_messages_is_cut_off(server: Server) -> None:
         visitor = Visitor(address, word)
         await visitor.open()
         slider = visitor.find(description="slow")
-        for i in range(5000):  # questions between them keep moves from merging
-            visitor.update(slider, value=1 + i % 999)
-            visitor.send("comm_info_request", {})
+        with contextlib.suppress(WebSocketClosedError):  # which a slow sender sees at once
+            for i in range(5000):  # questions between them keep moves from merging
+                visitor.update(slider, value=1 + i % 999)
+                visitor.send("comm_info_request", {})
         with pytest.raises(AssertionError, match="the connection was closed"):
             await visitor.until(lambda message: False, 60)
-        await visitor.close()
+        with contextlib.suppress(AssertionError):  # if its kernel has not ended by itself
+            await visitor.close()
 
     asyncio.run(pile())
 
@@ -199,8 +206,10 @@ def test_visits_leave_nothing_in_the_server(server: Server, folder: Path) -> Non
     before, held = kept(process, folder), memory(process)
     for _ in range(VISITS):
         asyncio.run(asyncio.wait_for(visit(), 300))
-    time.sleep(KEPT)
-    after, now = kept(process, folder), memory(process)
+    end = time.monotonic() + MINUTE + BUSY
+    while any((after := kept(process, folder))[kind] > before[kind] for kind in before):
+        assert time.monotonic() < end, (before, after)
+        time.sleep(1)
+    now = memory(process)
     print(f"{VISITS} visits: {held:.0f} MB, then {now:.0f} MB; {before}, {after}")
-    assert all(after[kind] <= before[kind] for kind in before), (before, after)
     assert now <= 1.1 * held

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from tests.methods.step_cost import Work, step_work
+from toastlab.bench.work import Work, step_work
 from toastlab.core.stream import Stream
 from toastlab.data.splits import Split
 from toastlab.medoids.targets import class_medoids

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-OURS = [*(ROOT / "toastlab").rglob("*.py"), *(ROOT / "data").rglob("*.py")]
-OURS += [*(ROOT / "notebooks").glob("*.py"), *(ROOT / "notebooks").glob("*.ipynb")]
+OURS = sorted([*(ROOT / "toastlab").rglob("*.py"), *(ROOT / "data").rglob("*.py")])
+OURS += sorted([*(ROOT / "notebooks").glob("*.py"), *(ROOT / "notebooks").glob("*.ipynb")])
 NEVER = {
     *("eval", "exec", "compile", "__import__", "execfile", "read_pickle", "to_pickle", "unpickle"),
     *("os.system", "os.popen", "joblib.load", "torch.jit.load", "torch.hub.load", "yaml.load"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.studies.tasks import die_at_1, die_at_2, square
 from toastlab.core.errors import DeviceError, WorkerError
 from toastlab.data.dataset import DataConfig
 from toastlab.studies.arms import Job
@@ -20,21 +21,6 @@ from toastlab.training.config import TrainConfig
 distributed = pytest.importorskip("distributed")
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
-
-
-def square(i: int) -> int:
-    return i * i
-
-
-def die_at_2(i: int, folder: str, once: bool) -> int:
-    """Kills its process at 2, the first time or always; notes what it finishes."""
-    mark = Path(folder) / "dead"
-    if i == 2 and not (once and mark.exists()):
-        mark.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    with open(Path(folder) / f"{i}", "a") as file:
-        file.write("x")
-    return i
 
 
 def test_every_task_once() -> None:
@@ -121,9 +107,10 @@ def test_a_dask_worker_that_dies_loses_no_finished_run(tmp_path: Path) -> None:
         for job, run in run_all(jobs, store, device="cpu", **where):
             done[job.config.seed] = run
             if len(done) == 2:
-                until = time.monotonic() + 20
+                until = time.monotonic() + 240
                 while not (busy := set(noted(notes, "start")) - set(noted(notes, "end"))):
-                    assert time.monotonic() < until
+                    assert time.monotonic() < until, "no run is under way"
+                    time.sleep(0.01)
                 lost, victim = busy.pop()
                 before = state(store)
                 os.kill(victim, signal.SIGKILL)  # in the middle of its run
@@ -141,12 +128,6 @@ def test_a_dask_worker_that_dies_loses_no_finished_run(tmp_path: Path) -> None:
         assert len(noted(notes, "start")) == 7, "asked again, nothing is trained"
 
 
-def die(i: int) -> int:
-    if i == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return i
-
-
 def test_a_run_that_kills_every_worker_ends_the_sweep_instead_of_hanging() -> None:
     import dask
 
@@ -157,7 +138,7 @@ def test_a_run_that_kills_every_worker_ends_the_sweep_instead_of_hanging() -> No
         ) as one,
         pytest.raises(WorkerError, match="dask gave a run up"),
     ):
-        list(run_tasks(die, [(i,) for i in range(3)], 1, "dask", one.scheduler_address))
+        list(run_tasks(die_at_1, [(i,) for i in range(3)], 1, "dask", one.scheduler_address))
 
 
 def test_clusters_that_are_of_no_use() -> None:

@@ -145,3 +145,22 @@ def test_extra_bytes_are_what_a_method_keeps() -> None:
     assert bank <= of["PS-KD"] <= bank + 16
     carry = b // 2 * (8 + f * k + 8) + 8 + 8 * b + f * k * b // 2  # and two constants of a step
     assert of["TOAST"] == bank + carry + f * 2 * k * k + 8 * k + 8 + f
+
+
+def test_runs_of_equal_shape_are_trained_as_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those that cannot be are trained one by one, with a sentence."""
+    jobs = plan([BASELINE, "TOAST", "CS-KD"], 2, BASE)
+    done = dict(run_all(jobs, tmp_path / "one", device="cpu", workers=1, together=True))
+    assert set(done) == set(jobs)
+    said = [record.getMessage() for record in caplog.records]
+    assert "2 runs are trained one by one: cs-kd is not among the methods that can" in said
+    alone = dict(run_all(jobs, tmp_path / "alone", device="cpu", workers=1))
+    for job, run in done.items():
+        assert run.key == alone[job].key
+        assert run.facts.get("together") == (None if job.arm == "CS-KD" else "2 from epoch 1")
+        assert run.last["test_nll"] == pytest.approx(alone[job].last["test_nll"], rel=1e-4)
+    again = dict(run_all(jobs, tmp_path / "one", device="cpu", workers=1, together=True))
+    for job, run in done.items():
+        assert again[job].folder.stat().st_mtime == run.folder.stat().st_mtime, "found"

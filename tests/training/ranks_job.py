@@ -66,18 +66,18 @@ def odd() -> Dataset:
 
 def watched(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
     """Trains, and tells what this rank has at the end."""
-    kept: list[training._Run] = []
+    kept: list[training.TrainingRun] = []
     lots: list[Tensor] = []
-    result = training._Run.result
+    result = training.TrainingRun.result
 
-    def keep(self: training._Run) -> training.Result:
+    def keep(self: training.TrainingRun) -> training.Result:
         kept.append(self)
         lots.append(torch.rand(3))  # from what dropout draws from
         return result(self)
 
-    training._Run.result = keep  # type: ignore[method-assign]
+    training.TrainingRun.result = keep  # type: ignore[method-assign]
     found = training.train(config, dataset=dataset, device="cpu")
-    training._Run.result = result  # type: ignore[method-assign]
+    training.TrainingRun.result = result  # type: ignore[method-assign]
     assert found is not None
     run, own = kept[0], ("generator", "carry.", "again.")
     state = {k: v for k, v in run.method.state_dict().items() if not k.startswith(own)}
@@ -118,15 +118,15 @@ def gradients(config: MethodConfig, group: ranks.Ranks) -> list[Tensor]:
 
 def killed(store: str) -> None:
     """`toastlab train`, whose rank 1 kills itself in the third epoch."""
-    step, count = training._Run._step, [0]
+    step, count = training.TrainingRun._step, [0]
 
-    def fatal(self: training._Run, batch: Any) -> Loss:
+    def fatal(self: training.TrainingRun, batch: Any) -> Loss:
         count[0] += 1
         if count[0] == KILLED_AT and self.ranks.rank == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         return step(self, batch)
 
-    training._Run._step = fatal  # type: ignore[method-assign]
+    training.TrainingRun._step = fatal  # type: ignore[method-assign]
     options = ["--data.name", "digits", "--epochs", "4", "--batch-size", "64", "--device", "cpu"]
     cli.main(["train", "toast", *options, "--store", store])
 

@@ -24,6 +24,8 @@ def detection(score: np.ndarray, wrong: np.ndarray) -> dict[str, float]:
         wrong: [N] bool, labels that are known to be wrong.
 
     Returns:
+        Three numbers by their names.
+
         - `auroc`: how often a wrong label has a larger score than a right one, of all such pairs
           (equal scores count half); 0.5 by chance.
         - `average_precision`: the mean precision over the wrong labels, from the top of the list

@@ -10,12 +10,14 @@ from tyro.conf import arg
 
 from toastlab.bench.bars import bars as limits
 from toastlab.bench.config import BenchConfig
+from toastlab.bench.gpu import run as gpu_bench
 from toastlab.bench.measure import measure
 from toastlab.bench.text import as_text
 from toastlab.cli.options import Device
 from toastlab.cli.terminal import comparison_table, console, progress
 from toastlab.core.errors import BadValue
 from toastlab.disk.durable import write
+from toastlab.training import device as devices
 
 TITLES = {
     "methods": "Training: new images a second, and time a new image against cross-entropy",
@@ -32,6 +34,8 @@ def bench(
     json_file: Annotated[str, arg(name="json")] = "",
     stdout: bool = False,
     bars: bool = False,
+    gpu: bool = False,
+    page: str = "",
 ) -> None:
     """Measures this machine: methods, data path, medoids, memory, beside alternatives.
 
@@ -42,6 +46,8 @@ def bench(
     toastlab bench --device cuda --json bench.json
 
     toastlab bench --bars
+
+    toastlab bench --gpu
 
     Everything that is compared is timed in turns in one process; a ratio is the median of the
     rounds. On a CPU that is processor time on one thread, so other work on the machine matters
@@ -56,7 +62,14 @@ def bench(
         bars: Hold the ratios against the kit's limits on time, without memory. A section in which
             one is broken is measured again, three times in all, since a busy machine may say less
             than an idle one; if one is still broken, it ends with 1.
+        gpu: All that is said of GPUs, measured in at most 8 minutes: the tests marked gpu, steps
+            (eager, compiled, CUDA graphs), medoids, waits, memory, networks trained as one, the
+            demo. Options of sections and methods do not count. With --quick, or without a CUDA
+            device, a few of everything; ends with 1 where a part failed.
+        page: With --gpu, where its page goes; docs/gpu_measured.md of a checkout.
     """
+    if gpu:
+        return _gpu(device, quick, json_file, page)
     if quick:
         config = BenchConfig(
             "mlp", config.batch_size, 2, 1, ("toast", "dlb"), config.sections, small=True
@@ -83,6 +96,22 @@ def bench(
             rows = pd.DataFrame(bar.row() for bar in checked)
             console().print(comparison_table("Limits on time", rows))
     if bars and not (checked and all(bar.held for bar in checked)):
+        raise SystemExit(1)
+
+
+def _gpu(device: str, quick: bool, json_file: str, page: str) -> None:
+    """`--gpu`: the same as `python -m toastlab.bench.gpu`."""
+    chosen = str(devices.choose(device))
+    screen = console()
+    failed = gpu_bench.measure(
+        gpu_bench.scale_of(quick, chosen),
+        chosen,
+        tuple(gpu_bench.PARTS),
+        json_file,
+        page,
+        lambda line: screen.print(line, soft_wrap=True),
+    )
+    if failed:
         raise SystemExit(1)
 
 

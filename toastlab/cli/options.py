@@ -15,6 +15,10 @@ from toastlab.core.errors import BadValue, one_of
 Store = Annotated[str, arg(help="Folder of runs; a run that is there is not trained again.")]
 Device = Annotated[str, arg(help="Device: auto, cuda, cuda:1, mps or cpu.")]
 Workers = Annotated[int, arg(help="Runs side by side, up to 1024; 0 chooses by cores.")]
+Together = Annotated[
+    bool,
+    arg(help="Train runs of equal shape as one, for a GPU; results are equal within rounding."),
+]
 Seeds = Annotated[int, arg(help="How many seeds, 1 to 1000.")]
 Epochs = Annotated[int, arg(help="Epochs of each run, 1 to 100000.")]
 

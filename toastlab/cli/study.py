@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from toastlab.cli.options import Device, Store, Workers
+from toastlab.cli.options import Device, Store, Together, Workers
 from toastlab.cli.overview import columns
 from toastlab.cli.terminal import comparison_table, console, progress
 from toastlab.core.errors import BadValue, one_of
@@ -45,6 +45,7 @@ def study_run(name: str) -> Callable[..., None]:
         out: Annotated[str, arg(help="Where the tables go.")] = study.out,
         device: Device = "auto",
         workers: Workers = 0,
+        together: Together = False,
         yes: Annotated[bool, arg(help="Begin without asking.")] = False,
     ) -> None:
         screen = console()
@@ -55,7 +56,10 @@ def study_run(name: str) -> Callable[..., None]:
                 return screen.print("Nothing was trained.")
         with progress() as bar:
             task = bar.add_task("starting", total=None)
-            for step in study.run(options, store, out, device=device, workers=workers):
+            steps = study.run(
+                options, store, out, device=device, workers=workers, together=together
+            )
+            for step in steps:
                 bar.update(task, completed=step.done, total=step.total, description=step.text)
         for result in study.results(options, out):
             text = isinstance(result, str)

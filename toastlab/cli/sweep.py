@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import UseAppendAction, arg
 
-from toastlab.cli.options import Device, Seeds, Store, Workers
+from toastlab.cli.options import Device, Seeds, Store, Together, Workers
 from toastlab.cli.terminal import comparison_table, console, progress
 from toastlab.core.errors import BadValue, in_range
 from toastlab.disk.files import showable
@@ -44,6 +44,7 @@ def sweep(
     store: Store = "runs",
     device: Device = "auto",
     workers: Workers = 0,
+    together: Together = False,
     backend: Literal["loky", "dask"] = "loky",
     scheduler: str = "",
 ) -> None:
@@ -94,7 +95,8 @@ def sweep(
     in_range("workers", workers, *WORKER_COUNTS)
     # the store need not be writable: where all runs are there, none is made
     RunStore(Path(out).parent).check_writable()
-    how = {"device": device, "workers": workers, "backend": backend, "scheduler": scheduler}
+    how: dict[str, Any] = {"device": device, "workers": workers, "together": together}
+    how |= {"backend": backend, "scheduler": scheduler}
     done = _follow(what, store, how)
     table = sweep_table(done)
     write(table)

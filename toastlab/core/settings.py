@@ -1,9 +1,11 @@
 """Settings that check themselves: a field's type says what it may be, and the base class holds it.
 
-@dataclass(frozen=True)
-class MyConfig(Settings):
-    weight: Share = 0.3  # Weight of the distillation, in [0, 1].
-    source: Literal["stored", "network"] = "stored"  # Where the past comes from.
+    @dataclass(frozen=True)
+    class MyConfig(Settings):
+        weight: Share = 0.3  # Weight of the distillation, in [0, 1].
+        source: Literal["stored", "network"] = "stored"  # Where the past comes from.
+
+Settings with a value that a field may not have are an error as soon as they are made.
 """
 
 from dataclasses import dataclass, fields

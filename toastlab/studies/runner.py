@@ -2,18 +2,22 @@
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from uuid import uuid4
 
 from toastlab.core.errors import StoreError, TrainingDiverged, in_range
 from toastlab.data.dataset import DataConfig, Dataset, load
 from toastlab.store.runs import Run, RunStore
+from toastlab.store.together import get_together
 from toastlab.studies.arms import Job
 from toastlab.studies.pool import run_tasks
 from toastlab.training import device as devices
 from toastlab.training.config import TrainConfig
+from toastlab.training.together import groups, why_alone
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +30,7 @@ def run_all(
     workers: int = 0,
     backend: str = "loky",
     scheduler: str = "",
+    together: bool = False,
     on_diverged: Callable[[Job, str], None] | None = None,
 ) -> Iterator[tuple[Job, Run]]:
     """Runs what is not in the store yet, several at a time, and yields each as it is ready.
@@ -37,6 +42,8 @@ def run_all(
             a GPU, which a single run can fill.
         backend: loky, processes on this machine; or dask, the cluster of a `scheduler`, whose
             workers must see the store under the same path.
+        together: train runs of equal shape as one, see `training.together`; those that cannot be
+            trained so are trained one by one, and the log says why.
         on_diverged: told of a run whose loss turned NaN, and of why; the others go on. None: such
             a run is an error.
 
@@ -53,10 +60,15 @@ def run_all(
         store = Path(store).resolve()  # workers start in folders of their own
     workers = processes(workers, kind, max((job.config.threads for job in jobs), default=1))
     call = str(uuid4())
-    tasks = [(i, job.config, str(store), device, call) for i, job in enumerate(jobs)]
+    configs = [job.config for job in jobs]
+    sets = groups(configs) if together else [[i] for i in range(len(jobs))]
+    if together:
+        _say_who_is_alone(configs)
+    tasks = [(some, [configs[i] for i in some], str(store), device, call) for some in sets]
     here = RunStore(store)
     try:
-        for i, key, why in run_tasks(_one, tasks, min(workers, len(jobs) or 1), backend, scheduler):
+        done = run_tasks(_some, tasks, min(workers, len(tasks) or 1), backend, scheduler)
+        for i, key, why in chain.from_iterable(done):
             if why and on_diverged is None:
                 raise TrainingDiverged(f"{jobs[i].arm}, seed {jobs[i].config.seed}: {why}")
             if why and on_diverged is not None:
@@ -90,19 +102,37 @@ def warn_diverged(job: Job, why: str) -> None:
     log.warning("left out: %s, %s, seed %d: %s", job.setting, job.arm, job.config.seed, why)
 
 
-def _one(
-    number: int, config: TrainConfig, store: str, device: str, call: str
-) -> tuple[int, str, str]:
-    """In a worker: train or find, and say where it lies, or why it diverged."""
-    data = _read(config.data, call)
+def _say_who_is_alone(configs: Sequence[TrainConfig]) -> None:
+    for why, count in Counter(why_alone(config) for config in configs).items():
+        if why:
+            log.warning("%d runs are trained one by one: %s", count, why)
+
+
+def _some(
+    numbers: list[int], configs: list[TrainConfig], store: str, device: str, call: str
+) -> list[tuple[int, str, str]]:
+    """In a worker: train or find, and say of each where it lies, or why it diverged. Several are
+    trained as one."""
+    pairs = [(config, _read(config.data, call)) for config in configs]
     try:
-        return number, RunStore(store).get(config, dataset=data, device=device).key, ""
+        if len(pairs) > 1:
+            found = get_together(RunStore(store), pairs, device=device)
+            return [(numbers[i], *_told(run)) for i, run in found]
+        config, data = pairs[0]
+        run = RunStore(store).get(config, dataset=data, device=device)
     except TrainingDiverged as error:
-        return number, "", str(error)
+        return [(numbers[0], *_told(error))]
+    return [(numbers[0], *_told(run))]
+
+
+def _told(run: Run | TrainingDiverged) -> tuple[str, str]:
+    """The key of a run, or why there is none."""
+    return ("", str(run)) if isinstance(run, TrainingDiverged) else (run.key, "")
 
 
 # Many runs of a worker are on the same few data sets, and reading one takes as long as a short run.
-@lru_cache(maxsize=2)
+# Runs that are trained as one may have some levels of noise, each a data set.
+@lru_cache(maxsize=4)
 def _read(config: DataConfig, call: str) -> Dataset:
     """The data, once for each call of `run_all`: until the next one, files may have changed."""
     return load(config)

@@ -77,6 +77,7 @@ class Study:
         *,
         device: str = "auto",
         workers: int = 0,
+        together: bool = False,
     ) -> Iterator[Progress]:
         """Trains what is missing and writes the tables; yields how far it is.
 
@@ -87,6 +88,7 @@ class Study:
             store: folder of runs; what is there is not trained again.
             out: folder of the tables, or a file if there is one table only; empty: `self.out`.
             device: auto, cuda, cuda:1, mps or cpu; workers: runs side by side, 0 chooses by cores.
+            together: runs of equal shape are trained as one, see `runner.run_all`.
 
         Raises:
             ValueError: `out` cannot be written, or an option is not possible. And all errors of
@@ -99,7 +101,7 @@ class Study:
         device = self.device if device == "auto" else device
         choose(device)
         in_range("workers", workers, *WORKER_COUNTS)
-        work = Work(Path(store), Path(out or self.out), device, workers)
+        work = Work(Path(store), Path(out or self.out), device, workers, together)
         steps: Iterator[Progress] = self._own().steps(options, work)
         _check_writable(work.out)  # not the store: where all runs are there, none is made
         return steps
@@ -140,6 +142,7 @@ class Work:
     out: Path
     device: str = "cpu"
     workers: int = 0
+    together: bool = False
 
     def train(
         self, jobs: "Sequence[Job]", text: str, leave_out_diverged: bool = True
@@ -157,6 +160,7 @@ class Work:
             self.store,
             device=self.device,
             workers=self.workers,
+            together=self.together,
             on_diverged=warn_diverged if leave_out_diverged else None,
         ):
             runs[job] = run

@@ -114,7 +114,7 @@ def run(sweep: Sweep, store: Path | str, **how: Any) -> Iterator[Done]:
     """Trains what is missing and yields every run as it is ready, the finished ones first.
 
     Args:
-        how: device, workers, backend, scheduler of `runner.run_all`, and its errors.
+        how: device, workers, together, backend, scheduler of `runner.run_all`, and its errors.
     """
     batches = _guided if sweep.search == "optuna" else _whole
     yield from batches(sweep, _Runs(RunStore(store), how))

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from tyro.conf import Suppress
 
 from toastlab.core.errors import BadValue, in_range
 from toastlab.core.settings import Count, PositiveShare, Range, Seed, Settings, Share, ShareBelowOne
@@ -16,6 +15,11 @@ from toastlab.data.dataset import DataConfig
 from toastlab.methods import MethodConfig, ToastConfig
 from toastlab.methods.plan import BankType, Budget
 from toastlab.training.recorder import Record
+
+try:
+    from tyro.conf import Suppress
+except ModuleNotFoundError:  # it marks what is no option, and training has no command line to ask
+    Suppress = None  # type: ignore[assignment, misc]
 
 
 @dataclass(frozen=True)

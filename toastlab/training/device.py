@@ -5,7 +5,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
@@ -95,7 +95,14 @@ def facts(device: torch.device) -> dict[str, str]:
     if device.type == "cuda":
         machine["gpu"] = torch.cuda.get_device_name(device)
     packages = ("toastlab", "torch", "torchvision", "numpy")
-    return machine | {name: version(name) for name in packages}
+    return machine | {name: _version(name) for name in packages}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a checkout that nobody installed, on a machine lent for a while
+        return "not installed"
 
 
 def _processor() -> str:

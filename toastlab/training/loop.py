@@ -28,6 +28,7 @@ from toastlab.methods.base import Method
 from toastlab.training import checkpoint as checkpoints
 from toastlab.training import device as devices
 from toastlab.training.config import TrainConfig, make_optimizer, make_schedule
+from toastlab.training.facts import run_facts
 from toastlab.training.mixing import Mixing
 from toastlab.training.models import Maker, build, check_model, draw
 from toastlab.training.ranks import ALONE, Ranks, here
@@ -121,7 +122,7 @@ def train(
         ranks.check_equal(dataset.fingerprint, replace(config, data=DataConfig()))
         if chosen.type == "cuda":
             torch.cuda.reset_peak_memory_stats(chosen)
-        run = _Run(config, dataset, model, chosen, ranks)
+        run = TrainingRun(config, dataset, model, chosen, ranks)
         if teacher is not None:
             run.set_teacher(*teacher)
         first = checkpoints.resume(run, checkpoint, dataset.fingerprint)
@@ -151,7 +152,7 @@ def teacher_config(config: TrainConfig) -> TrainConfig:
     )
 
 
-class _Run:
+class TrainingRun:
     """The parts of a run, put together."""
 
     def __init__(
@@ -225,7 +226,7 @@ class _Run:
     def _augment(self, images: Tensor) -> Tensor:
         return self.augment.train(images, self.generator)
 
-    def _autocast(self) -> torch.autocast:
+    def autocast(self) -> torch.autocast:
         """The run's precision."""
         bf16 = devices.uses_bf16(self.config.precision, self.device)
         return torch.autocast(self.device.type, torch.bfloat16, enabled=bf16)
@@ -258,7 +259,26 @@ class _Run:
                     self.ranks.mean_buffers(self.model, *self.extra)
                     self.ranks.merge(self.method, self.shards)
         except TrainingDiverged as error:  # the medoids of this epoch's logits
-            raise self._diverged(epoch, checkpoint) from error
+            raise self.diverged(epoch, checkpoint) from error
+        return self.close(epoch, sums, carried, rate, started, checkpoint)
+
+    def close(
+        self,
+        epoch: int,
+        sums: dict[str, Tensor],
+        carried: Tensor,
+        rate: float,
+        started: float,
+        checkpoint: Path | None,
+        together: int = 1,
+    ) -> dict[str, float]:
+        """What follows the last step of an epoch: its row of metrics, and the record.
+
+        Args:
+            sums: name -> [] of each part of the loss, over the steps; carried: [], how many were.
+            rate: the epoch's learning rate; started: when it began, by `time.perf_counter`.
+            together: how many networks were trained as one, see `training.together`.
+        """
         # what every rank made of the same bank: from now on that of rank 0, to the bit, whatever
         # their processors are
         self.ranks.broadcast(self.method.states("same", "sum").values())
@@ -278,10 +298,12 @@ class _Run:
             row["peak_memory"] = torch.cuda.max_memory_allocated(self.device) / 2**20
         if self.config.spread:
             row["ranks"] = count
+        if together > 1:
+            row["together"] = together
         if epoch == 0:
             row |= {name: row[name] + spent for name, spent in self.before.items()}
         if not (math.isfinite(row["loss"]) and self._finite()):
-            raise self._diverged(epoch, checkpoint)
+            raise self.diverged(epoch, checkpoint)
         row |= self.method.report()
         row["under_trained"] = self._under_trained()
         looked = (epoch + 1) % self.config.evaluate_every == 0 or epoch + 1 == self.config.epochs
@@ -299,7 +321,7 @@ class _Run:
         images = self._augment(batch.images)
         if self.mixing is not None:
             images = self.mixing(images, batch, self.stream)
-        with self._autocast():
+        with self.autocast():
             logits = self.method.run_model(self.network, images, batch)
         loss = self.method.loss(logits, batch)
         self.optimizer.zero_grad(set_to_none=True)
@@ -319,7 +341,7 @@ class _Run:
         each = [torch.isfinite(p).all() for p in self.model.parameters()]
         return not each or bool(torch.stack(each).all())  # one wait for all of them
 
-    def _diverged(self, epoch: int, checkpoint: Path | None) -> TrainingDiverged:
+    def diverged(self, epoch: int, checkpoint: Path | None) -> TrainingDiverged:
         kept = f" The state after epoch {epoch} is kept in {checkpoint}."
         return TrainingDiverged(
             f"the loss turned NaN or infinite in epoch {epoch + 1}: lower the learning rate (now "
@@ -333,7 +355,7 @@ class _Run:
         self.model.eval()
         logits, labels, ranks, n = [], [], self.ranks, len(split)
         for images, truth in split.batches(1024, ranks.part(n)):
-            with self._autocast():
+            with self.autocast():
                 out = self.model(self.augment.evaluate(images))
             logits.append(out.float())
             labels.append(truth)
@@ -357,24 +379,8 @@ class _Run:
                 name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
                 for name, tensor in self.model.state_dict().items()
             },
-            facts=self._facts(),
+            facts=run_facts(self.config, self.device, self.rows),
         )
-
-    def _facts(self) -> dict[str, str]:
-        bf16 = devices.uses_bf16(self.config.precision, self.device)
-        return devices.facts(self.device) | {
-            "threads": str(self.config.threads),
-            "precision": "bf16 autocast" if bf16 else "float32",
-            **self._ranks_fact(),
-        }
-
-    def _ranks_fact(self) -> dict[str, str]:
-        """On how many ranks, epoch by epoch, in words; nothing for an ordinary run."""
-        changes: list[str] = []
-        for row in self.rows if self.config.spread else ():
-            if not changes or changes[-1].split()[0] != f"{row['ranks']:.0f}":
-                changes.append(f"{row['ranks']:.0f} from epoch {row['epoch']:.0f}")
-        return {"ranks": ", ".join(changes)} if changes else {}
 
 
 def _statistics(split: Split | DiskSplit) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -25,7 +25,7 @@ data, runs = course_data(), course_runs("../data/runs")
 found = analyse(runs["TOAST"])  # one table, a row a sample; also of a training of your own
 table, names, d = found.table, data.classes, runs["TOAST"].dynamics
 wrong = table.flipped.to_numpy(dtype=bool)  # label flipped on purpose
-least = table.confidence.argsort().to_numpy()[:16]
+least = np.argsort(table.confidence.to_numpy(), kind="stable")[:16]
 captions = [f"{names[d.labels[i]]},\n{100 * table.confidence[i]:.1f} %" for i in least]
 title = f"Least confidence of all: {wrong[least].sum()} of {len(least)} have a wrong label"
 assert wrong[least].sum() >= 14
@@ -188,8 +188,10 @@ with style():
 parts = [f"{cell}: " + ", ".join(f"{x[i, 0]:+.1f} against {r}" for r, x in gains.items())
          for i, cell in enumerate(cells)]
 figure.alt = f"Gain of TOAST in test accuracy, in points. {'; '.join(parts)}."
-noisy = ["noise" in cell for cell in cells]
+noisy = np.array(["noise" in cell for cell in cells])
 assert (gains["random carry"][noisy, 1] > 0).all()
+assert np.abs(gains["random carry"][~noisy, 0]).max() < 0.5
+assert all((x == 0).all(1).sum() == 1 for x in gains.values())  # where the carry never begins
 figure
 
 # %% [markdown]

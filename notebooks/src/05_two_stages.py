@@ -35,11 +35,13 @@ past = (torch.from_numpy(d.logits[-1][one]).float() / T_p).softmax(0)
 taught = {"its label": label, "drawn newly: stage 1": (1 - a) * label + a * q[labels[one]],
           "carried: stage 2": past}
 assert past.argmax() == d.clean_labels[one] and past[labels[one]] < 0.2
+assert taught["drawn newly: stage 1"][labels[one]] > 0.95
 targets = {name: x.numpy() for name, x in taught.items()}
 plots.soft_target_bars(data.train.images[one].numpy(), targets, names, int(labels[one]))
 
 # %% [markdown]
-# Stage 1 takes a little from the label, and the network's own past prediction gives it next to nothing.
+# Stage 1 leaves this label nearly as it was, since late in a training the medoid of a class is nearly sure of
+# it. The network's own past prediction gives the label little, and most to the true class.
 #
 # * **[S]** Stage 1: hard targets are softened with class medoids of the logits.
 # * **[S]** Stage 2: under-trained samples are distilled from past predictions of half the batch size.
@@ -188,7 +190,7 @@ new, soft, still, back = pushes.values()
 assert new[1] > soft[1] > 0 and still.abs().max() < 1e-6 and back[0] > 0 > back[1]
 
 with style():
-    figure = new_figure(8.6, 2.6)
+    figure = new_figure(8.4, 2.6)
     for axis, (name, x) in zip(figure.subplots(1, 4, sharey=True), pushes.items()):
         axis.bar(["0\n(said)", "1\n(label)", "2"], x, color=PALETTE[:3])
         axis.axhline(0, color="#666666", linewidth=0.8)

@@ -35,7 +35,6 @@ def _looped(z: Tensor, targets: Tensor, past: Tensor, carried: Tensor, b: float)
 RIGHT: list[tuple[str, Callable[..., Any]]] = [
     ("hit_rate", _ranked),
     ("hit_rate", lambda s, w: w[s.topk(int(w.sum())).indices].double().mean()),
-    ("by_heart", lambda z, y, c: float((z.argmax(1) == y)[y != c].sum()) / int((y != c).sum())),
     ("push", _by_autograd),
     ("push", lambda z, t, w: w * t - w * F.softmax(z, 0)),
     ("toast_loss", _looped),
@@ -44,8 +43,6 @@ RIGHT: list[tuple[str, Callable[..., Any]]] = [
 WRONG: list[tuple[str, Callable[..., Any]]] = [
     ("hit_rate", lambda s, w: s.argsort(descending=True)[: int(w.sum())]),
     ("hit_rate", lambda s, w: w[: int(w.sum())].float().mean()),
-    ("by_heart", lambda z, y, c: z.softmax(1)[torch.arange(len(z)), y][y != c].mean()),
-    ("by_heart", lambda z, y, c: (z.argmax(0)[0] == y).float().mean()),
     ("push", lambda z, t, w: w * (t - z.log_softmax(0))),
     ("push", lambda z, t, w: w * (t - z.sigmoid())),
     ("toast_loss", lambda z, t, past, c, b: F.cross_entropy(z, t)),

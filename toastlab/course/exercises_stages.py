@@ -6,13 +6,6 @@ from torch import Tensor
 from toastlab.course.exercises import Ladder, draw, exercise
 
 
-def _flipped(n: int, k: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits [n, K], labels of which every second is wrong, and the clean ones."""
-    z, clean = draw(n, k, seed=seed), torch.arange(n) % k
-    wrong = torch.arange(n) % 2 == 1
-    return z, torch.where(wrong, (clean + 1) % k, clean), clean
-
-
 @exercise(
     Ladder(
         minutes=6,
@@ -56,43 +49,6 @@ def _flipped(n: int, k: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
 def hit_rate(score: Tensor, wrong: Tensor) -> Tensor:
     top = score.argsort(descending=True)[: int(wrong.sum())]
     return wrong[top].float().mean()
-
-
-@exercise(
-    Ladder(
-        minutes=4,
-        difficulty=1,
-        hints=(
-            "Only the samples whose label is not the clean one count.",
-            "Of these, by heart are those whose largest logit is at the wrong label.",
-            "(z.argmax(1) == labels)[labels != clean], and its mean.",
-        ),
-    ),
-    [_flipped(n, k, seed) for n, k, seed in ((6, 3, 111), (8, 4, 112), (9, 2, 113), (12, 3, 114))],
-    {
-        "only wrong labels count, not all.": lambda z, labels, clean: (
-            (z.argmax(1) == labels).float().mean()
-        ),
-        "that is seen through: the network says the clean class.": lambda z, labels, clean: (
-            (z.argmax(1) == clean)[labels != clean].float().mean()
-        ),
-        "not to say the clean class is more: the network may say a third one.": (
-            lambda z, labels, clean: (z.argmax(1) != clean)[labels != clean].float().mean()
-        ),
-        "divide by the number of wrong labels, not of all.": lambda z, labels, clean: (
-            ((z.argmax(1) == labels) & (labels != clean)).float().mean()
-        ),
-        "that is the number; take the share.": lambda z, labels, clean: (
-            (z.argmax(1) == labels) & (labels != clean)
-        ).sum(),
-        "those are the right labels.": lambda z, labels, clean: (
-            (z.argmax(1) == labels)[labels == clean].float().mean()
-        ),
-    },
-    hidden=[_flipped(30, 5, 115)],
-)
-def by_heart(z: Tensor, labels: Tensor, clean: Tensor) -> Tensor:
-    return (z.argmax(1) == labels)[labels != clean].float().mean()
 
 
 @exercise(

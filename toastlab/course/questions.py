@@ -120,19 +120,6 @@ QUESTIONS = {
             "unsure or changing answers speak for a rare or hard sample",
         ),
     ),
-    "t_squared": Question(
-        minutes=8,
-        difficulty=3,
-        model="The gradient of the KL at temperature T is the difference of the two softened "
-        "predictions, divided by T. At a high T that difference shrinks by about another factor T, "
-        "since all probabilities come near to equal. So the gradient falls as one over the square "
-        "of T, and the factor undoes that: one weight b then means about the same at every T.",
-        says=(
-            "one factor T comes from the division of the logits",
-            "another comes from the softened predictions, which draw together",
-            "with the square the weight means about the same at every temperature",
-        ),
-    ),
     "brake": Question(
         minutes=5,
         difficulty=2,

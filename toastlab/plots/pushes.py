@@ -15,7 +15,7 @@ def pushes_view(pushes: Mapping[str, np.ndarray], classes: Sequence[str]) -> Pic
         classes: K names, of two lines at most.
     """
     with style():
-        figure = new_figure(2.1 * len(pushes), 2.3)
+        figure = new_figure(2.1 * len(pushes), 2.1)
         axes = figure.subplots(1, len(pushes), squeeze=False, sharey=True)[0]
         for axis, (name, push) in zip(axes, pushes.items(), strict=True):
             axis.bar(range(len(push)), push, color=PALETTE[: len(push)])

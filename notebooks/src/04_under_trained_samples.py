@@ -120,7 +120,6 @@ plots.over_epochs(heart, "learnt by heart (%)", title)
 from toastlab.analysis.statistics import BASELINE, interval
 from toastlab.studies.reading_pool import canonical, label_of
 from toastlab.studies.readings import load
-
 rows, own = load(), label_of(canonical(ToastConfig()))
 top1 = rows.set_index(["reading", "role", "cell", "seed"]).test_top1.sort_index()
 cells = rows.cell.unique()
@@ -154,10 +153,9 @@ for score in ("confidence", "aum", "el2n_early", "el2n", "forgetting", "carried"
     print(f"{about.label:32s} {hits[score]:3.0f} % of its top are wrong labels")
 assert max(hits, key=hits.get) == "el2n_early" and hits["el2n"] < hits["el2n_early"] - 10
 assert min(hits, key=hits.get) == "forgetting"
-
 curves = {}
 for name, run in runs.items():
-    errors = [dyn.el2n(z, d.labels) for z in run.dynamics.logits]
+    errors = (dyn.el2n(z, d.labels) for z in run.dynamics.logits)
     curves[f"EL2N, {name}"] = np.array([100 * dyn.precision_at_flipped(e, wrong) for e in errors])
 assert all(x[:8].max() > 80 and x[-1] < x.max() - 10 for x in curves.values())
 assert curves["EL2N, TOAST"][-1] > curves["EL2N, cross-entropy"][-1]
@@ -171,10 +169,9 @@ plots.over_epochs(curves, "wrong labels at the top (%)", title, ("by lot", 100 *
 #
 # ## Try it
 #
-# The **data map** puts confidence above variability. Easy samples lie at the top left, ambiguous ones to
-# the right, hard or mislabelled ones at the bottom; no sample can lie beyond the dashed line. Draw around
-# some points and see their images. Press *play*: where do the wrong labels (rings) go, and when?
-# [More on the explorer](../docs/explorer.md).
+# The **data map** puts confidence above variability: easy samples lie at the top left, ambiguous ones right,
+# hard or mislabelled ones at the bottom. Draw around some points and see their images. Press *play*: where do
+# the wrong labels (rings) go, and when? [More on the explorer](../docs/explorer.md).
 
 # %%
 Explorer(found)
@@ -227,5 +224,4 @@ discuss("rare_or_wrong", mine)
 # * Labels were flipped at random. Real mistakes are between classes that look alike, and are seen through
 #   less easily.
 # * TOAST also softens its labels (stage 1) from the same epoch on. Only the comparison with a random carry
-#   shows what the targeting does.
-# * Other methods gain more where many labels are wrong, see [docs/readings.md](../docs/readings.md).
+#   shows what the targeting does. Other methods gain more, see [docs/readings.md](../docs/readings.md).

@@ -67,8 +67,7 @@ optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
 stream, config = Stream(data.train, batch_size=128), ToastConfig(ramp="none")
 toast = config.build(labels, num_classes=10, batch_size=128)
 def step(batch):
-    """Trains on a batch; gives what the network said."""
-    logits = net(batch.images / 255)
+    logits = net(batch.images / 255)  # what the network says
     optimizer.zero_grad()
     toast.loss(logits, batch).total.backward()
     optimizer.step()
@@ -78,8 +77,7 @@ for epoch in range(3):
     for batch in toast.batches(stream):
         step(batch)
 stream.start_epoch()
-before = toast.next_batch(stream)
-said = step(before)
+said = step(before := toast.next_batch(stream))
 batch = toast.next_batch(stream)
 missed = (said.argmax(1) != before.labels).nonzero()[:, 0]
 p_label = said.softmax(1)[missed, before.labels[missed]]
@@ -106,20 +104,16 @@ z, y, old = net(batch.images / 255), batch.labels, batch.carried
 q = (toast.medoids.logits / T_m).softmax(1)  # [K, K], of the end of the last epoch
 t = (1 - a) * torch.eye(10)[y] + a * q[y]  # [B, K]
 L1 = -(t * z.log_softmax(1)).sum(1)[~old].mean()
-
 p_past = (batch.past / T_p).softmax(1)  # no gradient goes into the past
 kl = (p_past * (p_past.log() - (z / T_p).log_softmax(1))).sum(1)  # [B]
 L2 = T_p**2 * kl[old].mean()
-
 own, theirs = 100 * t.gather(1, y[:, None]), toast.loss(z, batch).total
 print(f"in stage 1 the label keeps {own.min():.0f} to {own.max():.0f} %")
 print(f"L1 + b L2 by hand {L1 + b * L2:.4f}, by the library {theirs:.4f}")
 assert own.min() > 70 and torch.allclose(L1 + b * L2, theirs, rtol=1e-5)
-
 off = replace(config, medoid_weight=0, past_weight=0).build(labels, 10, 128).loss(z, batch).total
 print(f"with a = b = 0 {off:.4f}; cross-entropy {torch.nn.functional.cross_entropy(z, y):.4f}")
 assert torch.allclose(off, torch.nn.functional.cross_entropy(z, y))
-
 again = toast.loss(z, replace(batch, labels=torch.where(old, (y + 1) % 10, y))).total
 print(f"with {int(old.sum())} labels of carried samples changed {again:.4f}, before {theirs:.4f}")
 assert torch.equal(again, theirs)
@@ -187,8 +181,8 @@ for epoch in (begin + 1, len(kept)):
 assert begin == differs == kept.index[kept.carried_share > 0][0]
 assert kept.stage2[len(kept)] < kept.stage2[begin + 1] / 100 and used[-1] < 0.6
 title = f"Plain training before epoch {begin}; at the end {100 * used[-1]:.0f} % of both weights"
-curves = {"samples got right": 100 * right, "weights, of full": 100 * used}
-plots.over_epochs(curves, "%", title, ("where the ramp begins", 100 * default.fit_from))
+curves, level = {"samples got right": 100 * right, "weights, of full": 100 * used}, 100 * default.fit_from
+plots.over_epochs(curves, "%", title, ("where the ramp begins", level))
 
 # %% [markdown]
 # The weights begin to grow when the right labels are known and the wrong ones are being learnt, and they

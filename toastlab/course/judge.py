@@ -14,6 +14,7 @@ from toastlab.course import (  # noqa: F401  they add to EXERCISES
     exercises_peers,
     exercises_readings,
     exercises_samples,
+    exercises_stages,
     exercises_targets,
 )
 from toastlab.course.card import Card

@@ -93,4 +93,30 @@ QUESTIONS = {
             "several seeds, compared in pairs",
         ),
     ),
+    "rare_or_wrong": Question(
+        minutes=5,
+        difficulty=2,
+        model="First at the image: does the label fit? Then at what the network says instead. If "
+        "it has said one and the same other class from early on, and surely, the label is "
+        "probably wrong. If it is unsure or changes its mind, the sample is probably rare or hard. "
+        "Look at its neighbours, and train again with another seed: a rare one may be learnt then.",
+        says=(
+            "look at the image and at the class that the network says instead",
+            "one other class, surely and early, speaks for a wrong label",
+            "unsure or changing answers speak for a rare or hard sample",
+        ),
+    ),
+    "brake": Question(
+        minutes=5,
+        difficulty=2,
+        model="A wrong label pulls the network away from what it had seen through. The carried "
+        "sample is misclassified, so its past prediction is mostly the true class, and holding to "
+        "that slows learning by heart. It does harm where the label is right and the network "
+        "wrong: a hard sample is held to its mistake. Early in training most mistakes are such.",
+        says=(
+            "the past prediction of a wrongly labelled sample is mostly the true class",
+            "it is held against the pull of its label, so less is learnt by heart",
+            "a hard sample with a right label is held to its mistake",
+        ),
+    ),
 }

@@ -6,6 +6,7 @@ and a background thread.
 """
 
 from toastlab.plots.ablation import ablation_view, describe_ablation_view
+from toastlab.plots.carried import carried_view, describe_carried_view
 from toastlab.plots.claims import claims_view, describe_claims_view
 from toastlab.plots.classes import (
     degrees_view,
@@ -30,6 +31,7 @@ from toastlab.plots.galleries import (
     sample_gallery,
     soft_target_bars,
 )
+from toastlab.plots.pushes import describe_pushes_view, pushes_view
 from toastlab.plots.reading import describe_reading_view, reading_view
 from toastlab.plots.regime import describe_regime_view, regime_view
 from toastlab.plots.search import Search, describe_search_view, search_view
@@ -39,10 +41,12 @@ __all__ = [
     "Picture",
     "Search",
     "ablation_view",
+    "carried_view",
     "claims_view",
     "data_map",
     "degrees_view",
     "describe_ablation_view",
+    "describe_carried_view",
     "describe_claims_view",
     "describe_data_map",
     "describe_degrees_view",
@@ -51,6 +55,7 @@ __all__ = [
     "describe_learning_curves",
     "describe_medoid_gallery",
     "describe_over_epochs",
+    "describe_pushes_view",
     "describe_reading_view",
     "describe_regime_view",
     "describe_reliability",
@@ -64,6 +69,7 @@ __all__ = [
     "learning_curves",
     "medoid_gallery",
     "over_epochs",
+    "pushes_view",
     "reading_view",
     "regime_view",
     "reliability",

@@ -245,3 +245,12 @@ def test_two_seeds_judge_nothing() -> None:
     assert "judged yet" not in "\n".join(
         reading_claims._lines(final_rows(TOP1), rows.assign(reading="x"))
     )
+
+
+def test_the_default_is_the_reading_that_the_stored_rows_put_first() -> None:
+    """Least harm, then most claims: the rule that stood before the final was read."""
+    best = reading_claims.counts(reading_claims.pairs(readings.load("final")))
+    assert best.reading[0] == label_of(canonical(ToastConfig()))
+    assert best.harm[0] == 0
+    assert best.claims[0] == best.claims.max()
+    assert (best.losses >= best.harm).all()

@@ -126,6 +126,7 @@ def test_the_ablation_condenses_its_runs(tmp_path: Path, monkeypatch: pytest.Mon
     whole = ablation.config_of
     monkeypatch.setattr(ablation, "points", lambda: few)
     monkeypatch.setattr(ablation, "SEEDS", (0, 1))
+    monkeypatch.setattr(ablation, "MORE_SEEDS", (0, 1))
     monkeypatch.setattr(
         ablation, "config_of", lambda p, s: replace(whole(p, s), epochs=1, data=DIGITS)
     )
@@ -147,7 +148,7 @@ def test_peers_writes_part_by_part(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(peers, "SPACES", {name: SPACES[name] for name in few})
     monkeypatch.setattr(peers, "NOISE", {"clean labels": 0.0, "20 % noise": 0.2})
     study, out = STUDIES["peers"], tmp_path / "out"
-    options = PeersOptions(parts=("defaults", "tuned"), budgets=("images",), seeds=1, more_seeds=2)
+    options = PeersOptions(parts=("defaults", "tuned"), budgets=("samples",), seeds=1, more_seeds=2)
     seen = list(study.run(options, tmp_path / "runs", out))
     assert {p.text.split(":")[0] for p in seen} == {"mlp, defaults", "mlp, trials", "mlp, tuned"}
     rows, trials, curves = (pd.read_csv(out / f"{name}.csv") for name in study.tables)
@@ -159,7 +160,7 @@ def test_peers_writes_part_by_part(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     }
     assert list(rows.columns[:7]) == ["part", "model", "budget", "setting", "method", "seed", "run"]
     assert (rows[rows.method == BASELINE].passes_to_baseline > 0).all()
-    assert trials.groupby("method").size().to_dict() == {BASELINE: 10, "TOAST": 10}
+    assert trials.groupby("method").size().to_dict() == {BASELINE: 34, "TOAST": 34}
     assert set(curves.epoch) == {1}
 
     before = rows[rows.part == "tuned"].run.tolist()

@@ -11,22 +11,22 @@ equations are not public: nothing here is to be quoted as theirs.
     [S] stage 2: under-trained samples distilled from past predictions, half a batch of them
     [S] both are linearly combined
 
-One sample's way: it is drawn (`next_batch`) or brought by a loader (`join`) and, if it is
-under-trained, marked there with its past prediction; its loss is taken (`loss`), its logits go into
-the bank (`update`); when the epoch ends the bank makes new medoids (`end_epoch`). With source
-"carry" the step before chooses who comes again, with the logits just given.
+One sample's way: it is drawn (`next_batch`) or brought by a loader (`join`), behind those carried
+with their past predictions; its loss is taken (`loss`); its logits go into the bank and say whether
+it is carried into the next batch (`update`); when the epoch ends the bank makes new medoids
+(`end_epoch`). With source "memory" it is marked when it comes up, by what the bank has of it.
 
 What the abstract leaves open and the defaults settle; [R], or ours where it says so:
 
-1. Under-trained is the half of a batch with the least p(label) at the last visit, not with the
-   least largest probability; of equal ones any (`criterion`).
-2. Ours: its target is (1 - s) t + s p(z_past; T_p) with s = b max p. Where L2 is a loss of its own
-   (`carried_loss`) it is T_p^2 times the mean KL over the carried samples (`divide_by`), and L1 is
-   the mean over the batch or over the new ones only.
+1. Under-trained is misclassified, the least p(label) first, at most half a batch (`criterion`).
+2. A carried sample is distilled and nothing else: L2 is T_p^2 times the mean KL over the carried
+   samples (`divide_by`), L1 the mean over the new ones (`carried_loss`). Ours, as an option: its
+   target is (1 - s) t + s p(z_past; T_p) with s = b max p (confidence).
 3. Ours: both weights grow from 0 to full while the share that was right at the last visit grows
-   from `fit_from` to `fit_full`; it is looked at once an epoch (`ramp`).
-4. With source "carry" a sample is carried once in a row (`max_visits`), least confident first, and
-   the carry is dropped at the end of an epoch (`keep_carry`).
+   from `fit_from` to `fit_full`; it is looked at once an epoch (`ramp`). While b is 0, nobody is
+   carried.
+4. A sample is carried once in a row (`max_visits`), and the carry is dropped at the end of an epoch
+   (`keep_carry`).
 5. A class without a correctly classified sample when medoids are made gets its hard target back,
    whatever medoid it had before (`no_candidate`, `scope`). That is judged by the last visit, maybe
    in an earlier epoch: logits in training mode, of the image as augmented then. Medoids are of
@@ -92,18 +92,18 @@ class ToastConfig(MethodConfig):
 
     medoid_weight: Share = 0.3  # Share a of the medoid's soft target, in [0, 1].
     # Weight b of the past predictions, 0 to 1000; for target a + b <= 1, for confidence b <= 1.
-    past_weight: Weight = 1.0
+    past_weight: Weight = 3.0
     # What a carried sample is taught: its past prediction only, L1 being the mean over the new
     # samples (distilled); its label and the KL (label-and-kl); or one mixed target, in which the
     # past prediction has the share b (target) or, ours, b times its own confidence (confidence).
-    carried_loss: Literal["distilled", "label-and-kl", "target", "confidence"] = "confidence"
+    carried_loss: Literal["distilled", "label-and-kl", "target", "confidence"] = "distilled"
     # Ours: how both weights grow: none (constant), linear (over the planned epochs) or fit
     # (by the share got right). While they are 0, nothing is carried.
     ramp: Literal["none", "linear", "fit"] = "fit"
-    fit_from: ShareBelowOne = 0.6  # Share got right, in [0, 1), at which ramp fit begins.
-    fit_full: PositiveShare = 0.7  # Share got right, in (0, 1], at which ramp fit is full.
+    fit_from: ShareBelowOne = 0.8  # Share got right, in [0, 1), at which ramp fit begins.
+    fit_full: PositiveShare = 1.0  # Share got right, in (0, 1], at which ramp fit is full.
     # Temperature T_m of the medoid's soft target, 0.01 to 1000.
-    medoid_temperature: Temperature = 0.5
+    medoid_temperature: Temperature = 1.0
     distance: Distance = "euclidean"  # Distance: euclidean, squared-euclidean, cosine or manhattan.
     # Candidates: the rightly classified of the class (correct), or all of it (all).
     scope: Scope = "correct"
@@ -115,15 +115,15 @@ class ToastConfig(MethodConfig):
     # Prototype: medoid; its controls are mean, mean-softmax (as OLS) and uniform (as LS).
     prototype: Prototype = "medoid"
     past_temperature: Temperature = 1.0  # Temperature T_p of the past predictions, 0.01 to 1000.
-    # Who is under-trained: quantile, misclassified, probability, medoid-distance; or all. Random is
+    # Who is under-trained: misclassified, probability, quantile, medoid-distance; or all. Random is
     # misclassified with random-carry.
-    criterion: Criterion = "quantile"
+    criterion: Criterion = "misclassified"
     random_carry: bool = False  # Control: carry as many as the criterion marks, drawn evenly.
     # For probability: carried below this true-class probability, in (0, 1].
     threshold: PositiveShare = 0.5
-    share: PositiveShare = 0.5  # For quantile and medoid-distance: share of a batch, in (0, 1].
-    # Past: each sample's last visit (memory), or carried into the next batch (carry).
-    source: Literal["carry", "memory"] = "memory"
+    share: PositiveShare = 0.25  # For quantile and medoid-distance: share of a batch, in (0, 1].
+    # Past: carried into the next batch (carry), or each sample's last visit (memory).
+    source: Literal["carry", "memory"] = "carry"
     # Carried samples replace new ones (replace), or come on top (extra).
     layout: Literal["replace", "extra"] = "replace"
     # Times in a row a sample is carried, 1 to 100000; more than 1: until it is trained.
@@ -140,8 +140,7 @@ class ToastConfig(MethodConfig):
         begin, full, b = self.fit_from, self.fit_full, self.past_weight
         shares = {"target": self.medoid_weight + b, "confidence": b}.get(self.carried_loss, 0.0)
         if shares > 1:
-            what = f"the weights add to {shares:g}, above 1, as shares of one target"
-            raise BadValue(f"{what}: lower past_weight or medoid_weight.")
+            raise BadValue(f"the weights add to {shares:g}, above 1: lower medoid or past weight.")
         if begin >= full:
             raise BadValue(f"fit_from is {begin:g}, but must be below fit_full, {full:g}.")
         if self.mixed_carry == "repeat" and self.source == "memory":
@@ -153,18 +152,18 @@ class Toast(Method, config=ToastConfig):
 
     Example:
         >>> import torch
-        >>> labels = torch.tensor([0, 1, 0, 1])
-        >>> toast = Toast(labels, num_classes=2, batch_size=4)
-        >>> batch = toast.join(torch.zeros(4, 1, 8, 8), labels, torch.arange(4))
-        >>> logits = torch.tensor([[2.0, 0.0], [0.0, 2.0], [1.0, 0.0], [3.0, 0.0]])
-        >>> round(float(toast(logits, batch)), 3)  # hard targets in the first epoch
-        0.904
+        >>> labels, images = torch.tensor([0, 1, 0, 1]), torch.zeros(2, 1, 8, 8)
+        >>> toast = Toast(labels, num_classes=2, batch_size=2, config=ToastConfig(ramp="none"))
+        >>> batch = toast.join(images, labels[:2], torch.tensor([0, 1]))
+        >>> loss = toast(torch.tensor([[2.0, 0.0], [3.0, 0.0]]), batch)  # the second is wrong
+        >>> batch = toast.join(images, labels[2:], torch.tensor([2, 3]))
+        >>> batch.index.tolist(), batch.carried.tolist()
+        ([1, 2], [True, False])
+        >>> round(float(toast(torch.tensor([[1.0, 2.0], [1.0, 0.0]]), batch)), 3)  # L1 + 3 L2
+        3.538
         >>> toast.end_epoch()
         >>> toast.medoids.index.tolist()  # samples 0 and 2 are as near: the lower index
         [0, 1]
-        >>> batch = toast.join(torch.zeros(4, 1, 8, 8), labels, torch.arange(4))
-        >>> batch.carried.tolist()  # the half that it gave the least probability of its label
-        [False, False, True, True]
 
     Attributes:
         medoids: `index` [K] int64 (-1: none yet) and `logits` [K, K].
@@ -383,9 +382,8 @@ class Toast(Method, config=ToastConfig):
     @torch.no_grad()
     def report(self) -> dict[str, float]:
         """How far the medoids lie from the class means, and how soft the targets are."""
-        bank = self.bank
+        bank, medoids = self.bank, Medoids(self.medoids.index, self.medoids.logits)
         chosen = candidates(bank.logits, self.labels, self.config.scope) & bank.seen
-        medoids = Medoids(self.medoids.index, self.medoids.logits)
         return describe_medoids(medoids, bank.logits, self.labels, chosen, self.soft)
 
     def _set_soft(self, soft: Tensor) -> None:

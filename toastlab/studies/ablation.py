@@ -6,9 +6,9 @@ interpolated.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pandas as pd
 
@@ -21,6 +21,7 @@ from toastlab.disk.tables import read_table
 from toastlab.methods import MethodConfig, ToastConfig
 from toastlab.store.names import run_key
 from toastlab.studies.arms import Job
+from toastlab.studies.rows import hold_to_names
 from toastlab.studies.study import Options, Progress, Work
 from toastlab.training.config import TrainConfig
 
@@ -28,8 +29,8 @@ Point = dict[str, float | bool]
 AXES: dict[str, tuple[float | bool, ...]] = {
     "noise_rate": (0.0, 0.2),
     "medoid_weight": (0.0, 0.1, 0.2, 0.3, 0.5, 0.7),
-    "past_weight": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
-    "medoid_temperature": (0.5, 2.0),
+    "past_weight": (0.0, 0.5, 1.0, 2.0, 3.0, 5.0),
+    "medoid_temperature": (1.0, 2.0),
     "random_carry": (False, True),
 }
 SEEDS = (0, 1, 2)
@@ -107,17 +108,12 @@ def load(which: str = "rows", fingerprints: Mapping[float, str] | None = None) -
     path = embedded("ablation.csv")
     columns = (*AXES, "seed", "run", *MEASURES[:4])
     table = read_table(path, "the stored ablation", columns, AGAIN)
-    for row in table[[*AXES, "seed", "run"]].to_dict("records"):
-        point = {str(k): row[k] for k in AXES}
-        key = ""
-        with suppress(KeyError, ValueError, TypeError, OverflowError):  # it stands for no run
-            config = config_of(point, int(row["seed"]))
-            key = run_key(config, fingerprints[float(row["noise_rate"])])
-        if key != row["run"]:
-            raise DataError(
-                f"{path} holds a run of {point}, seed {row['seed']}, that settings or data no "
-                f"longer match; make the table again with `{AGAIN}`."
-            )
+
+    def name_of(row: dict[str, Any]) -> str:
+        config = config_of({name: row[name] for name in AXES}, int(row["seed"]))
+        return run_key(config, fingerprints[float(row["noise_rate"])])
+
+    hold_to_names(table[[*AXES, "seed", "run"]], path, AGAIN, name_of)
     return table
 
 

@@ -32,7 +32,7 @@ from toastlab.methods import (
     ZipfConfig,
 )
 from toastlab.studies.options import SEED_COUNTS
-from toastlab.studies.reading_pool import BEFORE, LITERAL
+from toastlab.studies.reading_pool import BEFORE, CONFIDENT, LITERAL
 from toastlab.training.config import TrainConfig
 
 ARMS: dict[str, MethodConfig] = {
@@ -43,8 +43,8 @@ ARMS: dict[str, MethodConfig] = {
     "TOAST": ToastConfig(),
     "TOAST random carry": ToastConfig(random_carry=True),
     "TOAST class mean": ToastConfig(prototype="mean"),
-    "TOAST no ramp": ToastConfig(ramp="none"),
     "TOAST literal": LITERAL,
+    "TOAST confidence": CONFIDENT,
     "TOAST label and KL": BEFORE,
     "OLS": OlsConfig(),
     "Tf-KD": TfKdConfig(),

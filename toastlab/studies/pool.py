@@ -4,7 +4,11 @@ A worker that dies loses what it had in hand, which is then done again; nothing 
 scheduler of ours: loky and dask have their own.
 """
 
+import os
+import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from threading import Thread
 from typing import Any
 
 from joblib import Parallel, delayed
@@ -44,7 +48,7 @@ def run_tasks(
     left, deaths = dict(enumerate(tasks)), 0
     while left:
         pool = Parallel(n_jobs=workers, return_as="generator_unordered")
-        calls = [delayed(_numbered)(function, i, task) for i, task in left.items()]
+        calls = [delayed(_numbered)(function, i, task, os.getpid()) for i, task in left.items()]
         try:
             for i, result in pool(calls):
                 left.pop(i)
@@ -59,8 +63,27 @@ def run_tasks(
                 ) from error
 
 
-def _numbered(function: Callable[..., Any], i: int, task: tuple[Any, ...]) -> tuple[int, Any]:
+def _numbered(
+    function: Callable[..., Any], i: int, task: tuple[Any, ...], caller: int
+) -> tuple[int, Any]:
+    if os.getppid() == caller:  # a process of its making, not the caller itself
+        _end_with(caller)
     return i, function(*task)
+
+
+@lru_cache(maxsize=1)
+def _end_with(caller: int) -> None:
+    """Once in a worker: it ends when its caller is gone, however that went: nobody waits for it.
+
+    What it has in hand is left as by any killed process; a run's last checkpoint is kept.
+    """
+
+    def watch() -> None:
+        while os.getppid() == caller:
+            time.sleep(0.5)
+        os._exit(1)  # there is nobody to tell
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _on_dask(

@@ -18,7 +18,7 @@ from toastlab.analysis.measures import measure_of
 from toastlab.analysis.statistics import BASELINE, holm, interval, paired_p
 from toastlab.bench.text import markdown
 from toastlab.methods import ToastConfig
-from toastlab.studies.reading_pool import BEFORE, canonical, label_of
+from toastlab.studies.reading_pool import BEFORE, CONFIDENT, LITERAL, canonical, label_of
 from toastlab.studies.readings import FIRST_SEED, HEADLINE, HELD_OUT, load
 
 LEVEL = 0.05  # of p after correction
@@ -116,17 +116,20 @@ def counts(found: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         reading, claims (how many of the abstract's), harm (cells and measures clearly worse than
-        cross-entropy, or diverged), gain (mean top-1 gain over cross-entropy, in points); the
+        cross-entropy, or diverged), losses (the same without the correction, which protects from
+        a false alarm, not from harm), gain (mean top-1 gain over cross-entropy, in points); the
         first is the one with least harm, then with most claims, then with most gain.
     """
     source = {claim.short for claim in CLAIMS if claim.source}
     rows = []
     for reading, group in found.groupby("reading", sort=False):
         held, failed = (set(group[group.verdict == v].claim) for v in ("holds", "fails"))
-        harm = group[group.claim.isin(HARMS) & group.verdict.isin(["fails", "diverged"])]
-        gain = group[group.claim == CLAIMS[0].short].gain.mean()
-        rows.append((reading, len((held - failed) & source), len(harm), 100 * gain))
-    table = pd.DataFrame(rows, columns=["reading", "claims", "harm", "gain"])
+        against = group[group.claim.isin(HARMS)]
+        harm = int(against.verdict.isin(["fails", "diverged"]).sum())
+        losses = int(((against.high < 0) | (against.verdict == "diverged")).sum())
+        gain = 100 * group[group.claim == CLAIMS[0].short].gain.mean()
+        rows.append((reading, len((held - failed) & source), harm, losses, gain))
+    table = pd.DataFrame(rows, columns=["reading", "claims", "harm", "losses", "gain"])
     return table.sort_values(
         ["harm", "claims", "gain"], ascending=[True, False, False], kind="stable"
     ).reset_index(drop=True)
@@ -189,9 +192,10 @@ def _lines(rows: pd.DataFrame, race: pd.DataFrame) -> Iterator[str]:
         "Readings are numbered by least harm, then by most claims, and described by what they set "
         "otherwise than the literal one. "
         "A claim counts where it holds in some cell and fails in none. Harm: cells and measures "
-        "(top-1, NLL, ECE) in which the reading is clearly worse than cross-entropy. Gain: mean "
-        "top-1 gain over cross-entropy in points. All after Holm's correction over "
-        f"{found.p.notna().sum():,} comparisons.",
+        "(top-1, NLL, ECE) in which the reading is clearly worse than cross-entropy. Both after "
+        f"Holm's correction over {found.p.notna().sum():,} comparisons. Losses: the same without "
+        "it, for a correction that guards against false alarms can hide harm. Gain: mean top-1 "
+        "gain over cross-entropy in points.",
         100,
     )
     yield ""
@@ -199,6 +203,8 @@ def _lines(rows: pd.DataFrame, race: pd.DataFrame) -> Iterator[str]:
     shown = best.assign(reading=[_described(name) for name in best.reading])
     shown.insert(0, "", list(numbers.values()))
     yield markdown(shown.round({"gain": 2})).rstrip()
+    yield ""
+    yield from wrap(_cost(found, numbers), 100)
     yield ""
     yield from wrap(
         "Below, per cell: what a reading gains over the rival of each claim, in points (NLL: "
@@ -216,9 +222,29 @@ def _lines(rows: pd.DataFrame, race: pd.DataFrame) -> Iterator[str]:
 
 def _described(reading: str) -> str:
     """A reading in words, and which of the kit's it is."""
-    words = {label_of(BEFORE): "the first default"}
+    words = {label_of(BEFORE): "the first default", label_of(CONFIDENT): "TOAST confidence"}
     words[label_of(canonical(ToastConfig()))] = "the default"
     return f"{reading} (**{words[reading]}**)" if reading in words else reading
+
+
+def _cost(found: pd.DataFrame, numbers: dict[str, str]) -> str:
+    """What it costs that the default does least harm."""
+    named = {
+        "the default": label_of(canonical(ToastConfig())),
+        "TOAST confidence": label_of(CONFIDENT),
+        "the literal reading": label_of(LITERAL),
+    }
+    top1 = found[(found.claim == CLAIMS[0].short) & (found.cell == HEADLINE.name)]
+    gains = top1.set_index("reading").gain
+    said = [
+        f"{name} ({numbers[reading]}) {100 * gains[reading]:+.1f}"
+        for name, reading in named.items()
+        if reading in numbers and reading in gains
+    ]
+    return (
+        f"What doing least harm costs, in points gained over cross-entropy in {HEADLINE.name}: "
+        f"{', '.join(said)}. The settings of the second are an arm of the comparisons."
+    )
 
 
 def _cell_table(found: pd.DataFrame, cell: str, numbers: dict[str, str]) -> pd.DataFrame:

@@ -24,7 +24,6 @@ import pandas as pd
 
 from toastlab.analysis.measures import measure_of
 from toastlab.analysis.statistics import BASELINE
-from toastlab.core.errors import DataError
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig
 from toastlab.disk.files import embedded
@@ -34,7 +33,7 @@ from toastlab.studies.arms import ARMS, PEERS, Job
 from toastlab.studies.catalogue import ReadingsOptions
 from toastlab.studies.reading_pool import REFERENCES, canonical, label_of, pool, reading_of
 from toastlab.studies.regime import AUGMENT
-from toastlab.studies.rows import key_of
+from toastlab.studies.rows import hold_to_names, key_of
 from toastlab.studies.study import Progress, Work
 from toastlab.training.config import TrainConfig
 
@@ -234,18 +233,13 @@ def load(which: str = "final") -> pd.DataFrame:
     path = embedded("readings") / f"{which}.csv"
     table = read_table(path, "the stored study of readings", names, AGAIN)
     at = {cell.name: cell for cell in cells}
-    for row in table.to_dict("records"):
-        key = ""
-        try:
-            method = ARMS.get(str(row["reading"])) or reading_of(str(row["reading"]))
-            if isinstance(method, ToastConfig) and which == "final":
-                method = canonical(replace(method, **ROLES[str(row["role"])]))
-            key = key_of(at[str(row["cell"])].config(method, int(row["seed"])))
-        except (KeyError, ValueError, TypeError, OverflowError):
-            pass  # it stands for no run
-        if key != row["run"]:
-            raise DataError(
-                f"{path} holds a run of {row['reading']!r}, seed {row['seed']}, that settings or "
-                f"data no longer match; make the table again with `{AGAIN}`."
-            )
+
+    def name_of(row: dict[str, Any]) -> str:
+        method = ARMS.get(str(row["reading"])) or reading_of(str(row["reading"]))
+        if isinstance(method, ToastConfig) and which == "final":
+            method = canonical(replace(method, **ROLES[str(row["role"])]))
+        return key_of(at[str(row["cell"])].config(method, int(row["seed"])))
+
+    told = ["reading", *(["role"] if which == "final" else []), "cell", "seed", "run"]
+    hold_to_names(table[told], path, AGAIN, name_of)
     return table

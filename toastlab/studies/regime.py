@@ -32,7 +32,7 @@ AXES: dict[str, tuple[float, ...]] = {
 AUGMENT = AugmentConfig(crop=2, flip=True, cutout=8)
 SEEDS = (0, 1, 2)
 EVALUATIONS = 5  # of a run on its way
-METHODS = (BASELINE, *PEERS, "TOAST", "TOAST no ramp")
+METHODS = (BASELINE, *PEERS, "TOAST", "TOAST literal", "TOAST confidence")
 MEASURES = ("test_top1", "test_nll", "test_ece")
 AGAIN = "toastlab study run regime"
 

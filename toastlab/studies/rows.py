@@ -1,9 +1,11 @@
 """Tables of runs: one row per run, and stored tables whose rows are put in and picked out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ import torch
 
 from toastlab.analysis.metrics import evaluate, fit_temperature
 from toastlab.analysis.statistics import BASELINE
+from toastlab.core.errors import DataError
 from toastlab.data.dataset import DataConfig
 from toastlab.data.dataset import load as load_data
 from toastlab.disk.tables import read_table
@@ -35,6 +38,32 @@ class Entry:
 def key_of(config: TrainConfig) -> str:
     """The name of a run of the data that its settings load."""
     return run_key(config, _fingerprint(config.data))
+
+
+def hold_to_names(
+    table: pd.DataFrame, path: Path, again: str, name_of: Callable[[dict[str, Any]], str]
+) -> None:
+    """Makes sure that the runs of a stored table have the names that code and data give them now.
+
+    Args:
+        table: one row per run, its name in the column `run`.
+        path, again: the table's file and the command that makes it, for the error.
+        name_of: the name today of a row's run; what it cannot make out (a KeyError, ValueError,
+            TypeError or OverflowError) stands for no run.
+
+    Raises:
+        DataError: a run has another name now.
+    """
+    for row in table.to_dict("records"):
+        name = ""
+        with suppress(KeyError, ValueError, TypeError, OverflowError):
+            name = name_of({str(k): v for k, v in row.items()})
+        if name != row["run"]:
+            what = ", ".join(f"{k} {v}" for k, v in row.items() if k != "run")
+            raise DataError(
+                f"{path} holds a run that settings or data no longer match; make the table again "
+                f"with `{again}`. It is: {what}."
+            )
 
 
 @lru_cache(maxsize=64)

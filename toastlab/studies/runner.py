@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
 
-from toastlab.core.errors import Stopped, StoreError, TrainingDiverged, in_range
+from toastlab.core.errors import StoreError, TrainingDiverged, in_range
 from toastlab.data.dataset import DataConfig, Dataset, load
 from toastlab.store.runs import Run, RunStore
 from toastlab.studies.arms import Job
@@ -53,7 +53,7 @@ def run_all(
         store = Path(store).resolve()  # workers start in folders of their own
     workers = processes(workers, kind, max((job.config.threads for job in jobs), default=1))
     call = str(uuid4())
-    tasks = [(i, job.config, str(store), device, call, os.getpid()) for i, job in enumerate(jobs)]
+    tasks = [(i, job.config, str(store), device, call) for i, job in enumerate(jobs)]
     here = RunStore(store)
     try:
         for i, key, why in run_tasks(_one, tasks, min(workers, len(jobs) or 1), backend, scheduler):
@@ -91,26 +91,14 @@ def warn_diverged(job: Job, why: str) -> None:
 
 
 def _one(
-    number: int, config: TrainConfig, store: str, device: str, call: str, caller: int
+    number: int, config: TrainConfig, store: str, device: str, call: str
 ) -> tuple[int, str, str]:
-    """In a worker: train or find, and say where it lies, or why it diverged.
-
-    A worker that `caller` started ends when that process is gone, however it went: nobody waits for
-    the run, and its checkpoint is kept. (A worker on a cluster is not of its making.)
-    """
-    mine = os.getppid() == caller
-
-    def deserted() -> bool:
-        return mine and os.getppid() != caller
-
+    """In a worker: train or find, and say where it lies, or why it diverged."""
     data = _read(config.data, call)
     try:
-        run = RunStore(store).get(config, dataset=data, device=device, should_stop=deserted)
+        return number, RunStore(store).get(config, dataset=data, device=device).key, ""
     except TrainingDiverged as error:
         return number, "", str(error)
-    except Stopped:
-        os._exit(1)  # there is nobody to tell
-    return number, run.key, ""
 
 
 # Many runs of a worker are on the same few data sets, and reading one takes as long as a short run.

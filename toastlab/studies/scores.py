@@ -40,6 +40,7 @@ from toastlab.store.runs import Run, RunStore
 from toastlab.studies.arms import ARM_OF, ARMS, Job
 from toastlab.studies.catalogue import NoiseName, ScoresOptions
 from toastlab.studies.pool import run_tasks
+from toastlab.studies.rows import hold_to_names
 from toastlab.studies.runner import processes, warn_diverged
 from toastlab.studies.second_split import parts, second_split
 from toastlab.studies.study import Progress, Work
@@ -308,23 +309,18 @@ def load(which: str = "rows") -> pd.DataFrame:
     table = read_table(path, "the stored study of scores", names, AGAIN)
     if which != "rows":
         return table
-    for row in table.drop_duplicates("run").dropna(subset=["run"]).to_dict("records"):
-        key = ""
-        try:
-            at = Setting(str(row["noise"]), float(row["rate"]), int(row["seed"]))  # type: ignore[arg-type]
-            outside = row["sample"] == OUT
-            config = at.config(str(row["method"]), folds=outside)
-            data = _data(config.data)
-            if outside:
-                data = fold_of(data, 0, ScoresOptions().folds, at.seed)
-            key = run_key(config, data.fingerprint)
-        except (KeyError, ValueError, TypeError, OverflowError):
-            pass  # it stands for no run
-        if key != row["run"]:
-            raise DataError(
-                f"{path} holds a run of {row['method']!r}, seed {row['seed']}, that settings or "
-                f"data no longer match; make the table again with `{AGAIN}`."
-            )
+
+    def name_of(row: dict[str, Any]) -> str:
+        at = Setting(row["noise"], float(row["rate"]), int(row["seed"]))
+        outside = row["sample"] == OUT
+        config = at.config(str(row["method"]), folds=outside)
+        data = _data(config.data)
+        if outside:
+            data = fold_of(data, 0, ScoresOptions().folds, at.seed)
+        return run_key(config, data.fingerprint)
+
+    told = ["noise", "rate", "method", "sample", "seed", "run"]
+    hold_to_names(table[told].drop_duplicates("run").dropna(), path, AGAIN, name_of)
     return table
 
 

@@ -26,7 +26,7 @@ TEMPERATURE, WEIGHT = _axis("temperature", 1, 8), _axis("weight", 0.2, 4, log=Tr
 SPACES: dict[str, tuple[Axis, ...]] = {
     "cross-entropy": (),
     "label smoothing": (_axis("smoothing", 0.02, 0.4),),
-    "TOAST": (_axis("medoid-weight", 0.05, 0.7), _axis("past-weight", 0.2, 1)),
+    "TOAST": (_axis("medoid-weight", 0.05, 0.7), _axis("past-weight", 0.5, 8, log=True)),
     "OLS": (_axis("weight", 0.2, 0.9),),
     "Tf-KD": (_axis("weight", 0.05, 0.9), _axis("temperature", 5, 40)),
     # the range of m in its public code; a, which with the learning rate would do the same, stays

@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from toastlab.plots.style import FLAG, MARKERS, PALETTE, Picture, legend_mark, new_figure, style
+from toastlab.plots.style import MARKERS, PALETTE, Picture, legend_mark, new_figure, style
+
+RING = "black"  # of flipped labels: no class has it
 
 
 def tsne_view(
@@ -30,21 +32,21 @@ def tsne_view(
     }
     rings = np.zeros(len(labels), bool) if flipped is None else flipped
     with style():
-        figure = new_figure(4.0 * len(panels) + 1.5, 4.3)
+        figure = new_figure(4.2 * len(panels), 5.0)  # the legend below leaves the squares large
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for axis, (title, (xy, trust)) in zip(axes, panels.items(), strict=True):
             for c, look in looks.items():
                 axis.scatter(*xy[labels == c].T, s=14, linewidth=0, alpha=0.85, **look)
             if rings.any():
-                axis.scatter(*xy[rings].T, s=26, facecolor="none", edgecolor=FLAG, linewidth=0.7)
+                axis.scatter(*xy[rings].T, s=32, facecolor="none", edgecolor=RING, linewidth=0.9)
             axis.set(xlim=(-side, side), ylim=(-side, side), xticks=[], yticks=[], aspect="equal")
             axis.set_title(title)
             axis.set_xlabel(f"t-SNE, no unit; trustworthiness {trust:.2f}")
             axis.grid(False)
         marks = [legend_mark(classes[c], markersize=6, **look) for c, look in looks.items()]
         if rings.any():
-            marks.append(legend_mark("label flipped", "o", mfc="none", color=FLAG, markersize=7))
-        figure.legend(handles=marks, loc="outside right center")
+            marks.append(legend_mark("label flipped", "o", mfc="none", color=RING, markersize=7))
+        figure.legend(handles=marks, loc="outside lower center", ncols=3 * len(panels))
     figure.alt = describe_tsne_view(panels)
     return figure
 

@@ -97,8 +97,8 @@ QUESTIONS["rare_or_wrong"] = Question(
     model="A sample that is rare, badly cut or between two classes has a low score, too, and may "
     "be the most instructive of all. Who deletes the first hundred unseen loses such samples, and "
     "rare classes first. So look at each image: mend a wrong label, keep a rare sample, and note "
-    "what neither of two people can name. Whether mending helped is to be seen on a test split that was "
-    "mended in the same way, or whose labels are sure.",
+    "what neither of two people can name. Whether mending helped is to be seen on a test split "
+    "that was mended in the same way, or whose labels are sure.",
     says=(
         "rare or hard samples have low scores, too",
         "deleting without looking takes away rare samples and classes first",

@@ -12,11 +12,12 @@
 # %%
 import numpy as np
 import torch
+from sklearn.neighbors import NearestNeighbors
 from toastlab import analyse, plots
 from toastlab.course import Prediction, check, discuss, hint, solution
 from toastlab.course.runs import course_data, course_runs
 from toastlab.studies import layouts as embedding
-from toastlab.widgets import Explorer, TsnePanel
+from toastlab.widgets import Explorer
 from toastlab.widgets.explorer.places import stored as stored_places
 
 data, runs = course_data(), course_runs("../data/runs")  # a fifth of the training labels is wrong
@@ -71,7 +72,7 @@ rows = wrong.nonzero()[:, 0]
 
 def lies_with_shown(logits):
     """How many percent of the wrongly labelled samples lie with the class that they show."""
-    x = torch.from_numpy(logits).float().div(2).softmax(1).sqrt()  # see "What is laid out"
+    x = torch.from_numpy(logits).float().div(2).softmax(1).sqrt()  # roots, see exercise 2
     d = torch.cdist(x[rows], x)
     d[torch.arange(len(rows)), rows] = torch.inf  # nobody is a neighbour of himself
     near = clean[d.topk(15, largest=False).indices]
@@ -111,19 +112,13 @@ assert only.sum() > 100 > 10 * back.sum()
 first = only.nonzero()[:8, 0]
 captions = [f"shows {names[clean[i]]},\nlabel {names[labels[i]]}" for i in first]
 title = "What they show is seen by TOAST, what their label says by cross-entropy"
-plots.sample_gallery(data.train.images[first].numpy(), captions, [False] * 8, title, wide=1.05)
+plots.sample_gallery(data.train.images[first].numpy(), captions, [True] * 8, title,
+                     "with a wrong label", wide=1.05)
 
 # %% [markdown]
 # ## Which is tidier?
-#
-# Both runs beside each other, coloured by label. Press *play*, and change the colour to the true labels.
 
 # %%
-TsnePanel(runs, data)
-
-# %%
-from sklearn.neighbors import NearestNeighbors
-
 share = {}
 for name, run in runs.items():
     x = embedding.features(run.dynamics.logits[-1], "soft targets")
@@ -149,25 +144,9 @@ Explorer(found, places=stored_places(stored, "TOAST", len(found.table)))
 
 # %% [markdown]
 # Without a kernel you see its first plane only: how sure the network was of each label, and how much that
-# changed. Crosses are wrong labels; those at the bottom were never believed.
+# changed. Crosses are wrong labels; those at the bottom were never believed. `toastlab.widgets.TsnePanel` has both
+# runs beside each other.
 #
-# ## What is laid out
-#
-# The logits $z$ of a sample, or its soft target $p = \mathrm{softmax}(z / T)$, here at $T = 2$. Between two
-# distributions we take the **Hellinger distance**, which is Euclidean between the roots:
-#
-# $$H(p, q) = \sqrt{1 - \sum_k \sqrt{p_k q_k}} = \tfrac{1}{\sqrt 2} \lVert \sqrt p - \sqrt q \rVert_2$$
-
-# %%
-z = runs["TOAST"].dynamics.logits[-1][some].astype(np.float64)
-p = np.exp(z / 2) / np.exp(z / 2).sum(1, keepdims=True)
-assert np.allclose(np.sqrt(p), embedding.features(z, "soft targets"))  # what t-SNE gets
-h = np.sqrt(1 - (np.sqrt(p[0]) * np.sqrt(p[1])).sum())
-roots = np.linalg.norm(np.sqrt(p[0]) - np.sqrt(p[1])) / np.sqrt(2)
-print(f"the first two samples: {h:.3f} by the first formula, {roots:.3f} by the second")
-assert np.isclose(h, roots)
-
-# %% [markdown]
 # ## What t-SNE does not show: groups that are not there
 #
 # These points are drawn from *one* normal distribution in ten dimensions. The **perplexity** says how many
@@ -198,7 +177,10 @@ def by_heart(predicted, labels, clean):
 check("by_heart", by_heart)
 
 # %% [markdown]
-# **2.** Write `hellinger(p, q)`: the Hellinger distance of two distributions [K].
+# **2.** t-SNE needs distances. Between soft targets we take the Hellinger distance, which is Euclidean between
+# the roots. Write `hellinger(p, q)` for two distributions [K]:
+#
+# $$H(p, q) = \sqrt{1 - \sum_k \sqrt{p_k q_k}} = \tfrac{1}{\sqrt 2} \lVert \sqrt p - \sqrt q \rVert_2$$
 
 # %%
 def hellinger(p, q):
@@ -207,17 +189,7 @@ def hellinger(p, q):
 check("hellinger", hellinger)
 
 # %% [markdown]
-# **3.** The perplexity of a distribution is the exponential of its entropy in nats: five equal shares have
-# perplexity five. Write `perplexity(p)` for p [K], where a share may be 0.
-
-# %%
-def perplexity(p):
-    return ...
-
-check("perplexity", perplexity)
-
-# %% [markdown]
-# **4.** Write `neighbour_purity(x, labels, k)`: the mean share of each sample's k nearest neighbours in x
+# **3.** Write `neighbour_purity(x, labels, k)`: the mean share of each sample's k nearest neighbours in x
 # [N, D] that have its label. Distances are Euclidean, and nobody is a neighbour of himself.
 
 # %%
@@ -227,7 +199,7 @@ def neighbour_purity(x, labels, k):
 check("neighbour_purity", neighbour_purity)
 
 # %% [markdown]
-# **5.** Two layouts of the same points may differ by a turn alone. Write `turned(xy, onto)`: the layout xy
+# **4.** Two layouts of the same points may differ by a turn alone. Write `turned(xy, onto)`: the layout xy
 # [n, 2], turned and mirrored so that it lies as near `onto` as can be. Both have mean 0.
 
 # %%
@@ -237,7 +209,7 @@ def turned(xy, onto):
 check("turned", turned)
 
 # %% [markdown]
-# **6.** In a t-SNE picture trousers lie far from bags. Does it follow that these classes differ most?
+# **5.** In a t-SNE picture trousers lie far from bags. Does it follow that these classes differ most?
 
 # %%
 mine = """

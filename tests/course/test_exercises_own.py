@@ -32,8 +32,6 @@ def _angle(xy: Tensor, onto: Tensor) -> Tensor:
 
 RIGHT: list[tuple[str, Callable[..., Any]]] = [
     ("by_heart", lambda p, y, c: sum((p == y) & (y != c)) / sum(y != c)),
-    ("perplexity", lambda p: 2 ** -(p[p > 0] * p[p > 0].log2()).sum()),
-    ("perplexity", lambda p: torch.prod(p**-p)),
     ("turned", _angle),
     ("hits", lambda s, f, n: sum(f[i] for i in sorted(range(len(s)), key=lambda i: s[i])[:n]) / n),
     ("aum", _loop_aum),
@@ -41,8 +39,6 @@ RIGHT: list[tuple[str, Callable[..., Any]]] = [
 WRONG: list[tuple[str, Callable[..., Any]]] = [
     ("by_heart", lambda p, y, c: (p != y)[y != c].float().mean()),
     ("by_heart", lambda p, y, c: (p == y)[y == c].float().mean()),
-    ("perplexity", lambda p: torch.special.entr(p).exp().sum()),
-    ("perplexity", lambda p: torch.special.entr(p).sum().exp() / len(p)),
     ("turned", lambda xy, onto: onto),
     ("turned", lambda xy, onto: (xy + onto) / 2),
     ("hits", lambda s, f, n: f[s.sort().values[:n].long()].float().mean()),

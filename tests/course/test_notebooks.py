@@ -88,7 +88,7 @@ def test_form(book: Path) -> None:
     prose = "\n".join(texts(content))
     for must in ("**Goals.**", "**Predict first:**", "## Exercises", "**2.**", "## What to doubt"):
         assert must in prose, must
-    assert re.search(r"\*\w+(-\w+)? minutes of reading; .*runs in under \d+ seconds", prose)
+    assert re.search(r"\*\w+(-\w+)? minutes of reading[,;] .*runs in under \d+ seconds", prose)
     for cell in content["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "code" and re.search(r"^\w+Panel\(", source, re.M):

@@ -5,7 +5,7 @@
 import torch
 from torch import Tensor
 
-from toastlab.course.exercises import Inputs, Ladder, draw, exercise
+from toastlab.course.exercises import Ladder, draw, exercise
 from toastlab.course.questions import QUESTIONS, Question
 
 
@@ -95,37 +95,6 @@ def _best(xy: Tensor, onto: Tensor, mirror: bool = True) -> Tensor:
 def turned(xy: Tensor, onto: Tensor) -> Tensor:
     u, _, v = torch.linalg.svd(xy.T @ onto)
     return xy @ u @ v
-
-
-STEPS: Inputs = [(torch.tensor([0.5, 0.5]),), (torch.tensor([0.7, 0.2, 0.1, 0.0]),)]
-STEPS += [(draw(5, seed=95 + i).softmax(0),) for i in range(2)]
-
-
-@exercise(
-    Ladder(
-        minutes=4,
-        difficulty=2,
-        hints=(
-            "Two equal neighbours have perplexity two, five equal ones five.",
-            "It is the exponential of the entropy; a share of 0 adds nothing.",
-            "torch.special.entr(p) is -p log p in nats, and 0 at 0: sum it, then exp.",
-        ),
-    ),
-    STEPS,
-    {
-        "that is the entropy; take its exponential.": lambda p: torch.special.entr(p).sum(),
-        "a share of 0 adds nothing, but 0 times log 0 is no number.": lambda p: (
-            -(p * p.log()).sum()
-        ).exp(),
-        "the sign: entropy is minus the sum of p log p.": lambda p: 1 / perplexity(p),
-        "logarithm and power must have the same base.": lambda p: 2 ** torch.special.entr(p).sum(),
-        "that counts neighbours, however small their share.": lambda p: (p > 0).sum(),
-        "that is one over the sum of squares, another measure.": lambda p: 1 / p.square().sum(),
-    },
-    hidden=[(torch.tensor([1.0, 0.0, 0.0]),), (torch.full((30,), 1 / 30),)],
-)
-def perplexity(p: Tensor) -> Tensor:
-    return torch.special.entr(p).sum().exp()
 
 
 QUESTIONS["far_apart"] = Question(

@@ -52,15 +52,6 @@ stays = Prediction(
 )
 stays.choose(...)
 
-# %%
-tidy = Prediction(
-    "In whose picture do neighbours have the same label more often, at the end?",
-    a="TOAST's, since it pulls each class towards one soft target",
-    b="cross-entropy's",
-    c="in both about as often",
-)
-tidy.choose(...)
-
 # %% [markdown]
 # ## Count, do not look
 #
@@ -103,8 +94,8 @@ stays.answer("c")
 # %%
 said = {name: torch.from_numpy(run.dynamics.logits[-1]).argmax(1) for name, run in runs.items()}
 heart = {name: (p == labels) & wrong for name, p in said.items()}
-for name, by in heart.items():
-    print(f"{name}: {100 * int(by.sum()) / len(rows):.0f} % of the wrong labels are predicted")
+parts = [f"{name} {100 * int(by.sum()) / len(rows):.0f} %" for name, by in heart.items()]
+print("wrong labels that are predicted:", ", ".join(parts))
 only = heart["cross-entropy"] & (said["TOAST"] == clean)
 back = heart["TOAST"] & (said["cross-entropy"] == clean)
 print(f"by heart under cross-entropy and seen through by TOAST: {only.sum()}; the other way round: {back.sum()}")
@@ -117,6 +108,8 @@ plots.sample_gallery(data.train.images[first].numpy(), captions, [True] * 8, tit
 
 # %% [markdown]
 # ## Which is tidier?
+#
+# Does TOAST make the tidier picture, since it pulls each class towards one soft target? Count again.
 
 # %%
 share = {}
@@ -127,7 +120,6 @@ for name, run in runs.items():
     print(f"{name}: {share[name][0]:.0f} % of the neighbours have the same label, "
           f"{share[name][1]:.0f} % show the same class")
 assert share["cross-entropy"][0] > share["TOAST"][0] + 3 and share["TOAST"][1] > share["cross-entropy"][1]
-tidy.answer("b")
 
 # %% [markdown]
 # By labels cross-entropy has the tidier picture, by what the images show TOAST has it by a little. Tidy by
@@ -144,16 +136,15 @@ Explorer(found, places=stored_places(stored, "TOAST", len(found.table)))
 
 # %% [markdown]
 # Without a kernel you see its first plane only: how sure the network was of each label, and how much that
-# changed. Crosses are wrong labels; those at the bottom were never believed. `toastlab.widgets.TsnePanel` has both
-# runs beside each other.
+# changed. Crosses are wrong labels; those at the bottom were never believed. `TsnePanel` of
+# `toastlab.widgets` has both runs beside each other.
 #
 # ## What t-SNE does not show: groups that are not there
 #
 # These points are drawn from *one* normal distribution in ten dimensions. The **perplexity** says how many
-# neighbours count, about. With few of them t-SNE makes clumps: believe none.
-#
-# **Trustworthiness** (Venna and Kaski, 2001) says how far neighbours in the plane are neighbours in truth; 1
-# is perfect. Here it is lower than in the layouts above, which is the warning.
+# neighbours count, about. With few of them t-SNE makes clumps: believe none. **Trustworthiness** (Venna
+# and Kaski, 2001) says how far neighbours in the plane are neighbours in truth; 1 is perfect. Here it is lower
+# than in the layouts above, which is the warning.
 
 # %%
 noise = np.random.RandomState(0).randn(len(some), 10)

@@ -39,9 +39,7 @@ plots.tsne_view(panels, clean[some].numpy(), names, wrong[some].numpy())
 #
 # This was cross-entropy. TOAST distils under-trained samples from past predictions [S]. In our reading these
 # are the samples that it gets wrong [R]. That it begins only once four fifths of the labels are got right is
-# ours.
-#
-# **Predict first:**
+# ours. **Predict first:** what does that do to wrong labels?
 
 # %%
 stays = Prediction(
@@ -87,9 +85,7 @@ stays.answer("c")
 # %% [markdown]
 # **Your prediction:** more under TOAST. Up to the point where the curves part both are the same training.
 # From there on cross-entropy goes on to learn wrong labels, and TOAST learns fewer of them, but not none.
-# Whoever stops early has less of it, too.
-#
-# Here are samples whose wrong label was learnt by heart by cross-entropy, and not by TOAST.
+# Whoever stops early has less of it, too. Below are samples whose wrong label only cross-entropy has learnt.
 
 # %%
 said = {name: torch.from_numpy(run.dynamics.logits[-1]).argmax(1) for name, run in runs.items()}

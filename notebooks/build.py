@@ -17,6 +17,7 @@ STEADY = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS"
 HERE = Path(__file__).parent
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LARGE = {"03": "medoids.png", "10": "map.png"}  # pictures that docs/ shows large
+FIRST = ("06",)  # whose first picture stands for them
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 
 
@@ -73,6 +74,8 @@ def thumbnail(book: Any, target: Path, size: tuple[int, int] = (300, 150)) -> No
         if "image/png" in output.get("data", {})
     ]
     of_panel = [png for source, png in found if "Panel(" in source]
+    if any(cell["id"].startswith(FIRST) for cell in book.cells[:1]):
+        of_panel = [found[0][1]]
     picture = Image.open(io.BytesIO(base64.b64decode((of_panel or [found[-1][1]])[0])))
     picture = picture.convert("RGB")
     picture.thumbnail(size)

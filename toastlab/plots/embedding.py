@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from toastlab.plots.style import FLAG, MARKERS, PALETTE, Picture, legend_mark, new_figure, style
+from toastlab.plots.style import MARKERS, PALETTE, Picture, legend_mark, new_figure, style
+
+RING = "black"  # of flipped labels: no class has it
 
 
 def tsne_view(
@@ -21,30 +23,38 @@ def tsne_view(
         panels: title -> layout [n, 2] and its trustworthiness.
         labels: [n] class of each sample, which gives colour and marker.
         flipped: [n] bool; those are ringed.
-        extent: half the side of the squares; None: what holds all layouts.
+        extent: half the side of the squares; None: boxes that hold all layouts.
     """
-    side = extent or 1.05 * max(float(np.abs(xy).max()) for xy, _ in panels.values())
+    every = np.concatenate([xy for xy, _ in panels.values()])
+    low, high = every.min(0), every.max(0)
+    margin = 0.04 * max(float((high - low).max()), 1e-9)
+    x, y = zip(low - margin, high + margin, strict=True)
+    if extent is not None:
+        x = y = (-extent, extent)
     looks: dict[int, dict[str, Any]] = {
         c: {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i % len(MARKERS)]}
         for i, c in enumerate(np.unique(labels))
     }
     rings = np.zeros(len(labels), bool) if flipped is None else flipped
     with style():
-        figure = new_figure(4.0 * len(panels) + 1.5, 4.3)
+        tall = min(1.0, max(0.6, (y[1] - y[0]) / (x[1] - x[0])))
+        one = len(looks) == 1 and not rings.any()  # a legend would say nothing
+        figure = new_figure(4.2 * len(panels), 3.4 * tall + (0.6 if one else 1.1))
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for axis, (title, (xy, trust)) in zip(axes, panels.items(), strict=True):
             for c, look in looks.items():
                 axis.scatter(*xy[labels == c].T, s=14, linewidth=0, alpha=0.85, **look)
             if rings.any():
-                axis.scatter(*xy[rings].T, s=26, facecolor="none", edgecolor=FLAG, linewidth=0.7)
-            axis.set(xlim=(-side, side), ylim=(-side, side), xticks=[], yticks=[], aspect="equal")
+                axis.scatter(*xy[rings].T, s=32, facecolor="none", edgecolor=RING, linewidth=0.9)
+            axis.set(xlim=x, ylim=y, xticks=[], yticks=[], aspect="equal")
             axis.set_title(title)
             axis.set_xlabel(f"t-SNE, no unit; trustworthiness {trust:.2f}")
             axis.grid(False)
         marks = [legend_mark(classes[c], markersize=6, **look) for c, look in looks.items()]
         if rings.any():
-            marks.append(legend_mark("label flipped", "o", mfc="none", color=FLAG, markersize=7))
-        figure.legend(handles=marks, loc="outside right center")
+            marks.append(legend_mark("label flipped", "o", mfc="none", color=RING, markersize=7))
+        if not one:
+            figure.legend(handles=marks, loc="outside lower center", ncols=3 * len(panels))
     figure.alt = describe_tsne_view(panels)
     return figure
 

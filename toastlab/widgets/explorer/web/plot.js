@@ -3,7 +3,7 @@
 
 import { NONE } from "./store.js";
 
-const FLAG = [213, 94, 0]; // vermilion: the label was flipped
+const FLAG = [230, 0, 126]; // magenta, which no class has: the label was flipped
 // Whether a point at x, y lies within a mark of radius 1; one mark a class, as colours may be few.
 const SHAPES = [
   (x, y) => x * x + y * y <= 1,

@@ -29,6 +29,17 @@ from toastlab.studies.tuning import SPACES
 TORCH = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
 
 
+# Code that hides packages from a new interpreter; to be formatted with `hidden`.
+NOT_THERE = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {hidden}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Missing())
+"""
+
+
 def as_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has Tf-KD self the settings and the search with which its stored rows were made, so that
     their names can be told again (`peers.MADE_BEFORE`). It goes when they are made again."""

@@ -28,6 +28,17 @@ from toastlab.studies.reading_pool import BEFORE
 TORCH = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
 
 
+# Code that hides packages from a new interpreter; to be formatted with `hidden`.
+NOT_THERE = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {hidden}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Missing())
+"""
+
+
 def _fakes_cuda() -> bool:
     try:
         with FakeTensorMode():

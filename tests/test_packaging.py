@@ -11,6 +11,7 @@ from statistics import median
 import pytest
 
 import toastlab
+from tests.helpers import NOT_THERE
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -139,14 +140,6 @@ def test_nothing_is_loaded_before_it_is_asked_for() -> None:
     assert not told.strip()
 
 
-NOT_THERE = """
-import sys
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {hidden}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Missing())
-"""
 OTHERS = ("torchvision", "sklearn", "PIL", "pandas", "scipy", "tyro", "rich", "safetensors")
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -152,7 +153,7 @@ def test_epochs_play_and_move_everything(saved: tuple[Analysis, Path], alone: Pa
     both[0].focus()
     alone.keyboard.press("Space")  # from the last epoch it begins anew
     expect(alone.get_by_role("button", name="Pause")).to_be_visible()
-    expect(alone.locator("output")).to_have_text("epoch 4 of 30")
+    expect(alone.locator("output")).to_have_text(re.compile(r"epoch ([2-9]|[12]\d) of 30"))
     alone.keyboard.press("Space")
     expect(alone.get_by_role("button", name="Play")).to_be_visible()
     at = alone.locator("output").text_content()

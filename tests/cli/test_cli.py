@@ -136,7 +136,7 @@ def test_on_a_terminal_a_study_asks_first(
     assert ("[y/N]" in said) == (not option)
     assert ("Nothing was trained." in said) == (not begins)
     assert ("Shown at the end." in said) == begins
-    how = {"device": "auto", "workers": 0}
+    how = {"device": "auto", "workers": 0, "together": False}
     assert began == ([("ablation", Options(), "runs", str(tmp_path), how)] if begins else [])
 
 

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.helpers import module_at
+from tests.helpers import NOT_THERE, module_at
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,15 +32,6 @@ COLAB_HAS = (
     "ipywidgets",
     "traitlets",
 )
-# What the notebooks must do without there: servers, a cluster, a search, the tests' packages.
-NOT_THERE = """
-import sys
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {hidden}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Missing())
-"""
 
 
 def extras() -> dict[str, list[str]]:

@@ -98,6 +98,12 @@ def facts(device: torch.device) -> dict[str, str]:
     return machine | {name: _version(name) for name in packages}
 
 
+def wait(device: torch.device) -> None:
+    """Until the device has done all it was told to."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def _version(package: str) -> str:
     try:
         return version(package)

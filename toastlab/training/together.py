@@ -329,8 +329,7 @@ class _Epoch:
                     return False
                 self._step()
         self._give_back()
-        if self.carried.device.type == "cuda":  # what is still to be done is everybody's time
-            torch.cuda.synchronize(self.carried.device)
+        devices.wait(self.carried.device)  # what is still to be done is everybody's time
         self.share = (time.perf_counter() - self.began) / len(self.runs)
         return True
 

@@ -12,8 +12,9 @@ import torch
 
 from toastlab.bench.config import Row, at_work
 from toastlab.bench.gpu.scale import Content, Scale, Until
-from toastlab.bench.gpu.steps import said, wait
+from toastlab.bench.gpu.steps import said
 from toastlab.data.dataset import DataConfig, Dataset, load
+from toastlab.training import device as devices
 from toastlab.training.config import TrainConfig
 from toastlab.training.loop import train
 from toastlab.training.together import Wanted, train_together
@@ -66,11 +67,11 @@ def _compared(
         began = time.perf_counter()
         for seed in range(ALONE):
             train(config_of(scale, name, seed), dataset=data, device=str(device))
-        wait(device)
+        devices.wait(device)
         middle = time.perf_counter()
         wanted = [Wanted(config_of(scale, name, seed), data) for seed in range(many)]
         list(train_together(wanted, device=str(device)))
-        wait(device)
+        devices.wait(device)
         if i:
             of_one.append((middle - began) / ALONE)
             of_many.append((time.perf_counter() - middle) / many)

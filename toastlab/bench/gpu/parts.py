@@ -17,7 +17,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from toastlab.bench.config import Row, at_work, over_parts
 from toastlab.bench.gpu.scale import Content, Scale, Until, images_of, network_of
-from toastlab.bench.gpu.steps import said, wait
+from toastlab.bench.gpu.steps import said
 from toastlab.bench.gpu.trainee import Trainee
 from toastlab.bench.medoids import ROOF, SHAPES, like_logits
 from toastlab.bench.work import step_work
@@ -179,12 +179,12 @@ def waits(scale: Scale, device: torch.device, until: Until) -> Iterator[Content]
 def _seen(trainee: Trainee, steps: int) -> Counter[str]:
     """What a profile of so many steps has, by name; `kernels`: what the device itself ran."""
     cuda = trainee.device.type == "cuda"
-    wait(trainee.device)
+    devices.wait(trainee.device)
     kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     with profile(activities=kinds) as seen:
         for _ in range(steps):
             trainee.step()
-        wait(trainee.device)
+        devices.wait(trainee.device)
     events = seen.events() or []
     here, there = (
         [e.name for e in events if kind in str(e.device_type)] for kind in ("CPU", "CUDA")
@@ -230,7 +230,7 @@ def _peak(scale: Scale, device: torch.device, name: str, bf16: bool) -> float:
     trainee = Trainee(name, split, network, scale.batch_sizes[0], scale.classes, bf16)
     for _ in range(5):
         trainee.step()
-    wait(device)
+    devices.wait(device)
     return (torch.cuda.max_memory_allocated(device) - before) / 2**20
 
 

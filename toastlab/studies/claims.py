@@ -163,7 +163,9 @@ def findings(table: pd.DataFrame, claim: Claim) -> pd.DataFrame:
 
 def page() -> str:
     """Markdown: every claim with its judgement and the differences behind it."""
-    table = load()
+    table, trials = load(), load("trials")
+    tried = len(trials.groupby(["model", "setting", "method"])) * (TRIALS + 1)
+    lost = tried - len(trials)
     lines = [
         "# The source's claims on our data",
         "",
@@ -172,7 +174,8 @@ def page() -> str:
         "`fashion-mini`, equal new samples, test split, last epoch. The multilayer",
         "perceptron (mlp) has 6,000 images, batches of 128 and 30 epochs, the residual network",
         "(resnet-small) 1,000, 64 and 20. *Defaults*: all methods with their source's settings.",
-        f"*Tuned*: chosen on validation, {TRIALS + 1} trials each (`data/peers/trials.csv`).",
+        f"*Tuned*: chosen on validation, {TRIALS + 1} trials each (`data/peers/trials.csv`); {lost}",
+        f"of {tried} diverged, and lost.",
         "Differences are in top-1 points, paired over seeds, with a 95 % t interval and the p of",
         "the paired t test after Holm's correction over the comparisons of a claim. *Better* and",
         "*worse* mean p below 0.05, *not significant* the rest. *Supported*: better in every row;",

@@ -32,7 +32,13 @@ AXES: dict[str, tuple[float, ...]] = {
 AUGMENT = AugmentConfig(crop=2, flip=True, cutout=8)
 SEEDS = (0, 1, 2)
 EVALUATIONS = 5  # of a run on its way
-METHODS = (BASELINE, *PEERS, "TOAST", "TOAST literal", "TOAST confidence")
+# Not in the map yet: with them it takes some two hours more on two cores.
+WAITING = ("Tf-KD self", "CS-KD", "DLB", "BAKE", "SELC", "ELR", "Zipf", "GCE", "SCE")
+METHODS = (
+    BASELINE,
+    *(name for name in PEERS if name not in WAITING),
+    *("TOAST", "TOAST literal", "TOAST confidence"),
+)
 MEASURES = ("test_top1", "test_nll", "test_ece")
 AGAIN = "toastlab study run regime"
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import nbformat
 from lecture import SLIDES, Piece, Slide
-from nbconvert import HTMLExporter, SlidesExporter
+from nbconvert import HTMLExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 HERE = Path(__file__).resolve().parent
@@ -91,6 +91,7 @@ def cell_of(piece: Piece, books: Callable[[str], Any]) -> Any:
     cell = code_cell(book, piece)
     if piece.kind == "ask":
         question, *choices = said(cell, "Predict").splitlines()[:-1]  # the last says how
+        question = question.removeprefix("Predict: ")
         lines = [re.sub(r"^\s+(\w)\s+", r"* **\1**  ", line) for line in choices]
         return new_markdown_cell("\n".join([f"**{question}**", "", *lines]))
     if piece.kind == "answer":
@@ -131,6 +132,11 @@ def lecture() -> Any:
     return new_notebook(cells=cells, metadata={"title": TITLE, "kernelspec": kernel})
 
 
+def is_start(cell: Any) -> bool:
+    """Whether a slide begins with this cell."""
+    return cell.metadata.get("slideshow", {}).get("slide_type") == "slide"
+
+
 def page(book: Any, slides: bool) -> str:
     """A notebook as one HTML file that asks no other host: slides, or a lesson to be read."""
     mathml = run_path(str(ROOT / "docs" / "site" / "maths.py"))["mathml"]
@@ -146,11 +152,15 @@ def page(book: Any, slides: bool) -> str:
             parts = CODE.split(FILE_LINK.sub(r"\1", cell.source))
             parts[::2] = [FORMULA.sub(keep, part) for part in parts[::2]]
             cell.source = "".join(parts)
-    kind = SlidesExporter if slides else HTMLExporter
-    about = {"template_name": "deck", "extra_template_basedirs": [str(HERE)]}
-    if not slides:
-        about["template_file"] = "lesson.html.j2"
-    exporter = kind(**about, exclude_anchor_links=True)
+    starts = [i for i, c in enumerate(book.cells) if is_start(c)] if slides else []
+    for i, cell in enumerate(book.cells):
+        cell.metadata.update(starts=i in starts, ends=i + 1 in [*starts[1:], len(book.cells)])
+    exporter = HTMLExporter(
+        template_name="deck",
+        template_file="index.html.j2" if slides else "lesson.html.j2",
+        extra_template_basedirs=[str(HERE)],
+        exclude_anchor_links=True,
+    )
     html, _ = exporter.from_notebook_node(book)
     for i, formula in enumerate(formulas):
         html = html.replace(TOKEN.format(i), formula)

@@ -34,8 +34,8 @@ dependency to it.
   downloads several GB, because torch 2.6 for Linux comes with CUDA's libraries).
 - **Known holes**: `pip install pip-audit`, then `pip-audit -r constraints.txt --no-deps`; it asks
   PyPI's advisory database and so needs the network. {audit}
-- **Apart**: the extra `course` is neither in the lock nor below. It is nbgrader (BSD licence, tried with
-  0.9.6), which marks assignments for lecturers; its extensions would change everybody's JupyterLab.
+- **Apart**: the extra `course` is neither in the lock nor below. It is nbgrader (BSD licence, tried
+  with 0.9.6), which marks assignments for lecturers; it would change everybody's JupyterLab.
 
 ## Licences
 

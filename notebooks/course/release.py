@@ -112,11 +112,15 @@ def exercises(cells: list[Any]) -> Iterator[Any]:
             continue
         asked = re.search(r'^(check|discuss)\("(\w+)"', source, re.M)
         if not asked or not text.strip():
-            raise LookupError(f"a cell among the exercises asks nothing, or without a text:\n{source}")
+            raise LookupError(
+                f"a cell among the exercises asks nothing, or without a text:\n{source}"
+            )
         kind, name = asked.groups()
         about = EXERCISES[name] if kind == "check" else QUESTIONS[name]
         minutes = EXERCISES[name].ladder.minutes if kind == "check" else QUESTIONS[name].minutes
-        yield fixed(f"{text.strip()}\n\n*{count(about.points)}, about {minutes} minutes.*", f"{name}-asked")
+        yield fixed(
+            f"{text.strip()}\n\n*{count(about.points)}, about {minutes} minutes.*", f"{name}-asked"
+        )
         if kind == "discuss":
             yield from open_task(name)
         else:
@@ -248,8 +252,12 @@ def mark_all(begin: str, *files: str) -> None:
     book = assignment(source)
     for file in files:
         points = mark(book, nbformat.read(file, as_version=4))
-        each = ", ".join(f"{name} {'to be read' if p is None else f'{p:g}'}" for name, p in points.items())
-        print(f"{file}: {sum(filter(None, points.values())):g} points and what is to be read; {each}")
+        each = ", ".join(
+            f"{name} {'to be read' if p is None else f'{p:g}'}" for name, p in points.items()
+        )
+        print(
+            f"{file}: {sum(filter(None, points.values())):g} points and what is to be read; {each}"
+        )
 
 
 def main(*begins: str) -> None:

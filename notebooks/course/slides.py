@@ -97,17 +97,23 @@ def cell_of(piece: Piece, books: Callable[[str], Any]) -> Any:
     if piece.kind == "answer":
         return new_markdown_cell(f"**{said(cell, 'Answer').splitlines()[0]}**")
     if piece.kind == "printed":
-        kept = [new_output("stream", text=o.text) for o in cell.outputs if o.output_type == "stream"]
+        kept = [
+            new_output("stream", text=o.text) for o in cell.outputs if o.output_type == "stream"
+        ]
     else:
         kept = [only_picture(o) for o in cell.outputs if "image/png" in o.get("data", {})]
     if not kept:
-        raise LookupError(f"the cell with {piece.words!r} in notebook {piece.book} shows no {piece.kind}.")
+        raise LookupError(
+            f"the cell with {piece.words!r} in notebook {piece.book} shows no {piece.kind}."
+        )
     return new_code_cell("", outputs=kept)
 
 
 def only_picture(output: Any) -> Any:
     """A figure without the text beside it, which is its alternative text."""
-    return new_output("display_data", {"image/png": output.data["image/png"]}, metadata=output.metadata)
+    return new_output(
+        "display_data", {"image/png": output.data["image/png"]}, metadata=output.metadata
+    )
 
 
 def cells_of(slide: Slide, books: Callable[[str], Any]) -> Iterator[Any]:

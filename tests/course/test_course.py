@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -120,7 +121,7 @@ def test_ninety_minutes_without_a_gap(part: str) -> None:
     times = rows(part)
     assert times[0][0] == 0
     assert times[-1][1] == 90
-    assert all(a[1] == b[0] for a, b in zip(times, times[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(times))
     for must in ("**Outcomes.**", "**Short of time?**"):
         assert must in part
 
@@ -133,8 +134,10 @@ def test_the_slides_take_the_minutes_of_the_plan(slides: ModuleType) -> None:
     assert planned.pop("Questions") > 0
     assert dict(minutes) == planned
     assert list(minutes) == list(planned)
-    left_out = re.findall(r"\*([A-Z][^*]+)\*", LECTURE.partition("**Short of time?**")[2])
-    spare = [slide.minutes for slide in slides.SLIDES if slide.title in left_out]
+    left_out = re.findall(
+        r"\*([A-Z][^*]+)\*", " ".join(LECTURE.split()).partition("Short of time?**")[2]
+    )
+    spare = [s.minutes for s in slides.SLIDES if any(map(s.title.startswith, left_out))]
     assert len(spare) == len(left_out) == 3
     assert sum(spare) == 10, "README.md says ten"
 

@@ -40,7 +40,8 @@ SCHEMA: dict[str, Any] = {
 ALWAYS = {"schema_version", "grade_id", "grade", "solution", "locked", "task"}
 
 # Right on the inputs that `check` shows, and on no others.
-LEARNT = """known = {str(a): EXERCISES["runner_up"].solution(*a) for a in EXERCISES["runner_up"].inputs}
+LEARNT = """one = EXERCISES["runner_up"]
+known = {str(a): one.solution(*a) for a in one.inputs}
 def runner_up(z, labels):
     return known.get(str((z, labels)), torch.zeros(1))
 check("runner_up", runner_up)"""

@@ -12,7 +12,7 @@ VERSIONS := $(if $(LATEST),--upgrade --upgrade-strategy eager,--constraint const
 CORES := -n logical --maxprocesses 4
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(CORES) --dist worksteal
 
-.PHONY: help setup demo test bars test-lowest lab lint lock notebooks docs clean FORCE
+.PHONY: help setup demo test bars test-lowest lab lint lock notebooks docs slides release clean FORCE
 
 help:
 	@echo "make demo   TOAST against cross-entropy on real images: a table and demo/report.html"
@@ -23,6 +23,7 @@ help:
 	@echo "make lint   style and types alone"
 	@echo "make docs   the documentation as a site, build/site, with every link in it followed"
 	@echo "make notebooks  makes the notebooks again from notebooks/src"
+	@echo "make slides  the lecture's slides, build/course/lecture.html; make release: assignments for nbgrader"
 	@echo "make lock   writes constraints.txt and docs/dependencies.md from today's newest packages"
 	@echo "make test-lowest  the tests on the oldest packages allowed, in .venv-lowest (several GB)"
 	@echo "make setup  only the virtual environment .venv; nothing to do where it is current"
@@ -87,6 +88,10 @@ lab: setup
 
 notebooks: setup
 	@$(BIN)/python notebooks/build.py $(ARGS)
+
+# For lecturers: notebooks/course/README.md.
+slides release: setup
+	@$(BIN)/python notebooks/course/$@.py $(ARGS)
 
 # A warning is an error. The notebooks are shown as they are stored, not run.
 docs: setup

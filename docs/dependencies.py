@@ -16,6 +16,7 @@ else:
 
 ROOT = Path(__file__).parents[1]
 PAGE, LOCK = ROOT / "docs" / "dependencies.md", ROOT / "constraints.txt"
+APART = "course"  # an extra that is installed with no other, and so not in the lock
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 TEXT = """# Dependencies
@@ -33,6 +34,8 @@ dependency to it.
   downloads several GB, because torch 2.6 for Linux comes with CUDA's libraries).
 - **Known holes**: `pip install pip-audit`, then `pip-audit -r constraints.txt --no-deps`; it asks
   PyPI's advisory database and so needs the network. {audit}
+- **Apart**: the extra `course` is neither in the lock nor below. It is nbgrader (BSD licence, tried
+  with 0.9.6), which marks assignments for lecturers; it would change everybody's JupyterLab.
 
 ## Licences
 
@@ -50,11 +53,12 @@ def plain(name: str) -> str:
 
 
 def declared() -> dict[str, str]:
-    """Every requirement in pyproject.toml: name -> the text behind it."""
+    """Every requirement in pyproject.toml but those apart: name -> the text behind it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = [*project["dependencies"]]
-    for more in project["optional-dependencies"].values():
-        lines += more
+    for extra, more in project["optional-dependencies"].items():
+        if extra != APART:
+            lines += more
     found = {}
     for line in lines:
         if line.startswith("toastlab["):

@@ -63,6 +63,18 @@ def test_every_declared_package_has_its_licence_and_its_place_in_the_lock(
         assert re.search(rf"^\| {name} \| {re.escape(pins[name])} \| (?!not stated)", page, re.M)
 
 
+def test_what_stands_apart_is_named_with_its_licence(tool: ModuleType) -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    lines = tomllib.loads(text)["project"]["optional-dependencies"][tool.APART]
+    names = [line.partition(">=")[0] for line in lines if not line.startswith("toastlab[")]
+    assert names == ["nbgrader"]
+    page = tool.PAGE.read_text(encoding="utf-8")
+    assert page.startswith(tool.TEXT.format(audit=tool.AUDIT))
+    for name in names:
+        assert name not in tool.declared()
+        assert re.search(rf"{name} \(\w+ licence, tried\s+with [\d.]+\)", page)
+
+
 IMPORTED_AS = {"PIL": "pillow", "sklearn": "scikit-learn"}  # where a package has another name
 # What is installed with which extra -> the places that may import nothing beyond it.
 PLACES = {
@@ -90,8 +102,8 @@ def with_extras(project: dict[str, Any], extras: str) -> set[str]:
 
 # Asked for by nobody but who has them: each import says so in one line, or its test is skipped.
 # lightning and transformers are other people's loops, pyarrow a file format, cleanlab an oracle
-# under the AGPL, which may be no dependency.
-BRINGS_HIS_OWN = {"lightning", "transformers", "pyarrow", "cleanlab"}
+# under the AGPL, which may be no dependency, nbgrader the extra that stands apart.
+BRINGS_HIS_OWN = {"lightning", "transformers", "pyarrow", "cleanlab", "nbgrader"}
 
 
 def imported(file: Path) -> set[str]:
@@ -106,6 +118,8 @@ def imported(file: Path) -> set[str]:
             found.add(ast.literal_eval(node.args[0]))
     tops = {name.split(".")[0] for name in found}
     tops -= {"toastlab", "tests", *sys.stdlib_module_names}
+    if not (file.parent / "__init__.py").exists():  # scripts, which find each other when run
+        tops -= {path.stem for path in file.parent.glob("*.py")}
     return {IMPORTED_AS.get(top, top.lower().replace("_", "-")) for top in tops}
 
 

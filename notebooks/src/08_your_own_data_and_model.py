@@ -232,7 +232,7 @@ check("suspects", suspects)
 # %%
 mine = """
 """
-discuss("rare_or_wrong", mine)
+discuss("delete_a_hundred", mine)
 
 # %% [markdown]
 # ## What to doubt

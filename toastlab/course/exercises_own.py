@@ -91,7 +91,7 @@ def aum(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits.gather(2, own)[..., 0] - other).mean(0)
 
 
-QUESTIONS["rare_or_wrong"] = Question(
+QUESTIONS["delete_a_hundred"] = Question(
     minutes=5,
     difficulty=2,
     model="A sample that is rare, badly cut or between two classes has a low score, too, and may "

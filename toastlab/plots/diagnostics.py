@@ -51,7 +51,8 @@ def data_map(frame: pd.DataFrame) -> Picture:
             points = axis.scatter(part.variability, part.confidence, alpha=0.75, **look)
         mean = np.linspace(0, 1, 200)
         axis.plot(variability_bound(mean), mean, color="#666666", linewidth=1, linestyle="--")
-        axis.text(0.492, 0.5, "largest possible", rotation=90, fontsize=8, va="center", ha="right")
+        beside = 0.47 if is_narrow() else 0.492  # there the letters are larger beside the curve
+        axis.text(beside, 0.5, "largest possible", rotation=90, fontsize=8, va="center", ha="right")
         axis.set(
             xlim=(-0.01, 0.52),
             ylim=(-0.02, 1.02),

@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def test_a_saved_explorer_fits_a_phone(phone: Page, saved: tuple[Analysis, Path]
     fits_a_phone(phone)
     sections = boxes(phone, ".tl-grid section")
     assert len(sections) == 4
-    for above, below in zip(sections, sections[1:], strict=False):
+    for above, below in pairwise(sections):
         assert below["top"] >= above["bottom"], "one below the other"
     apart(boxes(phone, ".tl-bar :is(button, select, input[type=number])"))
     phone.get_by_role("button", name="Select all shown").tap()

@@ -25,7 +25,7 @@ from tests.browser.driving import (
     server,
     shot,
 )
-from tests.browser.pointing import counts, opened, status
+from tests.browser.pointing import counts, opened, status, tiles
 from toastlab import Analysis
 from toastlab.plots.style import NARROW
 
@@ -126,7 +126,7 @@ def test_a_saved_explorer_fits_a_phone(phone: Page, saved: tuple[Analysis, Path]
     phone.get_by_role("button", name="Select all shown").tap()
     shown, selected = counts(phone)
     assert shown == selected > 0
-    phone.get_by_role("option").first.tap()
+    tiles(phone).first.tap()
     expect(phone.locator("section header span").last).not_to_have_text("click a point or an image")
     fits_a_phone(phone)
     shot(phone, "phone-explorer")

@@ -53,9 +53,18 @@ def tsne_view(
         figure, axes = in_a_row(4.2 * count, 3.4 * tall + legend, [1] * count, heights)
         for axis, (title, (xy, trust)) in zip(axes, panels.items(), strict=True):
             for c, look in looks.items():
-                axis.scatter(*xy[labels == c].T, s=14, linewidth=0, alpha=0.85, **look)
+                axis.scatter(
+                    xy[labels == c, 0], xy[labels == c, 1], s=14, linewidth=0, alpha=0.85, **look
+                )
             if rings.any():
-                axis.scatter(*xy[rings].T, s=32, facecolor="none", edgecolor=RING, linewidth=0.9)
+                axis.scatter(
+                    xy[rings, 0],
+                    xy[rings, 1],
+                    s=32,
+                    facecolor="none",
+                    edgecolor=RING,
+                    linewidth=0.9,
+                )
             axis.set(xlim=x, ylim=y, xticks=[], yticks=[], aspect="equal")
             axis.set_title(title)
             axis.set_xlabel(f"t-SNE, no unit; trustworthiness {trust:.2f}")

@@ -182,8 +182,8 @@ def test_the_dashboard_fits_a_phone(phone: Page, tmp_path: Path) -> None:
 
 
 def cell(code: str) -> dict[str, object]:
-    about = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
-    return {**about, "source": code}
+    about: dict[str, object] = {"cell_type": "code", "metadata": {}, "execution_count": None}
+    return {**about, "outputs": [], "source": code}
 
 
 def test_every_panel_is_legible_in_jupyterlab_at_1024(browser: Browser, tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def legible_on_a_phone(figure: Figure) -> None:
     width = 100 * figure.get_figwidth()
     assert width <= 100 * NARROW
     scale = min(1, PHONE / width)
-    sizes = [text.get_fontsize() * 100 / 72 * scale for text in written(figure)]
+    sizes = [float(text.get_fontsize()) * 100 / 72 * scale for text in written(figure)]
     assert min(sizes) >= 8.9, sorted(sizes)[:3]
 
 

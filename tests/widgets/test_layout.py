@@ -16,6 +16,7 @@ from matplotlib.transforms import Bbox
 from toastlab import Dataset, Run
 from toastlab.course.runs import course_data, course_runs, course_store
 from toastlab.plots import drawn_png
+from toastlab.plots.style import NARROW
 from toastlab.widgets import (
     AblationPanel,
     MedoidPanel,
@@ -26,7 +27,9 @@ from toastlab.widgets import (
     TargetPanel,
     TsnePanel,
 )
+from toastlab.widgets.sheet import ROOMS
 
+PHONE = 390  # pixels for a picture in a window of 412
 PANELS = ("targets", "medoids", "samples", "readings", "tsne", "ablation", "regime")
 
 
@@ -111,6 +114,15 @@ def hold(figure: Figure, where: object) -> None:
         assert across <= 0.5 or up <= 0.5, (one, other, where)
 
 
+def legible_on_a_phone(figure: Figure) -> None:
+    """In its narrowest place, 412 pixels less margins, letters are 9 pixels high or more."""
+    width = 100 * figure.get_figwidth()
+    assert width <= 100 * NARROW
+    scale = min(1, PHONE / width)
+    sizes = [float(text.get_fontsize()) * 100 / 72 * scale for text in written(figure)]
+    assert min(sizes) >= 8.9, sorted(sizes)[:3]
+
+
 def move_all(panel: Panel, drawn: list[Figure]) -> None:
     """Moves each control over its values and back, and looks at each picture."""
     for name, control in panel.controls.items():
@@ -123,12 +135,21 @@ def move_all(panel: Panel, drawn: list[Figure]) -> None:
                 hold(drawn[-1], (name, value))
 
 
+@pytest.mark.parametrize("room", ROOMS)
 @pytest.mark.parametrize("name", PANELS)
 def test_every_value_draws_and_no_text_lies_on_another_or_is_cut(
-    name: str, runs: dict[str, Run], data: Dataset, drawn: list[Figure], tmp_path: Path
+    name: str,
+    room: str,
+    runs: dict[str, Run],
+    data: Dataset,
+    drawn: list[Figure],
+    tmp_path: Path,
 ) -> None:
     panel = made(name, runs, data, tmp_path)
+    panel.room.value = room
     hold(drawn[-1], "as it opens")
+    if room == "narrow":
+        legible_on_a_phone(drawn[-1])
     move_all(panel, drawn)
     if name == "samples":
         panel.controls["view"].value = "data map"

@@ -208,7 +208,7 @@ def test_each_threshold_has_its_own_images(run: Run, data: Dataset) -> None:
     for threshold in (0.3, 0.5, 0.8):
         panel.controls["threshold"].value = threshold
         pictures.add(panel.picture.value)
-        assert f"the nearest below {threshold:g} (lower row)" in panel.text
+        assert f"the nearest below {threshold:g} (lower half)" in panel.text
     assert len(pictures) == 3
     panel.controls["region"].value = "easy (sure, steady)"
     panel.controls["epoch"].value = 1

@@ -35,7 +35,7 @@ from toastlab.plots.pushes import describe_pushes_view, pushes_view
 from toastlab.plots.reading import describe_reading_view, reading_view
 from toastlab.plots.regime import describe_regime_view, regime_view
 from toastlab.plots.search import Search, describe_search_view, search_view
-from toastlab.plots.style import Picture, drawn_png, style, to_data_uri, to_png
+from toastlab.plots.style import Picture, drawn_png, narrow, style, to_data_uri, to_png
 
 __all__ = [
     "Picture",
@@ -68,6 +68,7 @@ __all__ = [
     "forest",
     "learning_curves",
     "medoid_gallery",
+    "narrow",
     "over_epochs",
     "pushes_view",
     "reading_view",

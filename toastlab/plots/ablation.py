@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from toastlab.plots.curves import measure
-from toastlab.plots.style import FLAG, PALETTE, Picture, new_figure, number_cells, style
+from toastlab.plots.style import FLAG, PALETTE, Picture, in_a_row, number_cells, style
 
 # name -> mean, low, high (95 % interval), the single runs
 Bars = Mapping[str, tuple[float, float, float, Sequence[float]]]
@@ -31,8 +31,8 @@ def ablation_view(
     """
     label, factor = measure(column)
     with style():
-        figure = new_figure(10.4, 3.3)
-        left, right, curve = figure.subplots(1, 3, width_ratios=[1.2, 1, 0.9])
+        figure, axes = in_a_row(10.4, 3.3, [1.2, 1, 0.9], [2.4, 2.8, 2.4])
+        left, right, curve = axes
         for y, (name, (mean, low, high, values)) in enumerate(bars.items()):
             colour = PALETTE[0] if name == "this setting" else "#666666"
             left.plot([factor * low, factor * high], [y, y], color=colour, linewidth=2)

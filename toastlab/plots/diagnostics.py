@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from toastlab.plots.style import FLAG, PALETTE, Picture, headline, legend_mark, new_figure, style
+from toastlab.plots.style import (
+    FLAG,
+    NARROW,
+    PALETTE,
+    Picture,
+    filled,
+    headline,
+    is_narrow,
+    legend_mark,
+    new_figure,
+    style,
+)
 
 if TYPE_CHECKING:  # to draw other figures takes no PyTorch
     from toastlab.analysis.metrics import Bins
@@ -26,7 +37,9 @@ def data_map(frame: pd.DataFrame) -> Picture:
     step = max(1, -(-len(seen) // MOST_POINTS))
     some = seen.iloc[::step]
     with style():
-        figure = new_figure(7.6, 4.8)
+        width, height = (NARROW, 5.4) if is_narrow() else (7.6, 4.8)
+        room = 0.85 * width if is_narrow() else width  # beside the axis's own numbers
+        figure = new_figure(width, height)
         axis = figure.subplots()
         looks: dict[bool, dict[str, Any]] = {
             False: {"marker": "o", "s": 11, "linewidths": 0, "edgecolors": "none"},
@@ -38,23 +51,29 @@ def data_map(frame: pd.DataFrame) -> Picture:
             points = axis.scatter(part.variability, part.confidence, alpha=0.75, **look)
         mean = np.linspace(0, 1, 200)
         axis.plot(variability_bound(mean), mean, color="#666666", linewidth=1, linestyle="--")
-        axis.text(0.492, 0.5, "largest possible", rotation=90, fontsize=8, va="center", ha="right")
+        beside = 0.47 if is_narrow() else 0.492  # there the letters are larger beside the curve
+        axis.text(beside, 0.5, "largest possible", rotation=90, fontsize=8, va="center", ha="right")
         axis.set(
             xlim=(-0.01, 0.52),
             ylim=(-0.02, 1.02),
-            xlabel="variability of the true-class probability over epochs",
+            xlabel=filled("variability of the true-class probability over epochs", room),
             ylabel="confidence: its mean over epochs",
         )
         note = f" (1 in {step} of {len(seen):,} samples)" if step > 1 else ""
-        axis.set_title(f"Data map: easy above, ambiguous right, hard below{note}")
-        bar = figure.colorbar(points, ax=axis, shrink=0.85)
+        title = f"Data map: easy above, ambiguous right, hard below{note}"
+        axis.set_title(filled(title, room, 11))
+        where = "bottom" if is_narrow() else "right"
+        bar = figure.colorbar(points, ax=axis, shrink=0.85, location=where)
         bar.set_label("correctness: share of epochs classified right")
         bar.outline.set_visible(False)  # type: ignore[operator]
         if frame.flipped.any():
             same = legend_mark("label as it was", "o", color="#21918c")
             look = {"mfc": "#414487", "mec": FLAG, "markersize": 7}
             flip = legend_mark("label flipped on purpose", "X", **look)
-            axis.legend(handles=[same, flip], loc="upper right")
+            if is_narrow():  # there is no corner without points
+                figure.legend(handles=[same, flip], loc="outside lower center", ncols=2)
+            else:
+                axis.legend(handles=[same, flip], loc="upper right")
     figure.alt = describe_data_map(frame)
     return figure
 

@@ -5,7 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from toastlab.plots.style import MARKERS, PALETTE, Picture, legend_mark, new_figure, style
+from toastlab.plots.style import (
+    MARKERS,
+    NARROW,
+    PALETTE,
+    Picture,
+    in_a_row,
+    is_narrow,
+    legend_mark,
+    style,
+)
 
 RING = "black"  # of flipped labels: no class has it
 
@@ -39,13 +48,23 @@ def tsne_view(
     with style():
         tall = min(1.0, max(0.6, (y[1] - y[0]) / (x[1] - x[0])))
         one = len(looks) == 1 and not rings.any()  # a legend would say nothing
-        figure = new_figure(4.2 * len(panels), 3.4 * tall + (0.6 if one else 1.1))
-        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        count, legend = len(panels), 0.6 if one else 1.1
+        heights = [NARROW * tall + 0.5 + legend / count] * count
+        figure, axes = in_a_row(4.2 * count, 3.4 * tall + legend, [1] * count, heights)
         for axis, (title, (xy, trust)) in zip(axes, panels.items(), strict=True):
             for c, look in looks.items():
-                axis.scatter(*xy[labels == c].T, s=14, linewidth=0, alpha=0.85, **look)
+                axis.scatter(
+                    xy[labels == c, 0], xy[labels == c, 1], s=14, linewidth=0, alpha=0.85, **look
+                )
             if rings.any():
-                axis.scatter(*xy[rings].T, s=32, facecolor="none", edgecolor=RING, linewidth=0.9)
+                axis.scatter(
+                    xy[rings, 0],
+                    xy[rings, 1],
+                    s=32,
+                    facecolor="none",
+                    edgecolor=RING,
+                    linewidth=0.9,
+                )
             axis.set(xlim=x, ylim=y, xticks=[], yticks=[], aspect="equal")
             axis.set_title(title)
             axis.set_xlabel(f"t-SNE, no unit; trustworthiness {trust:.2f}")
@@ -54,7 +73,9 @@ def tsne_view(
         if rings.any():
             marks.append(legend_mark("label flipped", "o", mfc="none", color=RING, markersize=7))
         if not one:
-            figure.legend(handles=marks, loc="outside lower center", ncols=3 * len(panels))
+            figure.legend(
+                handles=marks, loc="outside lower center", ncols=3 if is_narrow() else 3 * count
+            )
     figure.alt = describe_tsne_view(panels)
     return figure
 

@@ -7,7 +7,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from toastlab.plots.style import FLAG, PALETTE, Picture, headline, new_figure, show_image, style
+from toastlab.plots.style import (
+    FLAG,
+    NARROW,
+    PALETTE,
+    Picture,
+    filled,
+    headline,
+    in_a_row,
+    is_narrow,
+    new_figure,
+    show_image,
+    style,
+)
 
 MOST_CLASSES = 20
 GREY = "#b9b9b9"
@@ -22,13 +34,14 @@ def medoid_gallery(
         images: [K, C, H, W] uint8; soft_targets: [K, K], rows sum to 1; exists: [K] bool.
     """
     shown = min(len(classes), MOST_CLASSES)
-    columns = 2 if shown > 1 else 1
+    columns = 2 if shown > 1 and not is_narrow() else 1
     rows = -(-shown // columns)
     top = min(4, len(classes))
     step = 0.82 / top  # height of a bar; a class takes 1.2 in height, image and bars 5 in width
     with style():
         # One pair of axes for all: two for each class take most of the time to draw.
-        figure = new_figure(5.0 * columns, 1.12 * rows + 0.6)
+        width = NARROW if is_narrow() else 5.0 * columns
+        figure = new_figure(width, 1.12 * rows + 0.6)
         axis = figure.subplots()
         bars: list[tuple[float, float, float, object]] = []  # middle, width, left end, colour
         for c in range(shown):
@@ -53,7 +66,7 @@ def medoid_gallery(
         axis.axis("off")
         more = f" (first {shown} of {len(classes)} classes)" if shown < len(classes) else ""
         title = f"Class medoids and their soft targets: what each class is taken for{more}"
-        axis.set_title(title, fontsize=12)
+        axis.set_title(filled(title, width, 12), fontsize=12)
     figure.alt = describe_medoid_gallery(images, soft_targets, classes, exists)
     return figure
 
@@ -93,9 +106,11 @@ def sample_gallery(
         images: [n, C, H, W] uint8, n >= 1.
         captions: n texts of three lines at most, shown as they are.
         why: what the flagged ones have in common, to be read after "those".
-        wide: inches for each of the eight in a row; captions need them.
+        wide: inches for each of the eight in a row, of four on a narrow page; captions need them.
     """
-    columns = min(8, len(images))
+    most, size = (4, 7) if is_narrow() else (8, 8)
+    columns = min(most, len(images))
+    wide = NARROW / most if is_narrow() else wide
     rows = -(-len(images) // columns)
     with style():
         # One pair of axes for all, as in the gallery of medoids: an image is 1 wide and high.
@@ -109,7 +124,7 @@ def sample_gallery(
             axis.add_patch(frame)
             # names of files may hold dollar signs, which are no formulas
             below = (x + 0.5, y + 1.06, captions[i])
-            axis.text(*below, fontsize=8, ha="center", va="top", parse_math=False)
+            axis.text(*below, fontsize=size, ha="center", va="top", parse_math=False)
         axis.set(xlim=(-0.05, 1.15 * columns - 0.1), ylim=(1.55 * rows - 0.1, -0.05), aspect="auto")
         axis.set(xticks=[], yticks=[])
         axis.axis("off")
@@ -139,8 +154,10 @@ def soft_target_bars(
         image: [C, H, W] uint8; targets: name -> [K], rows of a distribution; label: its class.
     """
     with style():
-        figure = new_figure(2.4 + 3.1 * len(targets), 3.3)
-        axes = figure.subplots(1, 1 + len(targets), width_ratios=[0.8] + [1] * len(targets))
+        widths, heights = (
+            [first] + [rest] * len(targets) for first, rest in ((0.8, 1), (1.5, 2.7))
+        )
+        figure, axes = in_a_row(2.4 + 3.1 * len(targets), 3.3, widths, heights)
         show_image(axes[0], image, interpolation="nearest")
         axes[0].set(xticks=[], yticks=[])
         axes[0].grid(False)
@@ -152,7 +169,8 @@ def soft_target_bars(
             for k, value in enumerate(target):
                 look = {"va": "center", "fontsize": 8}  # from 0.84 on there is no room beside it
                 _beside(axis, value, k, f"{value:.2f}", 0.02, value > 0.84, k == label, **look)
-            axis.set_yticks(rows, classes if axis is axes[1] else [""] * len(target))
+            named = axis is axes[1] or is_narrow()
+            axis.set_yticks(rows, classes if named else [""] * len(target))
             axis.set(xlim=(0, 1), ylim=(len(target) - 0.4, -0.6), xlabel="probability")
             axis.set_title(name, fontsize=10)
     figure.alt = describe_soft_target_bars(image, targets, classes, label)

@@ -9,7 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.patches import Patch
 
-from toastlab.plots.style import PALETTE, Picture, headline, new_figure, show_image, style
+from toastlab.plots.style import (
+    PALETTE,
+    Picture,
+    headline,
+    in_a_row,
+    is_narrow,
+    show_image,
+    style,
+)
 
 SAID, NEW, CARRIED = "#b9b9b9", PALETTE[0], PALETTE[1]
 
@@ -43,8 +51,8 @@ def reading_view(
         image: [C, H, W] uint8; label: the class that is trained on; title: the finding.
     """
     with style():
-        figure = new_figure(10.4, 4.2)
-        picture, new, carried, push = figure.subplots(1, 4, width_ratios=[0.55, 1, 1, 1])
+        figure, axes = in_a_row(10.4, 4.2, [0.55, 1, 1, 1], [1.6, 2.9, 2.9, 2.9])
+        picture, new, carried, push = axes
         show_image(picture, image, interpolation="nearest")
         picture.set(xticks=[], yticks=[])
         picture.grid(False)
@@ -58,9 +66,8 @@ def reading_view(
         for axis in (new, carried, push):
             axis.set_ylim(len(classes) - 0.5, -0.5)
             axis.set_yticks([])  # ticks take longer to lay out than texts
-        for k, name in enumerate(classes):
-            weight = "bold" if k == label else "normal"
-            new.text(-0.02, k, name, ha="right", va="center", fontsize=9, fontweight=weight)
+            if axis is new or is_narrow():
+                _name(axis, classes, label)
         look = {"xlim": (0, 1), "xticks": (0, 0.5, 1), "xlabel": "probability"}
         new.set(title="Drawn newly: taught", **look)
         carried.set(title="Carried: pulled towards", **look)
@@ -68,10 +75,18 @@ def reading_view(
         push.set(xlabel="minus the gradient", title="Push on each logit")
         names = ("what the network says: now, and before at T_p", "drawn newly", "carried")
         marks = [Patch(color=colour) for colour in (SAID, NEW, CARRIED)]
-        figure.legend(marks, names, loc="outside lower center", ncols=3)
+        figure.legend(marks, names, loc="outside lower center", ncols=1 if is_narrow() else 3)
         headline(figure, title)
     figure.alt = f"{title}. {describe_reading_view(taught, classes, label)}"
     return figure
+
+
+def _name(axis: Axes, classes: Sequence[str], label: int) -> None:
+    """The classes' names left of the bars, the label's bold."""
+    for k, name in enumerate(classes):
+        look: dict[str, Any] = {"fontsize": 9, "fontweight": "bold" if k == label else "normal"}
+        at = axis.get_yaxis_transform()
+        axis.text(-0.02, k, name, ha="right", va="center", transform=at, **look)
 
 
 def _pair(axis: Axes, upper: np.ndarray, lower: np.ndarray, colours: Sequence[Any]) -> None:

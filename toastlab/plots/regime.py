@@ -9,7 +9,16 @@ from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.patches import Rectangle
 
 from toastlab.plots.curves import measure
-from toastlab.plots.style import Picture, headline, line, new_figure, number_cells, style
+from toastlab.plots.style import (
+    NARROW,
+    Picture,
+    headline,
+    is_narrow,
+    line,
+    new_figure,
+    number_cells,
+    style,
+)
 
 # between orange and blue, which everybody can tell apart
 COLOURS = LinearSegmentedColormap.from_list("gain", ["#b34700", "#f6f6f6", "#015b91"])
@@ -32,11 +41,10 @@ def regime_view(
     """
     with style():
         below = curves is not None
-        figure = new_figure(10.4, 7.4 if below else 4.9)
-        heights = [1.9, 1.0] if below else [1.0]
-        axes = figure.subplots(len(heights), len(gains), squeeze=False, height_ratios=heights)
+        figure, axes = _axes(len(gains), below)
         for i, (column, table) in enumerate(gains.items()):
-            _map(axes[0, i], table, column, chosen, labelled=i == 0, numbers=not below)
+            labelled = i == 0 or is_narrow()
+            _map(axes[0, i], table, column, chosen, labelled=labelled, numbers=not below)
             if curves is not None:
                 _curves(axes[1, i], curves, column)
         if below:
@@ -47,6 +55,21 @@ def regime_view(
         headline(figure, f"{method} against cross-entropy; {colours}")
     figure.alt = describe_regime_view(gains, method, at=chosen or {})
     return figure
+
+
+def _axes(measures: int, below: bool) -> tuple[Picture, np.ndarray]:
+    """The figure, and its axes [1 or 2, measures]: maps, and curves `below` them. On a narrow page
+    each measure's curves follow its map."""
+    heights = [1.9, 1.0] if below else [1.0]
+    if is_narrow():
+        each = 4.6 if below else 3.0
+        figure = new_figure(NARROW, each * measures + 0.6)
+        rows = measures * heights
+        column = figure.subplots(len(rows), 1, squeeze=False, height_ratios=rows)
+        return figure, column.reshape(measures, len(heights)).T
+    figure = new_figure(10.4, 7.4 if below else 4.9)
+    shape = (len(heights), measures)
+    return figure, np.asarray(figure.subplots(*shape, squeeze=False, height_ratios=heights))
 
 
 def _map(

@@ -3,8 +3,9 @@
 import base64
 import io
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,27 @@ PALETTE = [tuple(c) for c in sns.color_palette("colorblind")]
 MARKERS = "osD^vPX*"
 DASHES = ["-", "--", "-.", ":"]
 FLAG = PALETTE[3]  # vermilion, for what was flipped on purpose
+NARROW = 4.2  # inches, of 100 pixels: a phone held upright shows a figure so wide at nine tenths
+_narrow: ContextVar[bool] = ContextVar("narrow", default=False)
+
+
+@contextmanager
+def narrow(page: bool = True) -> Iterator[None]:
+    """Figures drawn within are for a narrow page: `NARROW` wide, their parts one below the other.
+
+    Args:
+        page: False: for a page of the usual width.
+    """
+    before = _narrow.set(page)
+    try:
+        yield
+    finally:
+        _narrow.reset(before)
+
+
+def is_narrow() -> bool:
+    """Whether figures are drawn for a narrow page now, see `narrow`."""
+    return _narrow.get()
 
 
 @contextmanager
@@ -63,16 +85,43 @@ class Picture(Figure):
 
 
 def new_figure(width: float, height: float) -> Picture:
-    """An empty figure, inches. Who fills it says in `alt` what it shows."""
-    figure = Picture(figsize=(width, height), dpi=100, layout="constrained")
+    """An empty figure, inches. Who fills it says in `alt` what it shows.
+
+    On a narrow page it has four pixels for one, as the screens of phones have.
+    """
+    dpi = 200 if is_narrow() else 100
+    figure = Picture(figsize=(width, height), dpi=dpi, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
+def in_a_row(
+    width: float, height: float, widths: Sequence[float], heights: Sequence[float]
+) -> tuple[Picture, list[Axes]]:
+    """A figure and its axes side by side; on a narrow page one below the other.
+
+    Args:
+        width, height: of the figure, inches; widths: of the axes, relative to each other.
+        heights: of the axes on a narrow page, inches, with what is written around them.
+    """
+    if is_narrow():
+        figure = new_figure(NARROW, sum(heights))
+        grid = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False).T
+    else:
+        figure = new_figure(width, height)
+        grid = figure.subplots(1, len(widths), width_ratios=widths, squeeze=False)
+    return figure, list(grid[0])
+
+
+def filled(text: str, width: float, size: float = 10) -> str:
+    """A text in as many lines as a width in inches needs, of letters of so many points."""
+    return textwrap.fill(text, int(115.5 / size * width))
+
+
 def headline(figure: Figure, text: str) -> None:
     """A title over the whole figure, in as many lines as its width needs."""
-    per_line = int(10.5 * figure.get_figwidth())  # characters of this size, bold, on an inch
-    figure.suptitle(textwrap.fill(text, per_line), fontsize=11, fontweight="bold")
+    lines = filled(text, figure.get_figwidth(), 11)
+    figure.suptitle(lines, fontsize=11, fontweight="bold")
 
 
 def line(i: int) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class AblationPanel(Panel):
             description="Train this setting", icon="play", button_style="primary"
         )
         self.stop_button = w.Button(description="Stop", icon="stop", disabled=True)
-        self.progress = w.IntProgress(value=0, max=1, layout=w.Layout(width="14em"))
+        self.progress = w.IntProgress(value=0, max=1)
         self.status = w.HTML()
         self._say("No live run.")
         self.train_button.on_click(self.train)

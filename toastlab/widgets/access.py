@@ -2,13 +2,16 @@
 
 ipywidgets 8 gives the handle of a slider no name, reads out the index in its list instead of its
 value, drops the hint of a drop-down list, and has no alternative text for a picture. None of it can
-be set from Python, so a panel brings a short script of its own, in a hidden output.
+be set from Python, so a panel brings a short script of its own, in a hidden output. The same script
+tells the kernel when the panel becomes narrow or wide, see `sheet`.
 """
 
 import json
 from collections.abc import Mapping
 
 import ipywidgets as w
+
+from toastlab.widgets.sheet import NEEDED, ROOM
 
 PANEL, SENTENCE = "toastlab-panel", "toastlab-sentence"  # classes by which the script finds them
 
@@ -34,12 +37,21 @@ SCRIPT = """
     set(said, 'aria-live', 'polite');
     set(panel.querySelector('img'), 'alt', said.textContent.trim() || 'no picture');
   };
+  let told;
+  const fit = (panel) => {
+    const room = panel.querySelector('.%s select');
+    const index = Number(panel.clientWidth < %d);
+    if (!room || !panel.clientWidth || index === told) return;  // not yet there, or not seen
+    told = room.selectedIndex = index;
+    room.dispatchEvent(new Event('change', {bubbles: true}));
+  };
   const watch = (tries) => {
     const panel = element.closest('.%s');
     if (panel) {
       const seen = {subtree: true, childList: true, characterData: true, attributes: true};
       seen.attributeFilter = ['aria-valuetext'];
       new MutationObserver(() => name(panel)).observe(panel, seen);
+      new ResizeObserver(() => fit(panel)).observe(panel);
       name(panel);
     } else if (tries > 0) {  // the output is made before it is put into the panel
       setTimeout(() => watch(tries - 1), 50);
@@ -56,6 +68,7 @@ def naming(hints: Mapping[str, str]) -> w.Output:
     Args:
         hints: label of a control -> what it is for.
     """
-    data = {"application/javascript": SCRIPT % (json.dumps(dict(hints)), SENTENCE, PANEL)}
+    script = SCRIPT % (json.dumps(dict(hints)), SENTENCE, ROOM, NEEDED, PANEL)
+    data = {"application/javascript": script}
     shown = {"output_type": "display_data", "metadata": {}, "data": data}
     return w.Output(outputs=(shown,), layout=w.Layout(display="none"))

@@ -30,11 +30,11 @@ class Number(w.HBox):  # type: ignore[misc]
         self, label: str, low: float, high: float, step: float, value: float, hint: str
     ) -> None:
         self.description, self.min, self.max = label, low, high
-        look = {"description": label, "style": LABEL, "layout": w.Layout(width="22em")}
+        look = {"description": label, "style": LABEL}
         ends = {"min": low, "max": high, "step": step, "value": value}
         self.slider = w.FloatSlider(readout=False, continuous_update=False, **look, **ends)
-        said, narrow = f"{label}: a number from {low:g} to {high:g}", w.Layout(width="4.5em")
-        self.field = w.Text(tooltip=said, continuous_update=False, layout=narrow)
+        said = f"{label}: a number from {low:g} to {high:g}"
+        self.field = w.Text(tooltip=said, continuous_update=False)
         self.refused = w.HTML()
         super().__init__([self.slider, self.field, self.refused], tooltip=hint, value=value)
         self._agree()

@@ -18,14 +18,14 @@ import ipywidgets as w
 from matplotlib.figure import Figure
 
 from toastlab.core.errors import BadValue
-from toastlab.plots import drawn_png
+from toastlab.plots import drawn_png, narrow
 from toastlab.widgets.access import PANEL, SENTENCE, naming
+from toastlab.widgets.sheet import CONTROL, rooms, styled
 
 # One drawing at a time: matplotlib's settings belong to the process, and a thread that began to
 # draw earlier must not put its picture over a later one.
 DRAWING = threading.RLock()
 LABEL = {"description_width": "10.5em"}
-WIDE = w.Layout(width="27em")
 PACE = 800  # milliseconds between two epochs that are played; a picture takes 100 to 200
 
 
@@ -37,7 +37,7 @@ def slider(label: str, values: Sequence[Any], value: Any, hint: str) -> w.Select
 def play(epochs: w.SelectionSlider) -> w.Play:
     """Moves a slider on by itself, once to its end: the browser counts, the kernel draws."""
     ends = {"min": 0, "max": len(epochs.options) - 1, "value": epochs.index}
-    player = w.Play(**ends, interval=PACE, show_repeat=False, layout=w.Layout(width="9em"))
+    player = w.Play(**ends, interval=PACE, show_repeat=False)
     w.jslink((player, "value"), (epochs, "index"))
     return player
 
@@ -48,7 +48,7 @@ def choice(label: str, values: Sequence[Any], value: Any, hint: str) -> w.Dropdo
 
 
 def _common(label: str, values: Sequence[Any], value: Any, hint: str) -> dict[str, Any]:
-    look = {"description": label, "tooltip": hint, "style": LABEL, "layout": WIDE}
+    look = {"description": label, "tooltip": hint, "style": LABEL}
     return {"options": list(values), "value": value, **look}
 
 
@@ -66,25 +66,28 @@ class Panel(ABC):
         picture: the figure as PNG, empty and hidden where there is nothing to draw.
         sentence: the figure in words.
         error: what went wrong, empty if nothing did.
+        room: what the panel's width is to its picture; the page says it, see `sheet`.
         widget: all of it, to be displayed.
     """
 
     def __init__(self, controls: dict[str, Any], speed: str) -> None:
         self.controls = controls
-        self.picture = w.Image(format="png", layout=w.Layout(max_width="100%", display="none"))
+        self.picture = w.Image(format="png", layout=w.Layout(display="none"))
         self.sentence, self.error = w.HTML(), w.HTML()
         self.text = ""
         note = w.HTML(f"<small>{html.escape(speed)}</small>")
         moved = list(controls.values())
         if isinstance(epochs := controls.get("epoch"), w.SelectionSlider):
             moved.insert(moved.index(epochs) + 1, play(epochs))
-        rows = w.HBox(moved, layout=w.Layout(flex_flow="row wrap"))
+        for part in moved:
+            part.add_class(CONTROL)
+        rows, self.room = w.HBox(moved), rooms()
         self.sentence.add_class(SENTENCE)
         names = naming({control.description: control.tooltip for control in controls.values()})
-        parts = [rows, *self.extras(), note, self.error, self.picture, self.sentence, names]
-        self.widget = w.VBox(parts)
+        seen = [rows, *self.extras(), note, self.error, self.picture, self.sentence]
+        self.widget = w.VBox([*seen, names, styled(), self.room])
         self.widget.add_class(PANEL)
-        for control in controls.values():
+        for control in (self.room, *controls.values()):
             control.observe(lambda change: self.redraw(), names="value")
         self.redraw()
 
@@ -105,11 +108,12 @@ class Panel(ABC):
         """Draws and shows the figure again, or the error that came instead."""
         with DRAWING:
             try:
-                figure, text = self.draw()
+                with narrow(self.room.index == 1):
+                    figure, text = self.draw()
                 self.picture.value = drawn_png(figure) if figure else b""
                 self.picture.layout.display = None if figure else "none"
                 if figure:  # as wide as drawn, or less where there is no room
-                    self.picture.width = str(round(figure.bbox.width))
+                    self.picture.width = str(round(100 * figure.get_figwidth()))
                 self.sentence.value = f"<p>{html.escape(text)}</p>"
                 self.text, self.error.value = text, ""
             except Exception as error:  # whatever it is: a callback's traceback would be lost

@@ -76,8 +76,8 @@ class SamplePanel(Panel):
         some, title = rows, "All of them, the least probable first"
         if len(rows) > 2 * A_ROW:  # the lower row moves with the threshold
             some = np.concatenate([rows[:A_ROW], rows[-A_ROW:]])
-            below = f"the nearest below {self.value('threshold'):g} (lower row)"
-            title = f"The least probable (upper row) and {below}"
+            below = f"the nearest below {self.value('threshold'):g} (lower half)"
+            title = f"The least probable (upper half) and {below}"
         captions = [self._caption(i) for i in some]
         shown = (images_of(self.data.train, some), captions, flipped[some].tolist())
         figure = sample_gallery(*shown, title)

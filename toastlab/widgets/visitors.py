@@ -61,7 +61,10 @@ def take_only_controls(*panels: Panel | Explorer) -> None:
     """
     moved: list[w.Widget] = []
     for panel in panels:
-        moved += [panel] if isinstance(panel, Explorer) else panel.controls.values()
+        if isinstance(panel, Explorer):
+            moved.append(panel)
+        else:
+            moved += [panel.room, *panel.controls.values()]
     parts = [part for control in moved for part in (control, *getattr(control, "children", ()))]
     controls = {part.model_id for part in parts}
     set_state = w.Widget.set_state

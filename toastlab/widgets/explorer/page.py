@@ -11,6 +11,7 @@ from pathlib import Path
 from toastlab.core.errors import BadValue
 from toastlab.disk.durable import write
 from toastlab.widgets.explorer.data import Packed
+from toastlab.widgets.sheet import sheet
 
 WEB = Path(__file__).parent / "web"
 SCRIPTS = ("store.js", "plot.js", "parts.js", "explorer.js")
@@ -69,8 +70,8 @@ def script() -> str:
 
 @cache
 def style() -> str:
-    """The page's style sheet."""
-    return (WEB / "explorer.css").read_text(encoding="utf-8")
+    """The page's style sheet: its own, and what it shares with the panels."""
+    return (WEB / "explorer.css").read_text(encoding="utf-8") + sheet()
 
 
 def write_page(path: Path | str, packed: Packed, title: str, state: str) -> Path:

@@ -77,9 +77,9 @@ export function mount(root, meta, buffers, page = false) {
   });
   root.addEventListener("pointermove", (event) => {
     const box = root.getBoundingClientRect();
-    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
-    const turned = x > box.width - 360 ? "-110%" : "0"; // at the right edge it stands to the left
-    tip.style.transform = `translate(${x + 12}px, ${y + 12}px) translateX(${turned})`;
+    const [x, y] = [event.clientX - box.left + 12, event.clientY - box.top + 12];
+    const turned = x + tip.offsetWidth > box.width ? tip.offsetWidth + 24 : 0; // at the right edge
+    tip.style.transform = `translate(${Math.max(0, x - turned)}px, ${y}px)`;
   });
   root.addEventListener("keydown", (event) => {
     const { focus } = store.view;

@@ -24,7 +24,7 @@ def fixed_point_view(table: pd.DataFrame, marked: Marks = ()) -> Picture:
     """
     found = [_at(table, *mark) for mark in marked]
     with style():
-        figure = new_figure(7.2, 3.7)
+        figure = new_figure(7.2, 3.1)
         axis = figure.subplots()
         for i, (temperature, rows) in enumerate(table.groupby("temperature")):
             look = {**line(i), "markevery": max(1, len(rows) // 6), "linewidth": 1.8}

@@ -66,7 +66,7 @@ def price_view(table: pd.DataFrame, named: Mapping[str, str], title: str) -> Pic
         title: the finding.
     """
     with style():
-        figure = new_figure(8.3, 2.9)
+        figure = new_figure(8.3, 2.6)
         axis = figure.subplots()
         for row in table.to_dict("records"):
             place, name = (row["harm"], row["gain"]), named.get(row["reading"])
@@ -92,7 +92,7 @@ def describe_price_view(table: pd.DataFrame, named: Mapping[str, str], title: st
     """Harm and gain of the named readings, and the range of the others, in words."""
     known = table["reading"].isin(list(named))
     parts = [
-        f"{named[r['reading']]} {r['gain']:+.1f} points, harm in {r['harm']}"
+        f"{named[r['reading']]} {r['gain']:+.1f} points, harm in {r['harm']:.0f}"
         for r in table[known].to_dict("records")
     ]
     rest = table[~known]

@@ -15,12 +15,12 @@
 
 # %%
 import torch
-from toastlab import DataConfig, RunStore, ToastConfig, TrainConfig, plots
+from toastlab import plots
 from toastlab.analysis.fixed_point import fixed_point, fixed_points
 from toastlab.course import Prediction, check, discuss, hint, solution
-from toastlab.course.runs import course_data, course_runs
-from toastlab.studies import reading_claims
-from toastlab.studies.reading_gains import by_taught, gain, known, parts_of, race_gains
+from toastlab.course.runs import course_data, course_runs, stage_1_alone
+from toastlab.studies.reading_claims import counts, pairs
+from toastlab.studies.reading_gains import abstract_only, by_taught, gain, known, parts_of
 from toastlab.studies.readings import HEADLINE, load
 from toastlab.widgets import ReadingPanel
 
@@ -41,12 +41,9 @@ plots.gains_view(bars, f"points of top-1 gained over cross-entropy, {final.seed.
 # misclassified, and is carried.
 
 # %%
-again = Prediction(
-    "Which loss of the carried sample teaches the wrong label as hard as when the sample was new?",
-    a="distilled only: the KL to its past prediction",
-    b="label and KL: the sum of the two losses",
-    c="mixed target: one cross-entropy, to a mixture of label and past prediction",
-)
+again = Prediction("Which loss of the carried sample teaches the wrong label as hard as when the sample was new?",
+                   a="distilled only: the KL to its past prediction", b="label and KL: the sum of the two losses",
+                   c="mixed target: one cross-entropy, to a mixture of label and past prediction")
 again.choose(...)
 
 # %% [markdown]
@@ -60,13 +57,13 @@ again.choose(...)
 # * *mixed by confidence*, ours: $\mathrm{CE}((1 - s)\,t + s\,q,\, p(z))$ with $s = b \max_k q_k$
 #
 # The push on the logits is minus the gradient: target minus prediction. Here is its mean over the samples with
-# wrong labels that the network of epoch 9 still sees through. (Notebook 5 finds such pushes equal to the library's.)
+# wrong labels that the network of epoch 9 still sees through. (Notebook 5 derives such pushes.)
 
 # %%
 data, run = course_data(), course_runs("../data/runs")["TOAST"]
 d, a, b = run.dynamics, 0.3, 0.7  # both temperatures are 1 here
 past, now = (torch.from_numpy(d.logits[e]).float().softmax(1) for e in (8, 9))
-clean = torch.from_numpy(d.clean_labels)
+clean = data.train.clean_labels
 some = torch.from_numpy(d.flipped) & (past.argmax(1) == clean)
 q, p, y, true, k = past[some], now[some], data.train.labels[some], clean[some], torch.arange(int(some.sum()))
 medoids = torch.from_numpy(run.group("medoids")["logits"][8]).float()
@@ -81,6 +78,9 @@ print(f"{len(k)} samples; push to the wrong label, in percent of a new sample's:
 assert abs(wrong["distilled"]) < 10 and wrong["label and KL"] > 80 and 10 < wrong["mixed target"] < 60
 title = f"Label and KL teaches the wrong label again, with {wrong['label and KL']:.0f} % of the push"
 display(plots.pushes_view(shown, ["wrong\nlabel", "true\nclass"], title))
+middle = by_taught(race)["wrong labels"]
+print("median gain in the race, wrong labels, points:", ", ".join(f"{x} {y:+.1f}" for x, y in middle.items()))
+assert middle[["distilled", "confidence"]].min() > middle[["label-and-kl", "target"]].max() + 0.8
 again.answer("b")
 
 # %% [markdown]
@@ -88,20 +88,8 @@ again.answer("b")
 # is shown twice as often. *Distilled only* holds the sample to what the network said. The price: a right label
 # that is not learnt yet is not shown again, either.
 #
-# Does that matter? A race tried many readings, on other ways to train. By what a carried sample is taught, the
-# gain of the median reading, in points of validation accuracy:
-
-# %%
-middle, raced = by_taught(race), race_gains(race).set_index(["labels", "reading"]).gain["wrong labels"]
-display(middle.round(1))
-one, other = raced["literal"], raced["carried-loss label-and-kl"]
-print(f"this changed alone, wrong labels: distilled {one:+.1f}, label-and-kl {other:+.1f}")
-held = middle["wrong labels"]
-assert held[["distilled", "confidence"]].min() > held[["label-and-kl", "target"]].max() + 0.8
-assert one > other + 0.5 and middle["right labels"].max() < 0.5
-
-# %% [markdown]
-# With wrong labels, readings that trust the past prediction gain most. With right labels hardly any gains.
+# Does that matter? The last line is of a race of many readings, on other ways to train. With wrong labels, those
+# that trust the past prediction gain most.
 #
 # ## Try it
 #
@@ -137,23 +125,15 @@ sure.choose(...)
 # And in the study: stage 1 alone of the literal reading and of the first one, which differ in the temperature.
 
 # %%
-from tempfile import TemporaryDirectory
-
 for T in (1.0, 2.0):
-    how = ToastConfig(past_weight=0, medoid_temperature=T, ramp="none")
-    config = TrainConfig(data=DataConfig(per_class=50), epochs=60, batch_size=64, record="logits", method=how)
-    with TemporaryDirectory() as folder:
-        d = RunStore(folder).get(config, device="cpu").dynamics
-    p, end = torch.from_numpy(d.logits[-1]).float().softmax(1), fixed_point(0.3, T, 10)
-    median = float(p[torch.arange(len(p)), torch.from_numpy(d.labels)].median())
-    print(f"temperature {T:g}, trained now: {100 * median:.0f} % sure of its labels; closed form {100 * end:.0f} %")
-    assert d.correct[-1].mean() > 0.99 and abs(median - end) < 0.03
-errors = {T: [gain(final, name, "stage 1 alone", cell, measure="test_ece") for cell in final.cell.unique()]
-          for T, name in {1: literal, 2: first}.items()}
-worse = {T: sum(high < 0 for _, _, high in found) for T, found in errors.items()}
-print("ECE clearly worse than that of cross-entropy:", ", ".join(
-    f"temperature {T} in {n} of {len(errors[T])} ways to train" for T, n in worse.items()))
-assert worse[1] <= 3 and worse[2] >= 4 and 0.8 < fixed_point(0.3, 2.0, 10) < 0.85
+    found, end = stage_1_alone(medoid_weight=0.3, temperature=T), fixed_point(0.3, T, 10)
+    print(f"temperature {T:g}, trained now: {100 * found:.0f} % sure of its labels; closed form {100 * end:.0f} %")
+    assert abs(found - end) < 0.03
+worse = {name: sum(gain(final, name, "stage 1 alone", cell, measure="test_ece")[2] < 0
+                   for cell in final.cell.unique()) for name in (literal, first)}
+print(f"ECE clearly worse than that of cross-entropy: temperature 1 in {worse[literal]}, temperature 2 in "
+      f"{worse[first]} of {final.cell.nunique()} ways to train")
+assert worse[literal] <= 3 and worse[first] >= 4 and 0.8 < fixed_point(0.3, 2.0, 10) < 0.85
 ends = fixed_points([0.05 * i for i in range(19)], (0.5, 1.0, 1.5, 2.0, 3.0, 8.0), 10)
 display(plots.fixed_point_view(ends, [(0.3, 1.0), (0.3, 2.0)]))
 sure.answer("b")
@@ -171,26 +151,18 @@ sure.answer("b")
 # clear after Holm's correction over all comparisons.
 
 # %%
-most = Prediction("In the best reading, how many of these seven claims hold somewhere and fail nowhere?",
-                  a="all of them", b="about half", c="none")
-most.choose(...)
-
-# %%
-found = reading_claims.pairs(final)
-order = reading_claims.counts(found)
+found = pairs(final)
+order = counts(found)
 names = {name: f"R{i} {called.get(name, '')}".strip() for i, name in enumerate(order.reading, 1)}
-few = found[found.claim.isin([claim.short for claim in reading_claims.CLAIMS if claim.source])]
+few = abstract_only(found)
 held = few[few.verdict == "holds"].groupby("claim").reading.nunique()
-print(f"{race.reading.nunique() - 1} readings raced, {len(order)} here; {found.p.notna().sum()} comparisons; "
-      "a claim holds somewhere in:",
-      ", ".join(f"{claim} {n}" for claim, n in held.items()))
 assert 3 <= order.claims.max() <= 5 and not {"mean", "best peer"} & set(held.index)
 assert order.reading[0] == default and held["stage 1"] >= 10 and held["random"] >= 7 and held["stage 2"] <= 3
-display(plots.claims_view(few.assign(reading=few.reading.map(names)), list(names.values())))
-most.answer("b")
+print(f"{race.reading.nunique() - 1} readings raced, {len(order)} here; {found.p.notna().sum()} comparisons")
+plots.claims_view(few.assign(reading=few.reading.map(names)), list(names.values()))
 
 # %% [markdown]
-# About half. What a reading sets is listed in [docs/readings.md](../docs/readings.md). Read the columns:
+# The best make about half of the claims true. What each sets is listed in [docs/readings.md](../docs/readings.md). Read the columns:
 #
 # * *stage 1* and *random* are mostly blue: past predictions and targeting do add something.
 # * *stage 2* and *mean* are pale. Softening by medoids adds hardly anything to stage 2, and no reading shows the
@@ -206,8 +178,8 @@ most.answer("b")
 table = order.set_index("reading").astype({"harm": int, "losses": int})
 own, word, best = table.loc[default], table.loc[literal], table.gain.idxmax()
 print(f"the default: harm in {own.harm:.0f} comparisons, in {own.losses:.0f} without the correction")
-fails = found[(found.reading == best) & (found.verdict == "fails") & (found.claim != "best peer")]
-print(f"{names[best]}: {table.claims[best]} claims; it fails with", " and with ".join(fails.cell.unique()))
+fails = few[(few.reading == best) & (few.verdict == "fails") & (few.claim != "best peer")].cell.unique()
+print(f"{names[best]}: {table.claims[best]} claims; some fail with", " and with ".join(fails))
 here = {name: gain(final, reading)[0] for reading, name in called.items()}
 print(f"{HEADLINE.name}:", ", ".join(f"{name} {x:+.1f}" for name, x in here.items()))
 assert own.harm == 0 < table.harm[trusting] < word.harm and own.gain < word.gain - 0.5
@@ -265,8 +237,7 @@ discuss("meant_it", mine)
 # * One data set, small networks, noise of our making. Another reading may win elsewhere.
 # * Harm is counted after a correction that guards against false alarms, and so can hide some. Without it the
 #   default is not free of losses, as printed above.
-# * The medians of the race mix settings that were drawn together, with one seed. Only its last
-#   line changes one thing alone.
+# * The medians of the race mix settings that were drawn together, with one seed.
 # * Where the network never knows four fifths of its samples, the default is plain training. It does no harm
 #   there, and nothing else.
 # * The closed form wants a perfect fit and equal other classes. With wrong labels a network is less sure.

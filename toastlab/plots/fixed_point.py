@@ -24,7 +24,7 @@ def fixed_point_view(table: pd.DataFrame, marked: Marks = ()) -> Picture:
     """
     found = [_at(table, *mark) for mark in marked]
     with style():
-        figure = new_figure(7.2, 3.1)
+        figure = new_figure(8.2, 2.9)
         axis = figure.subplots()
         for i, (temperature, rows) in enumerate(table.groupby("temperature")):
             look = {**line(i), "markevery": max(1, len(rows) // 6), "linewidth": 1.8}
@@ -44,7 +44,9 @@ def fixed_point_view(table: pd.DataFrame, marked: Marks = ()) -> Picture:
             xlabel="medoid weight a (share of the soft target)",
             ylabel="p(right class) once it is fitted (%)",
         )
-        axis.legend(loc="lower left", title="temperature of the medoid", title_fontsize=9)
+        figure.legend(
+            loc="outside right center", title="temperature\nof the medoid", title_fontsize=9
+        )
         headline(figure, _finding(table))
     figure.alt = describe_fixed_point_view(table, marked)
     return figure

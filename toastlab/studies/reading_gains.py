@@ -6,6 +6,7 @@ import pandas as pd
 from toastlab.analysis.measures import measure_of
 from toastlab.analysis.statistics import BASELINE, interval
 from toastlab.methods import ToastConfig
+from toastlab.studies.reading_claims import CLAIMS
 from toastlab.studies.reading_pool import (
     BEFORE,
     CONFIDENT,
@@ -63,6 +64,11 @@ def gain(
     return interval((sign * (own - other)).dropna().tolist())
 
 
+def abstract_only(found: pd.DataFrame) -> pd.DataFrame:
+    """Of `reading_claims.pairs` the claims that the abstract makes [S], not those that are ours."""
+    return found[found["claim"].isin([claim.short for claim in CLAIMS if claim.source])]
+
+
 def parts_of(rows: pd.DataFrame, reading: str) -> pd.DataFrame:
     """A reading's gain in the headline cell, whole and in parts, as `plots.gains_view` takes it."""
     found = [("", name, *gain(rows, reading, role)) for name, role in PARTS.items()]
@@ -79,25 +85,16 @@ def by_taught(race: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Index `carried_loss`; readings, "wrong labels", "right labels".
     """
-    gains = race_gains(race)
-    gains["taught"] = [reading_of(name).carried_loss for name in gains["reading"]]
-    middle = gains.groupby(["taught", "labels"])["gain"].median().unstack()
-    middle.insert(0, "readings", gains.groupby("taught")["reading"].nunique())
-    return middle[["readings", "wrong labels", "right labels"]]
-
-
-def race_gains(race: pd.DataFrame) -> pd.DataFrame:
-    """Each reading's mean gain in the first round of the race, with wrong and with right labels.
-
-    Returns:
-        reading, labels ("wrong labels" or "right labels"), gain in points of validation top-1.
-    """
     once = race[race["round"] == 0]
     plain = once[once["reading"] == BASELINE].set_index("cell")["val_top1"]
     once = once[once["reading"] != BASELINE]
     clean = once["cell"].str.contains("clean")
-    table = once.assign(
+    once = once.assign(
         gain=100 * (once["val_top1"] - once["cell"].map(plain)),
         labels=np.where(clean, "right labels", "wrong labels"),
+        taught=[reading_of(name).carried_loss for name in once["reading"]],
     )
-    return table.groupby(["reading", "labels"], sort=False)["gain"].mean().reset_index()
+    means = once.groupby(["taught", "labels", "reading"])["gain"].mean()
+    middle = means.groupby(["taught", "labels"]).median().unstack()
+    middle.insert(0, "readings", once.groupby("taught")["reading"].nunique())
+    return middle[["readings", "wrong labels", "right labels"]]

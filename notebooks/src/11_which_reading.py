@@ -6,12 +6,10 @@
 # **Goals.** Tell what TOAST's abstract states from what it leaves open. See what each reading teaches one and
 # the same sample. Know in closed form how sure stage 1 lets a network become. Judge readings by what they do.
 #
-# * **[S]** Stage 1: hard targets are softened with class medoids of the logits.
-# * **[S]** Stage 2: under-trained samples are distilled from past predictions of half the batch size.
-# * **[S]** Both are combined linearly.
-#
-# That is all we have. The rest is our reading **[R]**: temperatures, weights, who is under-trained, and what a
-# carried sample is taught. This kit's *first* reading taught it two things, its label and its past prediction.
+# The abstract states **[S]** that hard targets are softened with class medoids of the logits (stage 1). Under-trained
+# samples are distilled from past predictions of half the batch size (stage 2), and both are combined linearly. The
+# rest is our reading **[R]**: temperatures, weights, who is under-trained, and what a carried sample is taught. This
+# kit's *first* reading taught it two things, its label and its past prediction.
 
 # %%
 import torch
@@ -103,15 +101,9 @@ ReadingPanel(run, data)
 # %% [markdown]
 # ## How sure a network can become
 #
-# The first reading also had *warm* medoids, at temperature 2. Say that a network fits its own softened targets
-# perfectly, epoch after epoch, with a medoid weight $a = 0.3$.
-
-# %%
-sure = Prediction("How sure does it become where it is right?", a="entirely, in the end", b="a bit over four fifths",
-                  c="ever less, down to chance")
-sure.choose(...)
-
-# %% [markdown]
+# The first reading also had *warm* medoids, at temperature 2. What does that do to a network that fits its own softened
+# targets perfectly, epoch after epoch?
+#
 # Stage 1 trains a class on $t = (1 - a)\, e + a\, q$, and $q$ comes from the network's own logits. If the other
 # $K - 1$ classes share the rest equally, a network with probability $p$ of the right class is next taught
 #
@@ -135,8 +127,7 @@ print(f"ECE clearly worse than that of cross-entropy: temperature 1 in {worse[li
       f"{worse[first]} of {final.cell.nunique()} ways to train")
 assert worse[literal] <= 3 and worse[first] >= 4 and 0.8 < fixed_point(0.3, 2.0, 10) < 0.85
 ends = fixed_points([0.05 * i for i in range(19)], (0.5, 1.0, 1.5, 2.0, 3.0, 8.0), 10)
-display(plots.fixed_point_view(ends, [(0.3, 1.0), (0.3, 2.0)]))
-sure.answer("b")
+plots.fixed_point_view(ends, [(0.3, 1.0), (0.3, 2.0)])
 
 # %% [markdown]
 # It does. A warm medoid leaves a network too unsure of its right answers, except where plain training would

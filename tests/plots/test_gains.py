@@ -21,7 +21,7 @@ ORDER = pd.DataFrame(
 
 def test_a_panel_a_group_and_hollow_marks_where_zero_is_inside() -> None:
     figure = plots.gains_view(GAINS, "points", "TOAST gains")
-    assert [axis.get_title() for axis in figure.axes] == ["noisy", "clean"]
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["noisy", "clean"]
     marks = [line for line in figure.axes[0].lines if line.get_marker() in ("o", "s")]
     assert [float(mark.get_xdata()[0]) for mark in marks] == [1.6, -0.4]  # type: ignore[index]
     assert to_rgb(marks[0].get_color()) == to_rgb(PALETTE[0])

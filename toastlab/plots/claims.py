@@ -28,7 +28,7 @@ def claims_view(found: pd.DataFrame, readings: Sequence[str] = ()) -> Picture:
     names = [fill(str(name), NAME) for name in holds.index]
     lines = sum(name.count("\n") + 1 for name in names)
     with style():
-        figure = new_figure(8.4, 0.17 * lines + 0.09 * len(names) + 1.3)
+        figure = new_figure(8.4, 0.16 * lines + 0.07 * len(names) + 1.3)
         axis = figure.subplots()
         depth = np.where(fails > 0, -fails, holds) / cells
         axis.imshow(depth, cmap=COLOURS, vmin=-1, vmax=1, aspect="auto")

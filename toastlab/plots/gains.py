@@ -66,7 +66,7 @@ def price_view(table: pd.DataFrame, named: Mapping[str, str], title: str) -> Pic
         title: the finding.
     """
     with style():
-        figure = new_figure(8.3, 2.6)
+        figure = new_figure(8.3, 2.3)
         axis = figure.subplots()
         for row in table.to_dict("records"):
             place, name = (row["harm"], row["gain"]), named.get(row["reading"])

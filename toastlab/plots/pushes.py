@@ -18,7 +18,7 @@ def pushes_view(
         title: the finding; empty: none.
     """
     with style():
-        figure = new_figure(min(8.4, 2.1 * len(pushes)), 2.4 if title else 2.1)
+        figure = new_figure(min(8.4, 2.1 * len(pushes)), 2.2 if title else 2.1)
         axes = figure.subplots(1, len(pushes), squeeze=False, sharey=True)[0]
         for axis, (name, push) in zip(axes, pushes.items(), strict=True):
             axis.bar(range(len(push)), push, color=PALETTE[: len(push)])

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,7 +53,7 @@ def describe_gains_view(table: pd.DataFrame, unit: str, title: str) -> str:
             f"{r['name']} {r['mean']:+.1f} [{r['low']:+.1f}, {r['high']:+.1f}]"
             for r in rows.to_dict("records")
         )
-        parts.append(f"{group}: {said}." if group else f"{said}.")
+        parts.append(f"{group!s}: {said}." if group else f"{said}.")
     return f"{title}. In {unit}: {' '.join(parts)}"
 
 
@@ -73,7 +74,11 @@ def price_view(table: pd.DataFrame, named: Mapping[str, str], title: str) -> Pic
             colour, size = (PALETTE[0], 8) if name else ("#9a9a9a", 6)
             axis.plot(*place, "o", color=colour, markersize=size, zorder=3)
             if name:
-                look = {"xytext": (8, 4), "textcoords": "offset points", "fontsize": 9}
+                look: dict[str, Any] = {
+                    "xytext": (8, 4),
+                    "textcoords": "offset points",
+                    "fontsize": 9,
+                }
                 axis.annotate(name, place, **look)
         most = int(table["harm"].max())
         axis.set_xticks(range(most + 1))

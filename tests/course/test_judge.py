@@ -113,7 +113,19 @@ RIGHT: list[tuple[str, Callable[..., Any]]] = [
     ("degrees", lambda p, y: (F.one_hot(y).float() / y.bincount()).T @ p),
     ("ends_at", lambda a, t, k: fixed_point(a, t, k)),
     ("ends_at", lambda a, t, k: _loop_end(a, t, k)),
+    ("lost", lambda curve: 100 * max(curve.tolist()) - 100 * curve.tolist()[-1]),
+    ("too_sure", lambda p, y: 100 * float((p.max(1).values - (p.argmax(1) == y).int()).mean())),
+    (
+        "satisfied",
+        lambda h, f: [
+            sum(int(a > 0 and b == 0) for a, b in zip(*pair, strict=True)) for pair in _rows(h, f)
+        ],
+    ),
 ]
+
+
+def _rows(holds: Tensor, fails: Tensor) -> list[tuple[list[int], list[int]]]:
+    return list(zip(holds.tolist(), fails.tolist(), strict=True))
 
 
 def _loop_runner_up(rows: list[list[float]], labels: list[int]) -> list[int]:
@@ -235,6 +247,15 @@ WRONG: list[tuple[str, Callable[..., Any]]] = [
     ("ends_at", lambda a, t, k: 1 - a + a / k),
     ("ends_at", lambda a, t, k: 1.0),
     ("ends_at", lambda a, t, k: (1 - a) ** t),
+    ("satisfied", lambda holds, fails: holds.sum(1) - fails.sum(1)),
+    ("satisfied", lambda holds, fails: ((holds > 0) & (fails == 0)).float().mean(1)),
+    ("satisfied", lambda holds, fails: (holds > 0) & (fails == 0)),
+    ("lost", lambda curve: 100 * curve.max()),
+    ("lost", lambda curve: 100 * (curve.max() - curve.mean())),
+    ("lost", lambda curve: curve.argmax()),
+    ("too_sure", lambda p, y: 100 * (p.mean() - (p.argmax(1) == y).float().mean())),
+    ("too_sure", lambda p, y: 100 * (p.amax(1)[p.argmax(1) == y].mean() - 1)),
+    ("too_sure", lambda p, y: 100 * (p.amax() - (p.argmax(1) == y).float().mean())),
 ]
 
 

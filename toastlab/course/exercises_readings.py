@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from toastlab.course.exercises import Ladder, exercise
+from toastlab.course.exercises import Ladder, draw, exercise
 
 P = torch.tensor([0.15, 0.5, 0.9, 0.999])
 
@@ -44,6 +44,7 @@ def _shared(p: Tensor, t: float, others: int, power: float, times: int) -> Tenso
             )
         ),
     },
+    hidden=[(torch.tensor([0.3, 0.6, 0.99]), 1.5, 6), (P, 8.0, 100)],
 )
 def softened(p: Tensor, temperature: float, classes: int) -> Tensor:
     own = p ** (1 / temperature)
@@ -82,6 +83,7 @@ def _end(weight: float, temperature: float, classes: int, start: float, steps: i
         ),
         "give back p of the target, not q.": lambda a, t, k: softened(ends_at(a, t, k), t, k),
     },
+    hidden=[(0.4, 2.5, 6), (0.2, 8.0, 10), (0.0, 2.0, 10)],
 )
 def ends_at(weight: float, temperature: float, classes: int) -> Tensor:
     p = torch.tensor(1 - weight, dtype=torch.float64)
@@ -90,3 +92,42 @@ def ends_at(weight: float, temperature: float, classes: int) -> Tensor:
         other = ((1 - p) / (classes - 1)) ** (1 / temperature)
         p = 1 - weight + weight * own / (own + (classes - 1) * other)
     return p
+
+
+HOLDS = torch.tensor([[3, 1, 0], [0, 2, 4], [1, 1, 1], [5, 0, 0]])
+FAILS = torch.tensor([[0, 2, 1], [0, 1, 0], [0, 0, 0], [1, 1, 0]])
+
+
+@exercise(
+    Ladder(
+        minutes=3,
+        difficulty=1,
+        hints=(
+            "Ask two things of each claim: does it hold anywhere, and does it fail anywhere?",
+            "Both together: it holds in more than no cell, and fails in none. Then count.",
+            "(holds > 0) & (fails == 0) is [R, C]; sum over the claims, dimension 1.",
+        ),
+    ),
+    [(HOLDS, FAILS), (HOLDS[:3], FAILS[:3]), (HOLDS[3:], FAILS[3:]), (HOLDS.T, FAILS.T)],
+    {
+        "a claim that fails anywhere does not count.": lambda holds, fails: (holds > 0).sum(1),
+        "a claim that holds nowhere is open, and does not count.": lambda holds, fails: (
+            fails == 0
+        ).sum(1),
+        "count claims, not the ways to train in which they hold.": lambda holds, fails: (
+            holds * (fails == 0)
+        ).sum(1),
+        "to hold more often than it fails is not enough: it may fail nowhere.": (
+            lambda holds, fails: (holds > fails).sum(1)
+        ),
+        "that is a count for each claim; sum over the claims, dimension 1.": lambda holds, fails: (
+            (holds > 0) & (fails == 0)
+        ).sum(0),
+        "one count for each reading, not one in all.": lambda holds, fails: (
+            (holds > 0) & (fails == 0)
+        ).sum(),
+    },
+    hidden=[(draw(6, 7, seed=155).relu().round(), draw(6, 7, seed=156).relu().round())],
+)
+def satisfied(holds: Tensor, fails: Tensor) -> Tensor:
+    return ((holds > 0) & (fails == 0)).sum(1)

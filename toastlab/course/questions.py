@@ -119,4 +119,30 @@ QUESTIONS = {
             "a hard sample with a right label is held to its mistake",
         ),
     ),
+    "stop_early": Question(
+        minutes=4,
+        difficulty=2,
+        model="Where somebody can tell the best epoch, stopping there is cheaper and here more "
+        "accurate than either network is at the end. To tell it takes images whose labels are "
+        "right and that were not trained on. On other data the best epoch is another one, and what "
+        "is learnt late, such as rare classes, is then never learnt.",
+        says=(
+            "stopping early does as well or better here, and is cheaper",
+            "to know when takes labels that are known to be right",
+            "what is learnt late is lost, or the best epoch is another on other data",
+        ),
+    ),
+    "meant_it": Question(
+        minutes=6,
+        difficulty=3,
+        model="No. Many readings were tried, and those that stand here were chosen since they do "
+        "what the abstract says: that they do it is no surprise. Another reading may do it for "
+        "other reasons, and the paper's data and networks are others. What would help is the "
+        "paper's equations, its code, or a figure in it on which the readings disagree.",
+        says=(
+            "the readings were chosen by the claims, so that these cannot confirm them",
+            "other readings may satisfy as many, and data and networks here are not the paper's",
+            "equations, code, or a figure on which readings disagree would tell",
+        ),
+    ),
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
@@ -51,3 +52,33 @@ def course_runs(store: Path | str) -> dict[str, Run]:
         config = TrainConfig(data=NOISY, method=method)
         runs[name] = RunStore(store).get(config, dataset=data, device="cpu")
     return runs
+
+
+def stage_1_alone(medoid_weight: float, temperature: float) -> float:
+    """Trains stage 1 alone, on few images with right labels and long enough to learn them all.
+
+    Args:
+        medoid_weight: a; temperature: T_m, of the medoid's soft target.
+
+    Returns:
+        The median probability of the training labels after the last epoch.
+    """
+    config = TrainConfig(
+        data=DataConfig(per_class=50),
+        method=ToastConfig(
+            medoid_weight=medoid_weight,
+            past_weight=0,
+            medoid_temperature=temperature,
+            ramp="none",
+        ),
+        epochs=60,
+        batch_size=64,
+        record="logits",
+        evaluate_every=60,
+    )
+    with TemporaryDirectory() as folder:
+        dynamics = RunStore(folder).get(config, device="cpu").dynamics
+    if dynamics is None or dynamics.logits is None:  # as `record` says, they are there
+        return float("nan")
+    p = torch.from_numpy(dynamics.logits[-1]).float().softmax(1)
+    return float(p[torch.arange(len(p)), torch.from_numpy(dynamics.labels)].median())

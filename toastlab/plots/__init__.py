@@ -23,6 +23,12 @@ from toastlab.plots.diagnostics import (
 )
 from toastlab.plots.embedding import describe_tsne_view, tsne_view
 from toastlab.plots.fixed_point import describe_fixed_point_view, fixed_point_view
+from toastlab.plots.gains import (
+    describe_gains_view,
+    describe_price_view,
+    gains_view,
+    price_view,
+)
 from toastlab.plots.galleries import (
     describe_medoid_gallery,
     describe_sample_gallery,
@@ -52,9 +58,11 @@ __all__ = [
     "describe_degrees_view",
     "describe_fixed_point_view",
     "describe_forest",
+    "describe_gains_view",
     "describe_learning_curves",
     "describe_medoid_gallery",
     "describe_over_epochs",
+    "describe_price_view",
     "describe_pushes_view",
     "describe_reading_view",
     "describe_regime_view",
@@ -66,10 +74,12 @@ __all__ = [
     "drawn_png",
     "fixed_point_view",
     "forest",
+    "gains_view",
     "learning_curves",
     "medoid_gallery",
     "narrow",
     "over_epochs",
+    "price_view",
     "pushes_view",
     "reading_view",
     "regime_view",

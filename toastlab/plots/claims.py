@@ -9,7 +9,7 @@ import pandas as pd
 from toastlab.plots.regime import COLOURS
 from toastlab.plots.style import Picture, headline, new_figure, style
 
-NAME = 46  # characters of a reading on a line
+NAME = 40  # characters of a reading on a line
 
 
 def claims_view(found: pd.DataFrame, readings: Sequence[str] = ()) -> Picture:
@@ -28,7 +28,7 @@ def claims_view(found: pd.DataFrame, readings: Sequence[str] = ()) -> Picture:
     names = [fill(str(name), NAME) for name in holds.index]
     lines = sum(name.count("\n") + 1 for name in names)
     with style():
-        figure = new_figure(10.4, 0.19 * lines + 0.14 * len(names) + 1.5)
+        figure = new_figure(8.4, 0.16 * lines + 0.07 * len(names) + 1.3)
         axis = figure.subplots()
         depth = np.where(fails > 0, -fails, holds) / cells
         axis.imshow(depth, cmap=COLOURS, vmin=-1, vmax=1, aspect="auto")

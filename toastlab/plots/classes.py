@@ -77,7 +77,11 @@ def describe_degrees_view(
 
 
 def over_epochs(
-    curves: Mapping[str, np.ndarray], unit: str, title: str, level: tuple[str, float] | None = None
+    curves: Mapping[str, np.ndarray],
+    unit: str,
+    title: str,
+    level: tuple[str, float] | None = None,
+    low: float | None = 0,
 ) -> Picture:
     """One number an epoch and run, and a level to compare with.
 
@@ -85,6 +89,7 @@ def over_epochs(
         curves: name -> [E] values from epoch 1 on.
         unit: label of the vertical axis; title: the finding.
         level: what the dashed line is, and where.
+        low: where the vertical axis begins; None: below the lowest value.
     """
     with style():
         figure = new_figure(8.2, 2.5)
@@ -94,7 +99,7 @@ def over_epochs(
             axis.plot(range(1, len(values) + 1), values, label=name, **look)
         if level:
             axis.axhline(level[1], color="#666666", linestyle=":", label=level[0])
-        axis.set(xlabel="epoch", ylabel=unit, ylim=(0, None), title=title)
+        axis.set(xlabel="epoch", ylabel=unit, ylim=(low, None), title=title)
         figure.legend(loc="outside right center")
     figure.alt = describe_over_epochs(curves, unit, title, level)
     return figure

@@ -24,15 +24,15 @@ def fixed_point_view(table: pd.DataFrame, marked: Marks = ()) -> Picture:
     """
     found = [_at(table, *mark) for mark in marked]
     with style():
-        figure = new_figure(7.2, 4.2)
+        figure = new_figure(8.2, 2.9)
         axis = figure.subplots()
         for i, (temperature, rows) in enumerate(table.groupby("temperature")):
             look = {**line(i), "markevery": max(1, len(rows) // 6), "linewidth": 1.8}
-            name = f"T_m {temperature:g}"
+            name = f"{temperature:g}"
             axis.plot(rows["weight"], 100 * rows["p"], label=name, **look)
         for (weight, temperature), p in zip(marked, found, strict=True):
             axis.plot(weight, 100 * p, "o", ms=13, mfc="none", mec="black", mew=2, zorder=5)
-            text = f"a {weight:g}, T_m {temperature:g}: {100 * p:.0f} %"
+            text = f"a {weight:g}, temperature {temperature:g}: {100 * p:.0f} %"
             place: dict[str, Any] = {"xytext": (10, 10), "textcoords": "offset points", "zorder": 6}
             ground = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
             axis.annotate(text, (weight, 100 * p), fontsize=9, bbox=ground, **place)
@@ -44,7 +44,9 @@ def fixed_point_view(table: pd.DataFrame, marked: Marks = ()) -> Picture:
             xlabel="medoid weight a (share of the soft target)",
             ylabel="p(right class) once it is fitted (%)",
         )
-        axis.legend(loc="lower left", title="temperature of the medoid", title_fontsize=9)
+        figure.legend(
+            loc="outside right center", title="temperature\nof the medoid", title_fontsize=9
+        )
         headline(figure, _finding(table))
     figure.alt = describe_fixed_point_view(table, marked)
     return figure
@@ -53,7 +55,7 @@ def fixed_point_view(table: pd.DataFrame, marked: Marks = ()) -> Picture:
 def describe_fixed_point_view(table: pd.DataFrame, marked: Marks = ()) -> str:
     """What each temperature leaves at the largest weight, and what the marked settings end at."""
     parts = [
-        f"at a {weight:g} and T_m {temperature:g} a fitted network is "
+        f"at a {weight:g} and temperature {temperature:g} a fitted network is "
         f"{100 * (p := _at(table, weight, temperature)):.0f} % sure where it is right, "
         f"{100 * (1 - p):.0f} points too little"
         for weight, temperature in marked
@@ -68,10 +70,10 @@ def _finding(table: pd.DataFrame) -> str:
     stay = [float(t) for t, p in lowest.items() if not np.isclose(p, 1, atol=1e-6)]  # type: ignore[arg-type]
     parts = []
     if stay:
-        parts.append(f"From T_m {min(stay):g} on, logits that fit end below certainty")
+        parts.append(f"From temperature {min(stay):g} on, logits that fit end below certainty")
     if fade:
-        words = f"up to T_m {max(fade):g} the softening fades by itself"
-        parts.append(words if parts else words[0].upper() + words[1:])
+        words = f"up to {max(fade):g} the softening fades by itself"
+        parts.append(words if parts else words.replace("up to", "Up to temperature"))
     return "; ".join(parts)
 
 

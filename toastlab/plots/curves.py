@@ -93,7 +93,9 @@ def forest(table: pd.DataFrame, unit: str, title: str = "") -> Picture:
             axis.set(xlabel=f"difference to cross-entropy ({unit})", title=setting)
         hollow = "hollow: the 95 % interval contains zero"
         headline(figure, f"{title}; {hollow}" if title else hollow.capitalize())
-    figure.alt = f"{title}. {describe_forest(table, unit)}" if title else describe_forest(table, unit)
+    figure.alt = (
+        f"{title}. {describe_forest(table, unit)}" if title else describe_forest(table, unit)
+    )
     return figure
 
 

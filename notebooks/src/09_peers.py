@@ -199,12 +199,16 @@ print(f"{slow} of {len(picked)} choose less than half of the default's learning 
       f"{picked['learning-rate'][BASELINE]:.3f} in place of {how.learning_rate}")
 wrong = {k: 100 * rows[rows.method == BASELINE].under_trained.mean() for k, rows in sides.items()}
 print("training labels not learnt by cross-entropy:", ", ".join(f"{k} {x:.0f} %" for k, x in wrong.items()))
+assert gain.max() < own.max() / 2 and abs(gain["TOAST"]) < 0.8 and slow >= len(picked) / 3
+assert wrong["defaults"] < 12 and 18 < wrong["tuned"] < 30
 added = both.tuned[BASELINE] - both.defaults[BASELINE]
 title = f"Tuning adds {added:.1f} points to cross-entropy, and {slow} methods choose to learn slowly"
 plots.shifts_view(both, "top-1 (%), last epoch", title, ("cross-entropy, tuned", both.tuned[BASELINE]))
 
 # %% [markdown]
-# TODO
+# Tuning is stopping under another name. Many choose a small learning rate, with which less is learnt by heart:
+# tuned cross-entropy leaves about as many labels unlearnt as are wrong. That brings most of what the best methods
+# led by. Several keep a clear lead of a point or two. TOAST has none left that can be told from chance.
 #
 # ## Calibration, with its control
 #
@@ -236,9 +240,12 @@ for at, rows in table[table.budget == "samples"].groupby(["model", "part", "sett
           f"{over[1]} above where it stops; most {others.idxmax()} {others.max() - plain.test_top1:+.1f} points")
     if at[:2] == ("mlp", "defaults") and "noise" in at[2]:
         assert over[1] < over[0] / 2
+    if at[:2] == ("mlp", "tuned"):
+        assert others.max() - plain.early_top1 < 3.5
 
 # %% [markdown]
-# The control matters where labels are wrong. With clean labels nothing is to be stopped, and leads are small.
+# The control matters where labels are wrong; with clean labels nothing is to be stopped, and leads are small.
+# Tuned methods do pass it, by a point or two: that is what they really add.
 #
 # ## Exercises
 #

@@ -17,7 +17,7 @@ STEADY = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS"
 HERE = Path(__file__).parent
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LARGE = {"03": "medoids.png", "10": "map.png"}  # pictures that docs/ shows large
-FIRST = ("06",)  # whose first picture stands for them
+FIRST = ("06", "09")  # whose first picture stands for them
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 
 

@@ -123,6 +123,9 @@ def test_forest_is_hollow_within_noise() -> None:
     filled = [str(m.get_markerfacecolor()) != "white" for m in marks]
     assert filled == [True, False, True]
     assert "noise (s) +0.50 [-1.00, +2.00]" in plots.describe_forest(table, "points")
+    named = plots.forest(table, "points", "Two are clear")
+    assert named.get_suptitle().replace("\n", " ").startswith("Two are clear; hollow: ")
+    assert named.alt == f"Two are clear. {plots.describe_forest(table, 'points')}"
 
 
 def test_the_sentence_of_layouts_says_what_stands_under_them() -> None:

@@ -18,6 +18,7 @@ from toastlab.course import (  # noqa: F401  they add to EXERCISES
     exercises_readings,
     exercises_samples,
     exercises_stages,
+    exercises_stopping,
     exercises_targets,
 )
 from toastlab.course.card import Card

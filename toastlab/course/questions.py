@@ -69,6 +69,20 @@ QUESTIONS = {
             "what the samples have in common adds up",
         ),
     ),
+    "noisy_validation": Question(
+        minutes=6,
+        difficulty=2,
+        model="Mostly yes. Wrong labels drawn evenly lower the measured accuracy of every epoch by "
+        "the same rule, and a better epoch stays better on average: exercise 2. But differences "
+        "shrink, so chance decides more often, and more images are needed. It fails where wrong "
+        "labels follow a pattern that the network learns too. Then the network that has learnt "
+        "the pattern looks best.",
+        says=(
+            "evenly drawn mistakes keep the order of the epochs on average",
+            "differences shrink, so that more images or a smoothed curve are needed",
+            "mistakes with a pattern reward a network that has learnt them",
+        ),
+    ),
     "too_soft": Question(
         minutes=4,
         difficulty=1,

@@ -41,6 +41,7 @@ from toastlab.plots.pushes import describe_pushes_view, pushes_view
 from toastlab.plots.reading import describe_reading_view, reading_view
 from toastlab.plots.regime import describe_regime_view, regime_view
 from toastlab.plots.search import Search, describe_search_view, search_view
+from toastlab.plots.shifts import describe_shifts_view, shifts_view
 from toastlab.plots.style import Picture, drawn_png, narrow, style, to_data_uri, to_png
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "describe_reliability",
     "describe_sample_gallery",
     "describe_search_view",
+    "describe_shifts_view",
     "describe_soft_target_bars",
     "describe_tsne_view",
     "drawn_png",
@@ -86,6 +88,7 @@ __all__ = [
     "reliability",
     "sample_gallery",
     "search_view",
+    "shifts_view",
     "soft_target_bars",
     "style",
     "to_data_uri",

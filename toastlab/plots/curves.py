@@ -67,16 +67,16 @@ def describe_learning_curves(
     return " ".join(parts)
 
 
-def forest(table: pd.DataFrame, unit: str) -> Picture:
+def forest(table: pd.DataFrame, unit: str, title: str = "") -> Picture:
     """Paired differences to the baseline with 95 % intervals; hollow where 0 is inside.
 
     Args:
         table: method, mean, low, high, and setting where there are several.
-        unit: of the values, for the axis.
+        unit: of the values, for the axis; title: the finding, if there is one.
     """
     settings = list(dict.fromkeys(table["setting"])) if "setting" in table else [""]
     with style():
-        figure = new_figure(4.6 * len(settings) + 1.2, 0.42 * table["method"].nunique() + 1.5)
+        figure = new_figure(4.6 * len(settings) + 1.2, 0.27 * table["method"].nunique() + 1.5)
         axes = figure.subplots(1, len(settings), squeeze=False, sharey=True, sharex=True)[0]
         for axis, setting in zip(axes, settings, strict=True):
             part = table[table["setting"] == setting] if setting else table
@@ -91,8 +91,11 @@ def forest(table: pd.DataFrame, unit: str) -> Picture:
             axis.set_yticks(range(len(part)), list(part["method"]))
             axis.set_ylim(len(part) - 0.5, -0.5)
             axis.set(xlabel=f"difference to cross-entropy ({unit})", title=setting)
-        headline(figure, "Hollow: within seed noise (95 % interval holds 0)")
-    figure.alt = describe_forest(table, unit)
+        hollow = "hollow: the 95 % interval contains zero"
+        headline(figure, f"{title}; {hollow}" if title else hollow.capitalize())
+    figure.alt = (
+        f"{title}. {describe_forest(table, unit)}" if title else describe_forest(table, unit)
+    )
     return figure
 
 

@@ -58,7 +58,9 @@ def imports(file: Path) -> frozenset[str]:
 
 def test_environment_and_pyproject_ask_for_the_same() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    every = [project["dependencies"], *project["optional-dependencies"].values()]
+    extras = dict(project["optional-dependencies"])
+    del extras["course"]  # for an environment of its own
+    every = [project["dependencies"], *extras.values()]
     wanted = {line for lines in every for line in lines if not line.startswith("toastlab[")}
     lines = (ROOT / "environment.yml").read_text(encoding="utf-8").splitlines()
     listed = {line.strip()[2:] for line in lines if line.strip().startswith("- ")}
@@ -107,7 +109,7 @@ def test_the_method_alone_asks_for_torch_and_numpy() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert {re.split(r"[<>=]", line)[0] for line in project["dependencies"]} == {"torch", "numpy"}
     extras = project["optional-dependencies"]
-    assert set(extras) == {"data", "train", "lab", "cluster", "search", "docs", "test"}
+    assert set(extras) == {"data", "train", "lab", "cluster", "search", "docs", "test", "course"}
     assert "toastlab[lab,cluster,search]" in extras["test"], "make test has all there is"
     assert "toastlab[docs]" in extras["test"], "and make docs needs no set-up of its own"
 

@@ -162,7 +162,7 @@ assert found > full + 3
 # ## What ten seeds allow to say
 #
 # An interval is Student's t over paired seeds. A bootstrap over so few differences is too narrow. And fourteen
-# comparisons need a correction, here Holm's: *better* and *worse* mean a corrected p below 0.05.
+# comparisons need a correction, here Holm's: *better* and *worse* mean a corrected p below five in a hundred.
 
 # %%
 width = ((gaps.boot_high - gaps.boot_low) / (gaps.high - gaps.low)).median()

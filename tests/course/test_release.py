@@ -137,7 +137,8 @@ def test_students_get_stubs_and_nothing_that_is_hidden(source: Path, release: Mo
         elif name in EXERCISES:
             stub = rf'def {name}\(.*\):\n    return \.\.\.\n\ncheck\("{name}", {name}\)'
             assert re.fullmatch(stub, cell.source)
-            assert cell.source in source.read_text(encoding="utf-8")
+            text = re.sub(r"\n+", "\n", source.read_text(encoding="utf-8"))
+            assert re.sub(r"\n+", "\n", cell.source) in text
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.stem)
@@ -151,7 +152,8 @@ def test_a_right_one_gets_all_points_a_wrong_one_none(source: Path, release: Mod
 
 def test_what_nobody_can_help_himself_to(release: ModuleType) -> None:
     """Learning the inputs that are shown, rewriting the tests, taking them out."""
-    book = release.assignment(SOURCES[0])
+    source = next(s for s in SOURCES if s.stem.startswith("02"))
+    book = release.assignment(source)
 
     def learns(name: str, text: str) -> str:
         start = "from toastlab.course.judge import EXERCISES\n"

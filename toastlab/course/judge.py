@@ -9,18 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# these add to EXERCISES
+import toastlab.course.exercises_first
+import toastlab.course.exercises_own
+import toastlab.course.exercises_peers
+import toastlab.course.exercises_plane
+import toastlab.course.exercises_readings
+import toastlab.course.exercises_samples
+import toastlab.course.exercises_stages
+import toastlab.course.exercises_stopping
+import toastlab.course.exercises_targets  # noqa: F401
 from toastlab.core.errors import in_range, one_of
-from toastlab.course import (  # noqa: F401  they add to EXERCISES
-    exercises_first,
-    exercises_own,
-    exercises_peers,
-    exercises_plane,
-    exercises_readings,
-    exercises_samples,
-    exercises_stages,
-    exercises_stopping,
-    exercises_targets,
-)
 from toastlab.course.card import Card
 from toastlab.course.exercises import EXERCISES as EXERCISES
 from toastlab.course.exercises import Exercise

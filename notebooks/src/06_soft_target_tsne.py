@@ -6,8 +6,8 @@
 # **Goals.** See in a t-SNE picture how a network learns wrong labels by heart, and check it by counting. See
 # what TOAST changes about that. Know what such a picture cannot show.
 #
-# Each point is a training image, placed by the **soft target** that the network gives it. t-SNE (van der
-# Maaten and Hinton, 2008) puts points that say nearly the same next to each other.
+# Each point is a training image, placed by the **soft target** that the network gives it. Points that say
+# nearly the same come next to each other: that is t-SNE (van der Maaten and Hinton, 2008).
 
 # %%
 import numpy as np

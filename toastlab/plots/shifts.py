@@ -18,7 +18,7 @@ def shifts_view(
     """
     before, after = (str(name) for name in table.columns)
     with style():
-        figure = new_figure(8.2, 0.23 * len(table) + 1.45)
+        figure = new_figure(8.2, 0.2 * len(table) + 1.0)
         axis = figure.subplots()
         if level:
             axis.axvline(level[1], color="#444444", linestyle="--", linewidth=1.2, label=level[0])
@@ -34,7 +34,7 @@ def shifts_view(
             legend_mark(after, "D", color=PALETTE[0], markersize=6),
         ]
         handles = [*marks, *axis.get_legend_handles_labels()[0]]
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        figure.legend(handles=handles, loc="outside right center")
     figure.alt = describe_shifts_view(table, unit, title, level)
     return figure
 

@@ -15,6 +15,7 @@ from toastlab.course import (  # noqa: F401  they add to EXERCISES
     exercises_peers,
     exercises_plane,
     exercises_readings,
+    exercises_regime,
     exercises_samples,
     exercises_stages,
     exercises_targets,

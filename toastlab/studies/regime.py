@@ -157,6 +157,22 @@ def gains(table: pd.DataFrame, method: str, measure: str) -> pd.DataFrame:
     return table.assign(p_holm=holm(table.p))
 
 
+def lost(curves: pd.DataFrame, measure: str, method: str = BASELINE) -> pd.DataFrame:
+    """What a method has lost at the end since its best evaluation, in every cell.
+
+    Args:
+        curves: as of `load("curves")`; measure: one of `MEASURES`.
+
+    Returns:
+        The columns of `AXES`, and lost: 0 or more, whatever the measure. The best evaluation is one
+        of `EVALUATIONS` or so, and of the test split: a bound on what stopping early can give.
+    """
+    sign = 1 if measure_of(measure).larger_is_better else -1
+    own = curves[curves.method == method].sort_values("epoch")
+    groups = (sign * own[measure]).groupby([own[name] for name in AXES], sort=False)
+    return (groups.max() - groups.last()).rename("lost").reset_index()
+
+
 def summary(table: pd.DataFrame, methods: Sequence[str] = METHODS[1:]) -> pd.DataFrame:
     """Per method and measure: mean gain over the cells, in how many it is clearly better or worse,
     and in how many still after Holm's correction over the cells."""

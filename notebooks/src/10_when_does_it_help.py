@@ -43,9 +43,10 @@ figure.alt = f"{title}. {figure.alt}"
 figure
 
 # %% [markdown]
-# A fine result, and chosen: of all ways to train that we tried, it is the best one for this method. A *cell* is one of them:
-# how many images, how many wrong labels, how many epochs, with or without augmentation (crop, flip, Cutout).
-# In each cell all methods ran with the same seeds, at equal new samples, with the settings of their sources.
+# A fine result, and chosen: of all ways to train that we tried, it is the one where this method gains most. A
+# *cell* is one of them: how many images, how many wrong labels, how many epochs, with or without augmentation
+# (crop, flip, Cutout). In each cell all methods ran with the same seeds, at equal new samples, with the settings
+# of their sources.
 
 # %%
 print(f"{count} cells x {len(METHODS)} methods x {len(SEEDS)} seeds: {len(table)} runs")
@@ -81,13 +82,22 @@ def show(method):
     title = f"{method}: NLL clearly better in {better} of {count} cells, worse in {worse}"
     return plots.regime_view({m: gains(table, method, m) for m in MEASURES}, method, title=title)
 
+def by_noise(rows, measure):
+    """For each share of wrong labels how many cells are clearly better and worse."""
+    parts = rows.groupby("noise_rate").apply(lambda x: "{} better, {} worse".format(*clear(x)))
+    print(f"{measure}, by wrong labels:", "; ".join(f"{100 * e:.0f} % {x}" for e, x in parts.items()))
+
 display(show(BOLD))
-assert clear(nll)[1] > count / 2 and clear(nll)[0] > 8
+by_noise(nll, "NLL")
+by_noise(gain(BOLD, "test_top1"), "top-1")
+assert clear(nll)[1] > count / 2 and clear(nll)[0] > count / 6
+assert clear(gain(BOLD, "test_top1").xs(0.0, level="noise_rate"))[0] < 3
 everywhere.answer("c")
 
 # %% [markdown]
-# **Your prediction:** in more than half. The maps have the same order: blue stands where the training was long and
-# without augmentation, orange nearly everywhere else.
+# **Your prediction:** in more than half. The three maps are alike: blue stands where training was long and
+# without augmentation, orange nearly everywhere else. The NLL gains there with clean labels, too. Accuracy hardly
+# does: it needs wrong labels, and time to learn them by heart.
 #
 # A cell has four coordinates, and plain training has a fifth property there. It may be best at the end, or it may
 # have been better on its way, and have gone on for too long.
@@ -108,21 +118,24 @@ order.choose(...)
 loss = lost(curves, "test_nll").set_index(axes).lost.loc[nll.index]  # of cross-entropy, per cell
 both = pd.DataFrame({"gain": nll.gain, "lost": loss}).reset_index()
 ranks = both[[*axes, "lost"]].corrwith(both.gain, method="spearman")
-print("rank correlation with the gain in NLL:", ", ".join(f"{k} {r:+.2f}" for k, r in ranks.items()))
+words = {"per_class": "images", "noise_rate": "wrong labels"}
+print("rank correlation with the gain in NLL:",
+      ", ".join(f"{words.get(k, k)} {r:+.2f}" for k, r in ranks.items()))
 late = both[both.lost > 0.05]
 print(f"where more than 0.05 nats are lost: {(late.gain > 0).sum()} of {len(late)} cells gain; "
       f"{(late.gain > late.lost).sum()} gain more than stopping would")
 early = both[both.lost == 0]
 print(f"where nothing is lost: {(early.gain > 0).sum()} of {len(early)} cells gain")
-assert ranks.lost > 0.6 and ranks.lost == ranks.max()
+assert ranks.lost > 0.6 and max(abs(ranks.per_class), abs(ranks.noise_rate)) < ranks.lost / 2
 assert (late.gain > 0).mean() > 0.8 and (early.gain > 0).mean() < 0.3
-title = f"Rank correlation {ranks.lost:.2f}: the gain is what plain training has lost"
+title = f"Rank correlation {ranks.lost:.2f}: what is gained is about what plain training has lost"
 display(plots.gain_by_loss_view(both, title))
 order.answer("c")
 
 # %% [markdown]
-# TEXT Where plain training has passed its best, a soft target holds it back, and gains about what stopping
-# at the best epoch would have gained (dotted). Where it is still on its way, being held back costs.
+# Where plain training has passed its best, TOAST holds it back. That gains about what stopping at the best
+# evaluation would have gained (dotted), sometimes more. Where plain training is still on its way, being held back
+# costs. Neither the number of images nor the share of wrong labels says half as much.
 #
 # A test of that reason: the same images and labels, and only the length changes.
 
@@ -158,19 +171,21 @@ assert sure[BOLD] < sure[BASELINE] < right[BASELINE]
 every = summary(table)
 worst = every[every.measure == "test_nll"].set_index("method").worse.sort_values()
 harmless = [m for m in worst.index if every[every.method == m].worse.max() == 0]
-print("clearly worse nowhere, by any measure:", ", ".join(harmless) or "none")
-follow = {m: both[["lost"]].corrwith(gain(m).gain.reset_index(drop=True), method="spearman").lost for m in worst.index}
+print(f"clearly worse nowhere, by any measure: {len(harmless)} of {len(worst)} methods")
+follow = {m: loss.corr(gain(m).gain, method="spearman") for m in worst.index}
 strong = [m for m, r in follow.items() if r > 0.5]
 print(f"the gain in NLL goes with what plain training has lost (rank correlation above 0.5) in "
       f"{len(strong)} of {len(follow)} methods")
 harm = every[(every.measure == "test_nll") & (every.worse_holm > 0)].method
 title = f"{len(harm)} of {len(worst)} methods are clearly worse in NLL somewhere, even after a correction"
-shown = pd.concat([every[every.method == m] for m in worst.index])
-plots.regime_counts_view(shown.sort_values("measure", key=lambda x: x.map(MEASURES.index), kind="stable"), title, count)
+assert len(harm) > len(worst) / 2 < len(strong) and worst["TOAST"] < worst["TOAST confidence"] < worst[BOLD] / 2
+shown = every.set_index("method").loc[worst.index].reset_index()
+plots.regime_counts_view(shown, title, count)
 
 # %% [markdown]
-# Of as many intervals one or two lie on the wrong side by luck. The dark part is what remains after Holm's
-# correction over the cells. TEXT
+# Of as many intervals one or two lie on the wrong side by luck. The dark part is what is left after Holm's
+# correction over the cells. Most methods have the same map: none of them asks whether a network needs to be held
+# back. Two readings of TOAST do ask, in their way, and they do much less harm than the literal one.
 #
 # ## A default that waits
 #
@@ -180,49 +195,80 @@ plots.regime_counts_view(shown.sort_values("measure", key=lambda x: x.map(MEASUR
 
 # %%
 price = Prediction(
-    f"Take the ten cells where {BOLD} gains most. How much of these gains is left to the default?",
+    f"Take the ten cells where {BOLD} gains most, by each measure. What is left of that to the default?",
     a="nearly all: these networks get their samples right",
-    b="about half",
-    c="hardly anything",
+    b="most of the gain in NLL, less than half of that in accuracy",
+    c="less than half of both",
 )
 price.choose(...)
 
 # %%
-ours = gain("TOAST")
-same = ours.gain[(ours.gain == 0) & (ours.low == ours.high)]
-for measure in MEASURES:
-    better, worse = clear(gain("TOAST", measure))
+ours = {measure: gain("TOAST", measure) for measure in MEASURES}
+for measure, rows in ours.items():
+    better, worse = clear(rows)
     print(f"{measure.removeprefix('test_')}: clearly better in {better} of {count} cells, worse in {worse}")
-print(f"the NLL of cross-entropy in all seeds, to five decimals: {len(same)} of {count} cells")
+    assert worse <= 5 < better
+same = (ours["test_nll"].gain == 0) & (ours["test_nll"].low == ours["test_nll"].high)
+print(f"the same NLL as cross-entropy in all seeds, to five decimals: {same.sum()} of {count} cells")
+harmed = [cell for rows in ours.values() for cell in rows.index[rows.high < 0]]
+clean = sum(noise == 0 for _, noise, *_ in harmed)
+print(f"clearly worse, over all measures: {len(harmed)} times, {clean} of these with clean labels")
+assert same.sum() > count / 3 and clean > 0.7 * len(harmed)
 show("TOAST")
 
 # %% [markdown]
-# TEXT
+# Most of the orange is gone. In white cells the network never got so many samples right, and nothing was changed.
+# What harm is left stands where labels are clean, which does not look like luck. Here are all cells in which the
+# default acts, by whether plain training had lost anything, and by the labels:
+
+# %%
+acts = pd.DataFrame({m: rows.gain[~same] for m, rows in ours.items()})
+groups = {"lost something": loss[~same] > 0.05, "lost little or nothing": loss[~same] <= 0.05}
+for name, where in groups.items():
+    part = acts[where].mean()
+    print(f"cross-entropy has {name}: {where.sum()} cells, "
+          f"top-1 {100 * part.test_top1:+.1f} points, NLL {part.test_nll:+.2f} nats")
+for noise, part in acts.groupby("noise_rate").mean().iterrows():
+    print(f"{100 * noise:.0f} % wrong labels: "
+          f"top-1 {100 * part.test_top1:+.1f} points, NLL {part.test_nll:+.2f} nats")
+idle = acts[groups["lost little or nothing"]]
+assert idle.test_top1.mean() < 0 < acts[groups["lost something"]].test_nll.mean()
+
+# %% [markdown]
+# The ramp asks whether the network gets its samples right. That is not the same as having gone on too long. With
+# clean labels a network may be right *and* still improve, and then the brake costs accuracy.
 #
 # ## What waiting costs
 #
 # The best cells of a method, by its own gains, flatter it: luck has chosen with us. So seed 0 chooses the ten
-# cells here, and the other seeds say what is gained there. *TOAST confidence* is another reading of ours. It
-# waits for less, and trusts a past prediction as far as that is sure.
+# cells here, and the other seeds say what is gained there. *TOAST confidence* is another reading of ours, bolder
+# than the default. It waits for less, and trusts a past prediction as far as that is sure.
 
 # %%
 first, others = table[table.seed == 0], table[table.seed > 0]
 readings, parts = [BOLD, "TOAST confidence", "TOAST"], {}
 for measure in MEASURES:
     best = gain(BOLD, measure, first).gain.nlargest(10).index
+    short = (best.get_level_values("epochs") == 20).sum()
+    print(f"{measure.removeprefix('test_')}: {short} of the {len(best)} best cells have 20 epochs")
     for method in readings:
         parts[measure, method] = gain(method, measure, others).gain[best].mean()
 for method in readings:
     top1, score, ece = (parts[m, method] for m in MEASURES)
     print(f"{method}: top-1 {100 * top1:+.1f} points, NLL {score:+.2f} nats, ECE {100 * ece:+.1f} points")
-left = parts["test_nll", "TOAST"] / parts["test_nll", BOLD]
-print(f"of the gain in NLL {100 * left:.0f} % are left to the default")
+left = {m: parts[m, "TOAST"] / parts[m, BOLD] for m in MEASURES}
+print(f"left to the default: {100 * left['test_nll']:.0f} % of the gain in NLL, "
+      f"{100 * left['test_top1']:.0f} % of that in top-1")
 flattered = gain(BOLD, "test_top1").gain.nlargest(10).mean()
-print(f"chosen by all seeds and measured by the same, {BOLD} would gain {100 * flattered:+.1f} points in top-1")
+print(f"chosen and measured by all seeds, {BOLD} would gain {100 * flattered:+.1f} points in top-1")
+assert left["test_nll"] > 0.7 and 0 < left["test_top1"] < 0.5
+assert parts["test_top1", "TOAST"] < parts["test_top1", "TOAST confidence"] < parts["test_top1", BOLD]
 price.answer("b")
 
 # %% [markdown]
-# TEXT
+# Waiting keeps most of what TOAST does for the NLL, which goes on being lost to the end. Accuracy is lost early, when
+# wrong labels begin to be learnt: its best cells are shorter trainings, and the default begins too late for
+# them. No reading here has both. The bolder ones gain more, and harm more.
 #
 # ## Try it
 #
@@ -290,6 +336,6 @@ discuss("one_cell", mine)
 # * What plain training has lost is taken from a few evaluations on the test split. A best epoch chosen by
 #   validation gives less.
 # * Noise is symmetric, and the labels of validation and test are clean.
-# * The default reads accuracy on training labels, wrong ones included. Where many are wrong, it never gets so
-#   many right before it has learnt some of them by heart.
+# * The default reads accuracy on training labels, wrong ones included. Where many are wrong, it gets so many
+#   right only after it has learnt some of them by heart.
 # * The methods keep the settings of their sources. Tuned to a cell, each might do better there.

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from toastlab.analysis.statistics import BASELINE
+from toastlab.analysis.statistics import BASELINE, interval, paired_p
 from toastlab.data.dataset import DataConfig
 from toastlab.data.dataset import load as load_data
 from toastlab.plots import describe_regime_view, regime_view
@@ -25,6 +25,7 @@ from toastlab.studies.regime import (
     config_of,
     gains,
     load,
+    lost,
     summary,
 )
 from toastlab.widgets import RegimePanel
@@ -78,6 +79,27 @@ def test_gains_are_paired_and_positive_is_better() -> None:
     assert (top1.p_holm >= top1.p).all()
 
 
+def test_gains_are_those_of_the_plain_functions() -> None:
+    table = small()
+    alike = (table.per_class == 50) & (table.method == "TOAST")
+    base = table[(table.per_class == 50) & (table.method == BASELINE)]
+    table.loc[alike, list(MEASURES)] = base[list(MEASURES)].to_numpy()  # nothing differs there
+    table = table.drop(table.index[(table.seed == 2) & (table.per_class == 25)])  # diverged
+    found = gains(table, "TOAST", "test_nll")
+    assert len(found) == 72
+    for row in found.to_dict("records"):
+        at = table[(table[list(AXES)] == [row[name] for name in AXES]).all(axis=1)]
+        wide = at.pivot(index="seed", columns="method", values="test_nll")
+        pair = (wide[BASELINE] - wide["TOAST"]).tolist()
+        assert len(pair) == (2 if row["per_class"] == 25 else 3)
+        assert (row["gain"], row["low"], row["high"]) == pytest.approx(interval(pair))
+        assert row["p"] == pytest.approx(paired_p(pair))
+    assert (found.p[found.per_class == 50] == 1).all()
+    single = gains(table[table.seed == 1], "TOAST", "test_nll")
+    assert single[["low", "high", "p"]].isna().all(axis=None)
+    assert single.gain.notna().all()
+
+
 def test_summary_counts_cells() -> None:
     row = summary(small(), ["TOAST"]).set_index("measure").loc["test_top1"]
     found = gains(small(), "TOAST", "test_top1")
@@ -86,16 +108,56 @@ def test_summary_counts_cells() -> None:
     assert row["mean"] == pytest.approx(found.gain.mean())
 
 
+def test_what_is_lost_since_the_best_evaluation() -> None:
+    curves = load("curves")
+    nll, top1 = (lost(curves, m).set_index(list(AXES)).lost for m in ("test_nll", "test_top1"))
+    assert len(nll) == len(top1) == len(cells())
+    assert min(nll.min(), top1.min()) == 0
+    at = vars(Cell(200, 0.4, 60, 0))
+    one = curves[(curves[list(at)] == pd.Series(at)).all(axis=1) & (curves.method == BASELINE)]
+    assert nll[tuple(at.values())] == pytest.approx(one.test_nll.iloc[-1] - one.test_nll.min())
+    assert top1[tuple(at.values())] == pytest.approx(one.test_top1.max() - one.test_top1.iloc[-1])
+    assert nll[tuple(at.values())] > 0.5
+    shuffled = curves.sample(frac=1, random_state=0)
+    again = lost(shuffled, "test_nll").set_index(list(AXES)).lost
+    pd.testing.assert_series_equal(again.sort_index(), nll.sort_index())
+
+
 def test_figure_and_words() -> None:
     found = {m: gains(small(), "TOAST", m) for m in MEASURES}
     figure = regime_view(found, "TOAST")
     assert len(figure.axes) == 3
+    assert figure.get_figwidth() <= 8.4
     shown: Any = figure.axes[0].images[0].get_array()
     top1 = found["test_top1"]
     assert np.ma.getmaskarray(shown).sum() == ((top1.low <= 0) & (top1.high >= 0)).sum()
+    titled = regime_view(found, "TOAST", title="A finding")
+    assert titled.alt == f"A finding. {figure.alt}"
+    assert "top-1 accuracy (points): mean gain" in figure.alt
     words = describe_regime_view(found, "TOAST", "a cell", vars(cells()[0]))
     assert "better in" in words
     assert "Framed: a cell" in words
+
+
+def test_what_is_the_same_is_neither_grey_nor_numbered() -> None:
+    found = gains(small(), "TOAST", "test_nll")
+    found.loc[3, ["gain", "low", "high"]] = 0.0
+    figure = regime_view({"test_nll": found}, "TOAST")
+    shown: Any = figure.axes[0].images[0].get_array()
+    white = ~np.ma.getmaskarray(shown) & (shown == 0)
+    assert white.sum() == 1
+    texts = [t.get_color() for t in figure.axes[0].texts]
+    assert texts.count("none") == 1
+    assert "the same in 1" in describe_regime_view({"test_nll": found}, "TOAST")
+
+
+def test_a_colour_means_the_same_gain_in_every_map() -> None:
+    limits = []
+    for shift in (0.01, 0.3):
+        found = {m: gains(small(), "TOAST", m).assign(gain=shift) for m in MEASURES}
+        axes = regime_view(found, "TOAST").axes
+        limits.append([axis.images[0].get_clim() for axis in axes])
+    assert limits[0] == limits[1]
 
 
 def test_the_stored_map_is_whole_and_of_this_code() -> None:

@@ -15,6 +15,7 @@ import toastlab.course.exercises_own
 import toastlab.course.exercises_peers
 import toastlab.course.exercises_plane
 import toastlab.course.exercises_readings
+import toastlab.course.exercises_regime
 import toastlab.course.exercises_samples
 import toastlab.course.exercises_stages
 import toastlab.course.exercises_stopping

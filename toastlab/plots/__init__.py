@@ -40,6 +40,12 @@ from toastlab.plots.galleries import (
 from toastlab.plots.pushes import describe_pushes_view, pushes_view
 from toastlab.plots.reading import describe_reading_view, reading_view
 from toastlab.plots.regime import describe_regime_view, regime_view
+from toastlab.plots.regime_methods import (
+    describe_gain_by_loss_view,
+    describe_regime_counts_view,
+    gain_by_loss_view,
+    regime_counts_view,
+)
 from toastlab.plots.search import Search, describe_search_view, search_view
 from toastlab.plots.shifts import describe_shifts_view, shifts_view
 from toastlab.plots.style import Picture, drawn_png, narrow, style, to_data_uri, to_png
@@ -59,6 +65,7 @@ __all__ = [
     "describe_degrees_view",
     "describe_fixed_point_view",
     "describe_forest",
+    "describe_gain_by_loss_view",
     "describe_gains_view",
     "describe_learning_curves",
     "describe_medoid_gallery",
@@ -66,6 +73,7 @@ __all__ = [
     "describe_price_view",
     "describe_pushes_view",
     "describe_reading_view",
+    "describe_regime_counts_view",
     "describe_regime_view",
     "describe_reliability",
     "describe_sample_gallery",
@@ -76,6 +84,7 @@ __all__ = [
     "drawn_png",
     "fixed_point_view",
     "forest",
+    "gain_by_loss_view",
     "gains_view",
     "learning_curves",
     "medoid_gallery",
@@ -84,6 +93,7 @@ __all__ = [
     "price_view",
     "pushes_view",
     "reading_view",
+    "regime_counts_view",
     "regime_view",
     "reliability",
     "sample_gallery",

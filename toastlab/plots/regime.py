@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.patches import Rectangle
 
-from toastlab.plots.curves import measure
+from toastlab.analysis.measures import measure, measure_of
 from toastlab.plots.style import (
     NARROW,
     Picture,
@@ -22,6 +22,9 @@ from toastlab.plots.style import (
 
 # between orange and blue, which everybody can tell apart
 COLOURS = LinearSegmentedColormap.from_list("gain", ["#b34700", "#f6f6f6", "#015b91"])
+# From which gain on a colour is full, as shown: the same in all maps, so that methods compare
+FULL = {"test_top1": 5.0, "test_nll": 0.5, "test_ece": 15.0}
+KEY = "blue: better; orange: worse; grey: the interval contains zero; white: the same in all seeds"
 ROWS, COLUMNS = ("per_class", "noise_rate"), ("augmented", "epochs")
 
 
@@ -30,14 +33,16 @@ def regime_view(
     method: str,
     curves: pd.DataFrame | None = None,
     chosen: Mapping[str, float] | None = None,
+    title: str = "",
 ) -> Picture:
-    """One map per measure, orange where the method loses, blue where it gains, grey within seed
-    noise; below, if given, the curves of the chosen cell.
+    """One map per measure, orange where the method loses, blue where it gains, grey where the
+    interval contains zero, white where no seed differs; below, if given, the curves of the chosen cell.
 
     Args:
         gains: measure -> as of `regime.gains`; positive is better.
         curves: method, epoch and the measures, of one cell.
         chosen: that cell by the names of the axes; it is framed.
+        title: the finding; else it says what is compared.
     """
     with style():
         below = curves is not None
@@ -51,9 +56,10 @@ def regime_view(
             figure.legend(
                 *axes[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2
             )
-        colours = "blue: better, orange: worse, grey: within seed noise"
-        headline(figure, f"{method} against cross-entropy; {colours}")
-    figure.alt = describe_regime_view(gains, method, at=chosen or {})
+        headline(figure, title or f"{method} against cross-entropy")
+        figure.supxlabel(KEY, fontsize=9)
+    said = describe_regime_view(gains, method, at=chosen or {})
+    figure.alt = f"{title}. {said}" if title else said
     return figure
 
 
@@ -81,19 +87,20 @@ def _map(
     numbers: bool,
 ) -> None:
     """One measure in all cells; `numbers`: written into them, which takes longer than the rest."""
-    label, factor = measure(column)
-    cells = table.assign(clear=(table.low > 0) | (table.high < 0))
+    factor = measure(column)[1]
+    cells = table.assign(clear=(table.low > 0) | (table.high < 0), same=_same(table))
     cells = cells.pivot(index=list(ROWS), columns=list(COLUMNS)).sort_index().sort_index(axis=1)
     grid, clear = cells["gain"], cells["clear"].to_numpy(dtype=bool)
     values = factor * grid.to_numpy()
-    # colours saturate at the 90th percentile, or one cell would leave all others pale
-    most = max(1e-9, float(np.quantile(np.abs(values), 0.9)))
+    most = FULL[column]
     axis.set_facecolor("#c9c9c9")
-    shown, norm = np.ma.masked_where(~clear, values), TwoSlopeNorm(0, -most, most)
+    same = cells["same"].to_numpy(dtype=bool)
+    shown, norm = np.ma.masked_where(~clear & ~same, values), TwoSlopeNorm(0, -most, most)
     axis.imshow(shown, cmap=COLOURS, norm=norm, aspect="auto")
     if numbers:
         dark = clear & (np.abs(values) > 0.6 * most)
         colours = np.where(dark, "white", np.where(clear, "black", "#666666"))
+        colours = np.where(same, "none", colours)
         number_cells(axis, values, "+.1f" if factor == 100 else "+.2f", colours, 7.5)
     rows, columns = list(grid.index), list(grid.columns)
     if chosen is not None:
@@ -109,11 +116,23 @@ def _map(
     for row in range(3, len(rows), 3):
         axis.axhline(row - 0.5, color="white", linewidth=2.5)
     axis.axvline(2.5, color="white", linewidth=2.5)
-    gain = f"Gain in {label.replace('(%)', '(points)')}"
-    axis.set(xlabel="epochs; right half: augmented", title=gain)
+    gain, unit = _gain(column)
+    axis.set(xlabel="epochs; right half: augmented")
+    axis.set_title(f"{gain} ({unit});\ncolour full at {most:g}", fontsize=9.5)
     if labelled:
         axis.set_ylabel("training images, noise")
     axis.grid(False)
+
+
+def _gain(column: str) -> tuple[str, str]:
+    """What is gained, and in which unit: differences of percentages are points."""
+    what = measure_of(column)
+    return what.label, {"%": "points"}.get(what.unit, what.unit)
+
+
+def _same(table: pd.DataFrame) -> pd.Series:
+    """Where no seed differs from cross-entropy."""
+    return (table.gain == 0) & (table.low == table.high)
 
 
 def _curves(axis: Axes, curves: pd.DataFrame, column: str) -> None:
@@ -126,15 +145,15 @@ def _curves(axis: Axes, curves: pd.DataFrame, column: str) -> None:
 def describe_regime_view(
     gains: Mapping[str, pd.DataFrame], method: str, cell: str = "", at: Mapping[str, float] = {}
 ) -> str:
-    """In how many cells the method is clearly better and worse, and what it does in the chosen."""
+    """In how many cells the method is clearly better, worse or the same, and the gain in one."""
     parts = []
     for column, table in gains.items():
-        label, factor = measure(column)
+        (label, unit), factor = _gain(column), measure(column)[1]
         better, worse = int((table.low > 0).sum()), int((table.high < 0).sum())
-        mean = factor * float(table.gain.mean())
+        mean, same = factor * float(table.gain.mean()), int(_same(table).sum())
         text = (
-            f"{label}: mean gain {mean:+.{1 if factor == 100 else 3}f}, better in {better} of "
-            f"{len(table)} cells, worse in {worse}"
+            f"{label} ({unit}): mean gain {mean:+.{1 if factor == 100 else 3}f}, better in {better} "
+            f"of {len(table)} cells, worse in {worse}, the same in {same}"
         )
         if at:
             (row,) = table.index[(table[list(at)] == pd.Series(at)).all(axis=1)]

@@ -36,7 +36,8 @@ def regime_view(
     title: str = "",
 ) -> Picture:
     """One map per measure, orange where the method loses, blue where it gains, grey where the
-    interval contains zero, white where no seed differs; below, if given, the curves of the chosen cell.
+    interval contains zero, white where no seed differs; below, if given, the curves of the chosen
+    cell.
 
     Args:
         gains: measure -> as of `regime.gains`; positive is better.
@@ -73,7 +74,7 @@ def _axes(measures: int, below: bool) -> tuple[Picture, np.ndarray]:
         rows = measures * heights
         column = figure.subplots(len(rows), 1, squeeze=False, height_ratios=rows)
         return figure, column.reshape(measures, len(heights)).T
-    figure = new_figure(10.4, 7.4 if below else 4.9)
+    figure = new_figure(8.4, 7.4 if below else 4.6)
     shape = (len(heights), measures)
     return figure, np.asarray(figure.subplots(*shape, squeeze=False, height_ratios=heights))
 
@@ -151,8 +152,9 @@ def describe_regime_view(
         (label, unit), factor = _gain(column), measure(column)[1]
         better, worse = int((table.low > 0).sum()), int((table.high < 0).sum())
         mean, same = factor * float(table.gain.mean()), int(_same(table).sum())
+        digits = 1 if factor == 100 else 3
         text = (
-            f"{label} ({unit}): mean gain {mean:+.{1 if factor == 100 else 3}f}, better in {better} "
+            f"{label} ({unit}): mean gain {mean:+.{digits}f}, better in {better} "
             f"of {len(table)} cells, worse in {worse}, the same in {same}"
         )
         if at:

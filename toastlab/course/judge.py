@@ -11,6 +11,7 @@ from torch import Tensor
 
 from toastlab.core.errors import in_range, one_of
 from toastlab.course import (  # noqa: F401  they add to EXERCISES
+    exercises_ablation,
     exercises_own,
     exercises_peers,
     exercises_plane,

@@ -80,6 +80,20 @@ QUESTIONS = {
             "a network trained on it becomes less sure of itself",
         ),
     ),
+    "adds_nothing": Question(
+        minutes=6,
+        difficulty=2,
+        model="The plane shows one data set, one small network and one kind of wrong labels. In "
+        "our reading a soft target here is nearly the label itself, so that stage 1 was hardly "
+        "tried. Before I said more I would make the targets softer, train on other data, and look "
+        "at what else stage 1 may be for, such as calibration. And I would say how large a gain "
+        "the interval still allows.",
+        says=(
+            "one data set and network: a result of this setting, not of soft targets as such",
+            "the soft target is nearly hard here; another temperature or reading may differ",
+            "an interval around 0 allows gains up to its end: it does not show that there is none",
+        ),
+    ),
     "who_gets_it": Question(
         minutes=6,
         difficulty=3,

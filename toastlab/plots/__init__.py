@@ -5,7 +5,16 @@ Figures are made without pyplot: nothing global, nothing left open, the same in 
 and a background thread.
 """
 
-from toastlab.plots.ablation import ablation_view, describe_ablation_view
+from toastlab.plots.ablation import (
+    ablation_view,
+    describe_ablation_view,
+    describe_gains_view,
+    describe_pairs_view,
+    describe_planes_view,
+    gains_view,
+    pairs_view,
+    planes_view,
+)
 from toastlab.plots.carried import carried_view, describe_carried_view
 from toastlab.plots.claims import claims_view, describe_claims_view
 from toastlab.plots.classes import (
@@ -52,9 +61,12 @@ __all__ = [
     "describe_degrees_view",
     "describe_fixed_point_view",
     "describe_forest",
+    "describe_gains_view",
     "describe_learning_curves",
     "describe_medoid_gallery",
     "describe_over_epochs",
+    "describe_pairs_view",
+    "describe_planes_view",
     "describe_pushes_view",
     "describe_reading_view",
     "describe_regime_view",
@@ -66,9 +78,12 @@ __all__ = [
     "drawn_png",
     "fixed_point_view",
     "forest",
+    "gains_view",
     "learning_curves",
     "medoid_gallery",
     "over_epochs",
+    "pairs_view",
+    "planes_view",
     "pushes_view",
     "reading_view",
     "regime_view",

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
 # Stored before pictures carried alternative texts, whose cells print descriptions instead. To build
 # one again gives its pictures their texts; then it leaves this list.
-BEFORE_ALT = ("01", "07", "09", "10", "11")
+BEFORE_ALT = ("01", "09", "10", "11")
 SOURCES = sorted((FOLDER / "src").glob("*.py"))
 BOOKS = sorted(FOLDER.glob("*.ipynb"))
 

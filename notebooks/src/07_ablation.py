@@ -19,6 +19,7 @@ import torch
 from toastlab import ToastConfig, plots
 from toastlab.analysis.statistics import interval
 from toastlab.course import Prediction, check, discuss, hint, solution
+from toastlab.plots.style import new_figure, style
 from toastlab.studies.ablation import AXES, SEEDS, look_up, points
 from toastlab.studies.catalogue import STUDIES
 from toastlab.widgets import AblationPanel
@@ -200,12 +201,14 @@ for three in map(list, combinations(range(10), 3)):
     shown.append(ahead[best][three].mean())
     kept.append(ahead[best][others].mean())
 before, after = np.mean(shown), np.mean(kept)
-figure = plots.gains_view(
-    {f"{len(cells)} cells, {len(shown)} choices of three seeds": {
-        "in the seeds that chose": (before, *np.quantile(shown, [0.025, 0.975])),
-        "in the other seeds": (after, *np.quantile(kept, [0.025, 0.975]))}},
-    f"The winner leads by {before:+.1f} points where it was chosen, by {after:+.1f} elsewhere",
-    "lead over the default in top-1 (points), lines: 95 % of the choices")
+title = f"The winner leads by {before:+.1f} points where it was chosen, by {after:+.1f} in other seeds"
+with style():
+    figure = new_figure(8.2, 2.3)
+    axis = figure.subplots()
+    axis.hist([shown, kept], 24, label=["the seeds that chose", "the seven others"])
+    axis.set(xlabel="lead over the default in top-1 (points)", ylabel="choices of three", title=title)
+    figure.legend(loc="outside right center")
+figure.alt = f"{title}. Histograms of these leads over the {len(kept)} choices of three of ten seeds."
 assert after < before / 2
 display(figure)
 lead.answer("b")

@@ -161,7 +161,8 @@ def _plane(
     """A map of gains, coloured from -most to most, with the shown values [A, B] written into it."""
     image = axis.imshow(gains, cmap=COLOURS, vmin=-most, vmax=most, aspect="auto", origin="lower")
     colours = np.where(np.abs(gains) > 0.6 * most, "white", "black")
-    number_cells(axis, shown, pattern, colours, 9)
+    digits = int(pattern[-2])
+    number_cells(axis, shown.round(digits) + 0.0, pattern, colours, 9)  # no minus before a zero
     axis.set_xticks(range(plane.shape[1]), [f"{b:g}" for b in plane.columns])
     axis.set_yticks(range(plane.shape[0]), [f"{a:g}" for a in plane.index])
     axis.set(xlabel="past weight b (stage 2)", ylabel="medoid weight a (stage 1)")
@@ -211,7 +212,7 @@ def ablation_view(
         axes[1].set_title("Both weights; framed: now")
         unit = "points" if factor == 100 else "nats"
         bar = figure.colorbar(image, ax=axes[1], location="bottom", aspect=35, pad=0.02)
-        bar.set_label(f"better than cross-entropy by ({unit}): blue")
+        bar.set_label(f"better than cross-entropy ({unit})")
         bar.outline.set_visible(False)  # type: ignore[operator]
         if live:
             _live(axes[0], axes[2], live, column)
@@ -230,7 +231,8 @@ def _bars(axis: Axes, bars: Bars, column: str) -> None:
     axis.set(yticks=range(len(bars)), yticklabels=list(bars), ylim=(len(bars) - 0.5, -0.5))
     first, *_, last = (mean for mean, *_ in bars.values())
     gap = f"{factor * (first - last):+.{1 if factor == 100 else 3}f}"
-    axis.set_title(f"This setting: {gap} {'points' if factor == 100 else 'nats'}")
+    unit = "points" if factor == 100 else "nats"
+    axis.set_title(f"This setting: {gap} {unit}\nagainst cross-entropy")
     how = "one run each" if _single(bars) else "runs, mean, 95 % interval"
     axis.set_xlabel(f"{label}\n{how}")
 

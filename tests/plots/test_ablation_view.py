@@ -1,4 +1,4 @@
-"""The ablation's figures: pairs of seeds, gains with intervals, planes of both weights, the panel."""
+"""The ablation's figures: pairs of seeds, gains with intervals, planes of weights, the panel."""
 
 import numpy as np
 import pandas as pd

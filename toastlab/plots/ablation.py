@@ -143,14 +143,14 @@ def planes_view(
 
 def describe_planes_view(planes: Mapping[str, pd.DataFrame], unit: str = "points") -> str:
     """The best and the worst cell of each plane, and cells with no or only one weight, in words."""
-    pattern, parts = "+.1f" if unit == "points" else "+.2f", []
+    digits, parts = 1 if unit == "points" else 2, []
     for name, plane in planes.items():
-        cells = plane.stack()
+        cells = plane.stack().round(digits) + 0.0  # no minus before a zero
         a, b = cells.idxmax()  # type: ignore[misc]
         c, d = cells.idxmin()  # type: ignore[misc]
         parts.append(
-            f"{name}: from {cells.min():{pattern}} (medoid weight {c:g}, past weight {d:g}) to "
-            f"{cells.max():{pattern}} (medoid weight {a:g}, past weight {b:g})"
+            f"{name}: from {cells.min():+.{digits}f} (medoid weight {c:g}, past weight {d:g}) to "
+            f"{cells.max():+.{digits}f} (medoid weight {a:g}, past weight {b:g})"
         )
     return f"Gain over cross-entropy in {unit}, in the plane of both weights. {'; '.join(parts)}."
 

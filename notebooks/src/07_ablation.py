@@ -19,7 +19,7 @@ import torch
 from toastlab import ToastConfig, plots
 from toastlab.analysis.statistics import interval
 from toastlab.course import Prediction, check, discuss, hint, solution
-from toastlab.plots.style import new_figure, style
+from toastlab.plots.style import headline, line, new_figure, style
 from toastlab.studies.ablation import AXES, SEEDS, look_up, points
 from toastlab.studies.catalogue import STUDIES
 from toastlab.widgets import AblationPanel
@@ -124,7 +124,7 @@ def plane(noise, measure="test_top1", sign=1):
             cells[a, b] = sign * gap.mean()
     return pd.Series(cells).unstack()
 
-data = {"a fifth of the labels is wrong": 0.2, "all labels are right": 0.0}
+data, most = {"a fifth of the labels is wrong": 0.2, "all labels are right": 0.0}, AXES["past_weight"][-1]
 wrong, right = (plane(noise) for noise in data.values())
 for name, cells in zip(data, (wrong, right)):
     d = cells.to_numpy() - cells.to_numpy().mean()
@@ -148,25 +148,38 @@ clean_too.answer("c")
 # ## Is it *who* is carried?
 #
 # Stage 2 also changes which samples a network sees: carried ones come twice. As a control, as many samples are
-# carried, but drawn by lot. These differences are means over all settings with stage 2, in three seeds. They
-# describe *this grid*, and are no interval for a new setting.
+# carried, but drawn by lot. For each b these are means over all settings with it, in three seeds. They describe
+# *this grid*: the bars are no intervals for a new setting.
 
 # %%
-def carried(noise):
-    """Differences in top-1, seed by seed, over all settings with stage 2."""
-    part = table[(table.noise_rate == noise) & (table.past_weight > 0) & table.seed.isin(SEEDS)]
-    top1 = 100 * part.groupby(["random_carry", "seed"]).test_top1.mean()
-    start = by_seed(neither, noise, seeds=3)
-    chosen, lot = top1[False].to_numpy(), top1[True].to_numpy()
-    return {"the misclassified": interval(chosen - start), "by lot": interval(lot - start),
-            "misclassified minus by lot": interval(chosen - lot)}
+def by_past_weight(noise, lot):
+    """Past weight -> mean gain in top-1 over the settings with it, and its interval over three seeds."""
+    part = table[(table.noise_rate == noise) & (table.random_carry == lot) & table.seed.isin(SEEDS)]
+    top1 = 100 * part[part.past_weight > 0].groupby(["past_weight", "seed"]).test_top1.mean().unstack()
+    return {b: interval(row - by_seed(neither, noise, seeds=3)) for b, row in zip(top1.index, top1.to_numpy())}
 
-who = {name: carried(noise) for name, noise in data.items()}
-gap, clean_gap = (rows["misclassified minus by lot"] for rows in who.values())
-assert gap[1] > 0 > clean_gap[2]
-title = (f"Carrying the misclassified and not by lot: {gap[0]:+.1f} points with wrong labels, "
-         f"{clean_gap[0]:+.1f} with right ones")
-plots.gains_view(who, title, "difference in top-1 (points)")
+who = {"the misclassified": False, "as many, by lot": True}
+ends = {}
+with style():
+    figure = new_figure(8.2, 2.9)
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, (name, noise) in zip(axes, data.items()):
+        for i, (carried, lot) in enumerate(who.items()):
+            found = by_past_weight(noise, lot)
+            mean, low, high = np.array(list(found.values())).T
+            axis.errorbar(list(found), mean, [mean - low, high - mean], label=carried, **line(i))
+            ends[noise, lot] = mean[-1]
+        axis.axhline(0, color="#444444", linewidth=1)
+        axis.set(xlabel="past weight b", title=name)
+    axes[0].set_ylabel("gain in top-1 (points)")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", title="carried:")
+    gap, clean_gap = (ends[noise, False] - ends[noise, True] for noise in data.values())
+    title = (f"Misclassified and not by lot, at b = {most:g}: {gap:+.1f} points with wrong labels, "
+             f"{clean_gap:+.1f} with right ones")
+    headline(figure, title)
+figure.alt = f"{title}. Gains in top-1 over the past weight, of both ways to carry, with intervals."
+assert gap > 0.3 and clean_gap < -0.5
+figure
 
 # %% [markdown]
 # It matters who is carried. With wrong labels many of the misclassified are those that should not be learnt;
@@ -179,7 +192,6 @@ plots.gains_view(who, title, "difference in top-1 (points)")
 # %%
 planes = {name: plane(noise, "test_ece", -1) for name, noise in data.items()}
 by_b = planes["all labels are right"].mean()
-most = AXES["past_weight"][-1]
 title = f"With right labels b = {most:g} gains {by_b[most]:+.1f} points of ECE, and {large:+.1f} of top-1"
 assert by_b[most] > 1 > 0 > large
 plots.planes_view(planes, title, framed)

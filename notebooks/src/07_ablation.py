@@ -234,7 +234,7 @@ with style():
     axis.set(xlabel="gain in top-1 (points)", ylabel="choices of three", title=title)
     figure.legend(loc="outside right center")
 figure.alt = f"{title}. Histograms of these gains over the {len(kept)} choices of three of ten seeds."
-assert 0 < after < 0.75 * before
+assert 0 < after < 0.85 * before
 display(figure)
 lead.answer("b")
 

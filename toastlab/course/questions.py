@@ -83,14 +83,14 @@ QUESTIONS = {
     "adds_nothing": Question(
         minutes=6,
         difficulty=2,
-        model="The plane shows one data set, one small network and one kind of wrong labels. In "
-        "our reading a soft target here is nearly the label itself, so that stage 1 was hardly "
-        "tried. Before I said more I would make the targets softer, train on other data, and look "
-        "at what else stage 1 may be for, such as calibration. And I would say how large a gain "
-        "the interval still allows.",
+        model="They show one data set, one small network and one kind of wrong labels. At "
+        "temperature 1 a soft target is nearly the label itself here, so that stage 1 was hardly "
+        "tried; and it did change calibration. Before I said more I would train at temperatures "
+        "between 1 and 2, on other data and with larger networks. And I "
+        "would say how large a gain the interval still allows.",
         says=(
             "one data set and network: a result of this setting, not of soft targets as such",
-            "the soft target is nearly hard here; another temperature or reading may differ",
+            "at temperature 1 the target is nearly hard; softer ones, or calibration, may differ",
             "an interval around 0 allows gains up to its end: it does not show that there is none",
         ),
     ),

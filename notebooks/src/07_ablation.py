@@ -19,7 +19,6 @@ import torch
 from toastlab import ToastConfig, plots
 from toastlab.analysis.statistics import interval
 from toastlab.course import Prediction, check, discuss, hint, solution
-from toastlab.plots.style import headline, line, new_figure, style
 from toastlab.studies.ablation import AXES, SEEDS, look_up, points
 from toastlab.studies.catalogue import STUDIES
 from toastlab.widgets import AblationPanel
@@ -94,12 +93,12 @@ for temperature in AXES["medoid_temperature"]:
     print(f"temperature {temperature:g}: the medoids' soft targets have {entropy:.0f} % of the largest entropy; "
           f"stage 1 alone gains {top1[0]:+.1f} [{top1[1]:+.1f}, {top1[2]:+.1f}] points of top-1, "
           f"{ece[0]:+.1f} [{ece[1]:+.1f}, {ece[2]:+.1f}] of ECE")
-assert entropy > 60 and top1[0] > 0.3 and ece[2] < 0
+assert entropy > 60 and top1[0] < 0.3
 
 # %% [markdown]
 # At temperature 2 the targets are nearly uniform, more than the temperature alone would make them. A network
-# taught by soft targets has softer medoids, whose targets are softer still (notebook 11). That gains accuracy,
-# and the network becomes far too unsure of itself: label smoothing by another way.
+# taught by soft targets has softer medoids, whose targets are softer still (notebook 11). That is label
+# smoothing by another way, and accuracy gains nothing by it either.
 #
 # ## The plane of both weights
 #
@@ -128,24 +127,28 @@ def plane(noise, measure="test_top1", sign=1):
 
 data, most = {"a fifth of the labels is wrong": 0.2, "all labels are right": 0.0}, AXES["past_weight"][-1]
 wrong, right = (plane(noise) for noise in data.values())
-for name, cells in zip(data, (wrong, right)):
-    d = cells.to_numpy() - cells.to_numpy().mean()
-    rows, columns = (100 * (d.mean(axis) ** 2).mean() / (d**2).mean() for axis in (1, 0))
-    print(f"{name}: columns make {columns:.0f} % of what the cells differ by, rows {rows:.0f} %")
-    assert columns > 2 * rows
+ece = plane(0.0, "test_ece", -1)
+d = wrong.to_numpy() - wrong.to_numpy().mean()
+rows, columns = (100 * (d.mean(axis) ** 2).mean() / (d**2).mean() for axis in (1, 0))
+print(f"wrong labels, top-1: columns make {columns:.0f} % of what the cells differ by, rows {rows:.0f} %")
+print(f"right labels, ECE, without stage 2: a = {ece.index[-1]:g} gains {ece[0.0].iloc[-1]:+.1f} points")
 best = [cells.mean().idxmax() for cells in (wrong, right)]
-small, large = right.mean()[best[1]], right.mean().iloc[-1]
-assert best[0] > best[1] and small > 0.3 and large < -0.5
+small, large = right.mean()[best[1]], right.mean()[most]
+assert columns > 10 * rows and best[0] > best[1] and small > 0.3 and large < -0.5
+assert ece[0.0].iloc[-1] > 1 and ece.mean()[most] > 3
 title = f"With wrong labels b = {best[0]:g} is best; with right ones b = {best[1]:g}, and more of it harms"
+names = ("wrong labels, top-1", "right labels, top-1", "right labels, ECE")
 framed = (default.medoid_weight, default.past_weight)
-display(plots.planes_view(dict(zip(data, (wrong, right))), title, framed))
+display(plots.planes_view(dict(zip(names, (wrong, right, ece))), title, framed))
 clean_too.answer("c")
 
 # %% [markdown]
 # With right labels a sample that is got wrong is a hard one. Stage 2 is a brake (notebook 5): it holds that
-# sample to its mistake. With wrong labels the same brake keeps the network from learning them. How many labels
-# are wrong decides how much of it is good, and you do not know that number of your own data: choose b on
-# validation.
+# sample to its mistake. With wrong labels the same brake keeps the network from learning them. You do not know
+# how many labels of your own data are wrong: choose b on validation.
+#
+# Accuracy and calibration are two things. The brake that costs accuracy makes the network less sure of itself,
+# and it had been too sure. There stage 1 does something as well: going up, the gain in ECE grows.
 #
 # ## Is it *who* is carried?
 #
@@ -160,50 +163,17 @@ def by_past_weight(noise, lot):
     top1 = 100 * part[part.past_weight > 0].groupby(["past_weight", "seed"]).test_top1.mean().unstack()
     return {b: interval(row - by_seed(neither, noise, seeds=3)) for b, row in zip(top1.index, top1.to_numpy())}
 
-who = {"the misclassified": False, "as many, by lot": True}
-ends = {}
-with style():
-    figure = new_figure(8.2, 2.9)
-    axes = figure.subplots(1, 2, sharey=True)
-    for axis, (name, noise) in zip(axes, data.items()):
-        for i, (carried, lot) in enumerate(who.items()):
-            found = by_past_weight(noise, lot)
-            mean, low, high = np.array(list(found.values())).T
-            axis.errorbar(list(found), mean, [mean - low, high - mean], label=carried, **line(i))
-            ends[noise, lot] = mean[-1]
-        axis.axhline(0, color="#444444", linewidth=1)
-        axis.set(xlabel="past weight b", title=name)
-    axes[0].set_ylabel("gain in top-1 (points)")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", title="carried:")
-    gap, clean_gap = (ends[noise, False] - ends[noise, True] for noise in data.values())
-    title = (f"Misclassified and not by lot, at b = {most:g}: {gap:+.1f} points with wrong labels, "
-             f"{clean_gap:+.1f} with right ones")
-    headline(figure, title)
-figure.alt = f"{title}. Gains in top-1 over the past weight, of both ways to carry, with intervals."
-assert gap > 0.3 and clean_gap < -0.5
-figure
+curves = {name: {who: by_past_weight(noise, lot) for who, lot in
+                 (("the misclassified", False), ("as many by lot", True))} for name, noise in data.items()}
+gap, clean_gap = (a[most][0] - b[most][0] for a, b in (found.values() for found in curves.values()))
+assert gap > 0.5 and clean_gap < -0.5
+title = (f"At b = {most:g} misclassified less by lot: {gap:+.1f} points with wrong labels, "
+         f"{clean_gap:+.1f} with right ones")
+plots.along_view(curves, title, ("past weight b", "gain in top-1 (points)"))
 
 # %% [markdown]
 # It matters who is carried. With wrong labels many of the misclassified are those that should not be learnt;
 # with right ones they are those that should be.
-#
-# ## Calibration
-#
-# The same planes for the ECE, at temperature 1. Blue is better here, too.
-
-# %%
-planes = {name: plane(noise, "test_ece", -1) for name, noise in data.items()}
-by_b = planes["all labels are right"].mean()
-title = f"With right labels b = {most:g} gains {by_b[most]:+.1f} points of ECE, and {large:+.1f} of top-1"
-assert by_b[most] > 1 > 0 > large
-by_a = planes["all labels are right"][0.0]
-print(f"without stage 2, a = {by_a.index[-1]:g} gains {by_a.iloc[-1]:+.1f} points of ECE with right labels")
-assert by_a.iloc[-1] > 1
-plots.planes_view(planes, title, framed)
-
-# %% [markdown]
-# Accuracy and calibration are two things: the same brake that costs accuracy here makes the network less sure
-# of itself, and it had been too sure. Here stage 1 does something as well: going up, the ECE becomes smaller.
 #
 # ## The luck of the winner
 #
@@ -230,17 +200,8 @@ for three in map(list, combinations(range(10), 3)):
     best = ahead[:, three].mean(1).argmax()
     shown.append(ahead[best][three].mean())
     kept.append(ahead[best][others].mean())
-before, after = np.mean(shown), np.mean(kept)
-title = f"The winner gains {before:+.1f} points where it was chosen, {after:+.1f} in other seeds"
-with style():
-    figure = new_figure(8.2, 2.3)
-    axis = figure.subplots()
-    axis.hist([shown, kept], 24, label=["the seeds that chose", "the seven others"])
-    axis.set(xlabel="gain in top-1 (points)", ylabel="choices of three", title=title)
-    figure.legend(loc="outside right center")
-figure.alt = f"{title}. Histograms of these gains over the {len(kept)} choices of three of ten seeds."
-assert 0 < after < 0.85 * before
-display(figure)
+assert 0 < np.mean(kept) < 0.85 * np.mean(shown)
+display(plots.luck_view(shown, kept, ("the seeds that chose", "the seven others")))
 lead.answer("b")
 
 # %% [markdown]

@@ -14,7 +14,16 @@ from matplotlib.ticker import MaxNLocator
 from toastlab.analysis.measures import measure_of
 from toastlab.plots.curves import measure
 from toastlab.plots.regime import COLOURS
-from toastlab.plots.style import FLAG, PALETTE, Picture, headline, new_figure, number_cells, style
+from toastlab.plots.style import (
+    FLAG,
+    PALETTE,
+    Picture,
+    headline,
+    line,
+    new_figure,
+    number_cells,
+    style,
+)
 
 # name -> mean, low, high (95 % interval), the single runs
 Bars = Mapping[str, tuple[float, float, float, Sequence[float]]]
@@ -153,6 +162,83 @@ def describe_planes_view(planes: Mapping[str, pd.DataFrame], unit: str = "points
             f"{cells.max():+.{digits}f} (medoid weight {a:g}, past weight {b:g})"
         )
     return f"Gain over cross-entropy in {unit}, in the plane of both weights. {'; '.join(parts)}."
+
+
+def along_view(
+    panels: Mapping[str, Mapping[str, Mapping[float, Around]]], title: str, labels: tuple[str, str]
+) -> Picture:
+    """Curves over a setting with 95 % intervals, a panel a condition.
+
+    Args:
+        panels: condition -> curve -> value of the setting -> mean, low and high.
+        title: the finding.
+        labels: of the two axes, with units.
+    """
+    with style():
+        figure = new_figure(8.2, 2.8)
+        axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+        for axis, (name, curves) in zip(axes, panels.items(), strict=True):
+            for i, (curve, points) in enumerate(curves.items()):
+                mean, low, high = np.array(list(points.values())).T
+                ends = [mean - low, high - mean]
+                axis.errorbar(list(points), mean, ends, label=curve, **line(i))
+            axis.axhline(0, color="#444444", linewidth=1)
+            axis.set_xlabel(labels[0])
+            axis.set_title(name, fontsize=10, fontweight="normal")
+        axes[0].set_ylabel(labels[1])
+        handles = axes[0].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside lower center", ncols=len(handles[1]))
+        headline(figure, title)
+    figure.alt = f"{title}. {describe_along_view(panels, labels)}"
+    return figure
+
+
+def describe_along_view(
+    panels: Mapping[str, Mapping[str, Mapping[float, Around]]], labels: tuple[str, str]
+) -> str:
+    """Each curve's first and last mean, in words."""
+    parts = []
+    for name, curves in panels.items():
+        each = []
+        for curve, points in curves.items():
+            (first, *_, last) = [(x, mean) for x, (mean, *_) in points.items()]
+            each.append(f"{curve} {first[1]:+.1f} at {first[0]:g}, {last[1]:+.1f} at {last[0]:g}")
+        parts.append(f"{name}: {'; '.join(each)}")
+    return f"{labels[1][0].upper()}{labels[1][1:]} over the {labels[0]}. {'. '.join(parts)}."
+
+
+def luck_view(shown: Sequence[float], kept: Sequence[float], names: tuple[str, str]) -> Picture:
+    """Gains of the setting that some seeds chose: in these seeds, and in others.
+
+    Args:
+        shown, kept: gains in points, one value a choice of seeds.
+        names: of the two groups of seeds.
+    """
+    before, after = float(np.mean(shown)), float(np.mean(kept))
+    with style():
+        figure = new_figure(8.2, 2.3)
+        axis = figure.subplots()
+        axis.hist([shown, kept], 24, label=list(names), color=[PALETTE[1], PALETTE[0]])
+        axis.set(xlabel="gain in top-1 (points)", ylabel="choices of seeds")
+        axis.set_title(
+            f"The winner gains {before:+.1f} where it was chosen, {after:+.1f} elsewhere"
+        )
+        figure.legend(loc="outside right center")
+    figure.alt = describe_luck_view(shown, kept, names)
+    return figure
+
+
+def describe_luck_view(
+    shown: Sequence[float], kept: Sequence[float], names: tuple[str, str]
+) -> str:
+    """Both means and ranges in words."""
+    parts = [
+        f"{np.mean(x):+.1f} points in {name} ({min(x):+.1f} to {max(x):+.1f})"
+        for name, x in zip(names, (shown, kept), strict=True)
+    ]
+    return (
+        f"Gain of the setting that is best in some seeds, {len(shown)} choices: {', '.join(parts)}."
+    )
 
 
 def _plane(

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).parent
-REWRITTEN = ("01", "02", "03", "04", "05", "06", "08", "09", "10", "11")  # whose form the tests hold, see README.md
+REWRITTEN = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11")  # whose form the tests hold, see README.md
 MOST_WORDS = 30  # of a sentence
 
 # Read by three readers and stumbled over: private words, raw names, sentences that say nothing.

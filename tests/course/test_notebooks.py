@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
 # Stored before pictures carried alternative texts, whose cells print descriptions instead. To build
 # one again gives its pictures their texts; then it leaves this list.
-BEFORE_ALT: tuple[str, ...] = ("07",)
+BEFORE_ALT: tuple[str, ...] = ()
 SOURCES = sorted((FOLDER / "src").glob("*.py"))
 BOOKS = sorted(FOLDER.glob("*.ipynb"))
 

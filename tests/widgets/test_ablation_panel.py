@@ -11,7 +11,8 @@ import pytest
 
 from toastlab import RunStore
 from toastlab.core.errors import DataError
-from toastlab.studies.ablation import AXES, SEEDS, load, look_up, points
+from toastlab.methods import ToastConfig
+from toastlab.studies.ablation import AXES, canonical, load, look_up, points, seeds_of
 from toastlab.widgets import AblationPanel
 
 TRAINED = "<small>Done"
@@ -32,13 +33,13 @@ def until(true: object, seconds: float = 240) -> None:
 def test_the_grid_is_whole_and_real() -> None:
     table = load()
     assert len(points()) >= 60
-    assert len(table) == len(points()) * len(SEEDS)
+    assert len(table) == sum(len(seeds_of(point)) for point in points())
     assert table.run.is_unique
     for point in points():
         rows = table
         for name, value in point.items():
             rows = rows[rows[name] == value]
-        assert sorted(rows.seed) == list(SEEDS)
+        assert sorted(rows.seed) == list(seeds_of(point))
 
 
 def test_what_is_not_on_the_grid_is_not_made_up() -> None:
@@ -55,17 +56,15 @@ def test_a_table_of_other_settings_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_sentence_says_what_the_table_has(panel: AblationPanel) -> None:
-    for name, value in (("medoid_weight", 0.6), ("past_weight", 0.0), ("noise_rate", 0.2)):
+    for name, value in (("medoid_weight", 0.7), ("past_weight", 0.0), ("noise_rate", 0.2)):
         before = panel.picture.value
         panel.controls[name].value = value
         assert panel.error.value == ""
         assert panel.picture.value != before or name == "noise_rate"
     rows = panel.table
-    for axis, at in panel.point().items():
-        # temperatures behind a weight of 0 are stored at their first value
-        unused = axis in ("past_temperature", "criterion")
-        rows = rows[rows[axis] == (AXES[axis][0] if unused else at)]
-    assert len(rows) == 3
+    for axis, at in canonical(panel.point()).items():
+        rows = rows[rows[axis] == at]
+    assert len(rows) == 10, "the plane of the weights has more seeds than the rest"
     assert f"this setting {100 * rows.test_top1.mean():.1f} [" in panel.text
     panel.controls["seed"].value = 1
     (one,) = rows[rows.seed == 1].test_top1
@@ -81,6 +80,14 @@ def test_the_sliders_hold_the_grid_and_nothing_else(panel: AblationPanel) -> Non
         assert tuple(shown) == values
 
 
+def test_it_opens_at_the_defaults_with_wrong_labels(panel: AblationPanel) -> None:
+    default = ToastConfig()
+    assert panel.value("noise_rate") > 0
+    for name in AXES:
+        if name != "noise_rate":
+            assert panel.value(name) == getattr(default, name)
+
+
 def test_a_live_run_lands_in_the_store_and_equals_the_stored_one(panel: AblationPanel) -> None:
     panel.controls["seed"].value = 0
     point = panel.point()
@@ -90,6 +97,7 @@ def test_a_live_run_lands_in_the_store_and_equals_the_stored_one(panel: Ablation
     assert panel.wait(240)
     assert panel.error.value == ""
     assert panel.status.value.startswith(TRAINED)
+    assert "a 0.3, b 3, noise 20 %, seed 0: test top-1 " in panel.status.value
     assert len(panel.live) == 30
     (run,) = RunStore(panel.store.root).list()
     rows = panel.table[panel.table.run == run.key]

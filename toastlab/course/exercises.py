@@ -4,8 +4,8 @@ and hints in three steps.
 An attempt equal to the solution on every input is right; one equal to a mistake on every input is
 told which, see `toastlab.course.judge`. They are in `exercises_first` (notebook 1),
 `exercises_targets` (1 to 3), `exercises_samples` (4 to 6 and 8), `exercises_stages` (4 and 5),
-`exercises_peers` (7, 9 and 10), `exercises_stopping` (9), `exercises_regime` (10) and
-`exercises_readings` (11).
+`exercises_ablation` (7), `exercises_peers` (7, 9 and 10), `exercises_stopping` (9),
+`exercises_regime` (10) and `exercises_readings` (11).
 """
 
 from collections.abc import Callable

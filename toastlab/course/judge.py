@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 # these add to EXERCISES
+import toastlab.course.exercises_ablation
 import toastlab.course.exercises_first
 import toastlab.course.exercises_own
 import toastlab.course.exercises_peers

@@ -94,6 +94,20 @@ QUESTIONS = {
             "a network trained on it becomes less sure of itself",
         ),
     ),
+    "adds_nothing": Question(
+        minutes=6,
+        difficulty=2,
+        model="They show one data set, one small network and one kind of wrong labels. At "
+        "temperature 1 a soft target is nearly the label itself here, so that stage 1 was hardly "
+        "tried; and it did change calibration. Before I said more I would train at temperatures "
+        "between 1 and 2, on other data and with larger networks. And I "
+        "would say how large a gain the interval still allows.",
+        says=(
+            "one data set and network: a result of this setting, not of soft targets as such",
+            "at temperature 1 the target is nearly hard; softer ones, or calibration, may differ",
+            "an interval around 0 allows gains up to its end: it does not show that there is none",
+        ),
+    ),
     "who_gets_it": Question(
         minutes=6,
         difficulty=3,

@@ -5,7 +5,20 @@ Figures are made without pyplot: nothing global, nothing left open, the same in 
 and a background thread.
 """
 
-from toastlab.plots.ablation import ablation_view, describe_ablation_view
+from toastlab.plots.ablation import (
+    ablation_view,
+    along_view,
+    describe_ablation_view,
+    describe_along_view,
+    describe_luck_view,
+    describe_pairs_view,
+    describe_planes_view,
+    describe_setting_gains_view,
+    luck_view,
+    pairs_view,
+    planes_view,
+    setting_gains_view,
+)
 from toastlab.plots.carried import carried_view, describe_carried_view
 from toastlab.plots.claims import claims_view, describe_claims_view
 from toastlab.plots.classes import (
@@ -54,11 +67,13 @@ __all__ = [
     "Picture",
     "Search",
     "ablation_view",
+    "along_view",
     "carried_view",
     "claims_view",
     "data_map",
     "degrees_view",
     "describe_ablation_view",
+    "describe_along_view",
     "describe_carried_view",
     "describe_claims_view",
     "describe_data_map",
@@ -68,8 +83,11 @@ __all__ = [
     "describe_gain_by_loss_view",
     "describe_gains_view",
     "describe_learning_curves",
+    "describe_luck_view",
     "describe_medoid_gallery",
     "describe_over_epochs",
+    "describe_pairs_view",
+    "describe_planes_view",
     "describe_price_view",
     "describe_pushes_view",
     "describe_reading_view",
@@ -78,6 +96,7 @@ __all__ = [
     "describe_reliability",
     "describe_sample_gallery",
     "describe_search_view",
+    "describe_setting_gains_view",
     "describe_shifts_view",
     "describe_soft_target_bars",
     "describe_tsne_view",
@@ -87,9 +106,12 @@ __all__ = [
     "gain_by_loss_view",
     "gains_view",
     "learning_curves",
+    "luck_view",
     "medoid_gallery",
     "narrow",
     "over_epochs",
+    "pairs_view",
+    "planes_view",
     "price_view",
     "pushes_view",
     "reading_view",
@@ -98,6 +120,7 @@ __all__ = [
     "reliability",
     "sample_gallery",
     "search_view",
+    "setting_gains_view",
     "shifts_view",
     "soft_target_bars",
     "style",

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import ipywidgets as w
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 
 from toastlab.core.errors import Stopped
 from toastlab.disk.locks import Slots
+from toastlab.methods import ToastConfig
 from toastlab.plots import ablation_view, describe_ablation_view
 from toastlab.store.runs import RunStore
 from toastlab.studies.ablation import AXES, SEEDS, Point, config_of, grid_data, load, look_up
@@ -52,15 +54,16 @@ class AblationPanel(Panel):
         self._say("No live run.")
         self.train_button.on_click(self.train)
         self.stop_button.on_click(self.stop)
+        default = asdict(ToastConfig()) | {"noise_rate": 0.2}
         sliders = {
-            "noise_rate": ("label noise", 0.2, "share of training labels flipped"),
-            "medoid_weight": ("medoid weight a", 0.3, "0 switches stage 1 off"),
-            "past_weight": ("past weight b", 1.0, "0 switches stage 2 off"),
-            "medoid_temperature": ("temperature T_m", 0.5, "of the medoid's soft target"),
+            "noise_rate": ("label noise", "share of training labels flipped"),
+            "medoid_weight": ("medoid weight a", "0 switches stage 1 off"),
+            "past_weight": ("past weight b", "0 switches stage 2 off"),
+            "medoid_temperature": ("temperature T_m", "of the medoid's soft target"),
         }
         controls = {
-            name: slider(label, AXES[name], value, hint)
-            for name, (label, value, hint) in sliders.items()
+            name: slider(label, AXES[name], default[name], hint)
+            for name, (label, hint) in sliders.items()
         }
         who = [("the under-trained", False), ("as many at random", True)]
         seeds = [("mean of all", -1), *((str(s), s) for s in SEEDS)]
@@ -149,6 +152,8 @@ class AblationPanel(Panel):
     def _train(self, point: Point, seed: int) -> None:
         """The live run, in its thread."""
         config, drawn = config_of(point, seed), 0.0
+        a, b = point["medoid_weight"], point["past_weight"]
+        where = f"a {a:g}, b {b:g}, noise {100 * point['noise_rate']:g} %, seed {seed}"
         self.progress.value, self.progress.max = 0, config.epochs
 
         def on_epoch(row: dict[str, float]) -> None:
@@ -156,7 +161,7 @@ class AblationPanel(Panel):
             self.live.append(row)
             self.progress.value = int(row["epoch"])
             top1 = f"validation top-1 {100 * row['val_top1']:.1f} %"
-            self._say(f"epoch {row['epoch']:.0f} of {config.epochs}, {top1}")
+            self._say(f"{where}: epoch {row['epoch']:.0f} of {config.epochs}, {top1}")
             if time.monotonic() - drawn > self.redraw_every:
                 self.redraw()
                 drawn = time.monotonic()
@@ -175,7 +180,8 @@ class AblationPanel(Panel):
             rows = run.metrics.to_dict("records")
             self.live = [{str(k): float(v) for k, v in row.items()} for row in rows]
             self.progress.value = config.epochs
-            self._say(f"Done: run {run.key} is in the store.")
+            top1 = f"test top-1 {100 * self.live[-1]['test_top1']:.1f} %"
+            self._say(f"Done: {where}: {top1}; run {run.key} is in the store.")
             self.redraw()
         except Stopped:
             self._say("Stopped; “Train” goes on from the last epoch.")

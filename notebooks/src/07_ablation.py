@@ -57,7 +57,7 @@ which.choose(...)
 # %% [markdown]
 # ## One stage at a time
 #
-# Each mark is the mean difference to cross-entropy over ten pairs, and each line its 95 % interval.
+# Each mark is the mean difference to cross-entropy over ten pairs, and each line its 95-percent interval.
 
 # %%
 def gains(noise=0.2, measure="test_top1"):
@@ -231,7 +231,7 @@ check("chosen", chosen)
 
 # %% [markdown]
 # **2.** Write `paired_interval(a, b, t)`: the top-1 of two methods over the same seeds, [S] each, and the t
-# quantile for S - 1 degrees of freedom. Give back mean, low and high of the 95 % interval of b - a as a
+# quantile for S - 1 degrees of freedom. Give back mean, low and high of the 95-percent interval of b - a as a
 # tensor [3].
 
 # %%

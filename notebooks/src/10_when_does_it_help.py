@@ -54,7 +54,7 @@ for name, values in AXES.items():
     print(f"{name:11s}", *(f"{v:g}" for v in values))
 
 # %% [markdown]
-# A cell is called *clearly* better or worse where the 95 % interval over the seeds does not contain zero.
+# A cell is called *clearly* better or worse where the 95-percent interval over the seeds does not contain zero.
 # Three seeds make a wide interval: what is not clear is not therefore the same.
 #
 # **Predict first:** the method of the figure above, unchanged, in all cells.

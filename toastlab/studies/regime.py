@@ -159,7 +159,8 @@ def gains(table: pd.DataFrame, method: str, measure: str) -> pd.DataFrame:
     value = table.set_index([*AXES, "seed"])[measure]
     own, base = (value[(table.method == name).to_numpy()] for name in (method, BASELINE))
     pairs = sign * (own - base).dropna()
-    wide = pairs.unstack("seed").reindex(pairs.index.droplevel(["seed"]).unique())
+    rows = pairs.index.to_frame(index=False)[list(AXES)].drop_duplicates()
+    wide = pairs.unstack("seed").reindex(pd.MultiIndex.from_frame(rows))
     gain, low, high, p = _intervals(wide.to_numpy())
     table = wide.index.to_frame(index=False).assign(gain=gain, low=low, high=high, p=p)
     return table.assign(p_holm=holm(table.p))

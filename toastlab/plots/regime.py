@@ -118,7 +118,7 @@ def _map(
         axis.axhline(row - 0.5, color="white", linewidth=2.5)
     axis.axvline(2.5, color="white", linewidth=2.5)
     gain, unit = _gain(column)
-    axis.set(xlabel="epochs; right half: augmented")
+    axis.set(xlabel="epochs; right: augmented")
     axis.set_title(f"{gain} ({unit});\ncolour full at {most:g}", fontsize=9.5)
     if labelled:
         axis.set_ylabel("training images, noise")

@@ -171,7 +171,8 @@ for (model, part), rows in rest.groupby(["model", "part"], sort=False):
         top1 = means(some, "test_top1", "early_top1")
         (end, stop), others = top1.loc[BASELINE], top1.drop(BASELINE).test_top1
         counts.append(f"{setting} {(others > end).sum()} / {(others > stop).sum()}")
-        assert (model, part) != ("mlp", "tuned") or others.max() - stop < 3.5
+        if model == "mlp" and "noise" in setting:
+            assert others.max() - stop < 3.5 if part == "tuned" else (others > stop).mean() < 0.3
     print(f"{model}, {part}, of {len(others)}:", ", ".join(counts))
 errors = means(noisy, "test_ece", "test_ece_scaled")
 low, high = errors.min(), errors.max()

@@ -76,7 +76,7 @@ def forest(table: pd.DataFrame, unit: str, title: str = "") -> Picture:
     """
     settings = list(dict.fromkeys(table["setting"])) if "setting" in table else [""]
     with style():
-        figure = new_figure(4.6 * len(settings) + 1.2, 0.21 * table["method"].nunique() + 1.5)
+        figure = new_figure(4.6 * len(settings) + 1.2, 0.19 * table["method"].nunique() + 1.4)
         axes = figure.subplots(1, len(settings), squeeze=False, sharey=True, sharex=True)[0]
         for axis, setting in zip(axes, settings, strict=True):
             part = table[table["setting"] == setting] if setting else table

@@ -18,7 +18,7 @@ def shifts_view(
     """
     before, after = (str(name) for name in table.columns)
     with style():
-        figure = new_figure(8.2, 0.2 * len(table) + 1.0)
+        figure = new_figure(8.2, 0.175 * len(table) + 0.9)
         axis = figure.subplots()
         if level:
             axis.axvline(level[1], color="#444444", linestyle="--", linewidth=1.2, label=level[0])

@@ -10,23 +10,12 @@ from torch import Tensor
 from toastlab.course.judge import EXERCISES, check, marks
 
 
-def _stepped(right: Tensor, start: float) -> int:
-    """Epoch by epoch, as the library has it: what is found after an epoch holds for the next."""
-    weight = 0.0
-    for epoch, share in enumerate(right.tolist(), 1):
-        if weight > 0:
-            return epoch
-        weight = max(0.0, share - start)
-    return 0
-
-
 def _sorted(gains: Tensor, k: int) -> float:
     cells = sorted(range(gains.shape[1]), key=lambda c: -float(gains[:-1, c].mean()))[:k]
     return sum(float(gains[-1, c]) for c in cells) / k
 
 
 RIGHT: list[tuple[str, Callable[..., Any]]] = [
-    ("begins", _stepped),
     ("fresh_gain", _sorted),
     ("fresh_gain", lambda g, k: g[-1][g[:-1].sum(0).argsort(descending=True)[:k]].mean()),
     ("ramp", lambda right, start: torch.relu(right - start) / (1 - start)),
@@ -34,10 +23,6 @@ RIGHT: list[tuple[str, Callable[..., Any]]] = [
 ]
 
 WRONG: list[tuple[str, Callable[..., Any]]] = [
-    ("begins", lambda right, start: (right > start).int().argmax() + 2),
-    ("begins", lambda right, start: right.argmax() + 1),
-    ("begins", lambda right, start: len(right) - (right > start).sum() + 2),
-    ("begins", lambda right, start: (right > start).nonzero()),
     ("fresh_gain", lambda g, k: g[-1].topk(k).values.mean()),
     ("fresh_gain", lambda g, k: g[-1][g[:-1].mean(0).topk(k).indices].sum()),
     ("fresh_gain", lambda g, k: g[-1][g[:-1].mean(1).argsort()[:1]].mean()),

@@ -31,6 +31,18 @@ def test_counts_are_bars_to_the_left_and_to_the_right() -> None:
     assert "top-1 accuracy: one 10 / 4, two 0 / 0. NLL: one 20 / 45, two 3 / 0." in said
 
 
+def test_the_course_of_a_cell() -> None:
+    rows = [(name, e, 0.5 + e / 100, 2 - e / 60) for name in ("a", "b") for e in (12, 24, 36)]
+    curves = pd.DataFrame(rows, columns=["method", "epoch", "test_top1", "test_nll"])
+    figure = plots.cell_view(curves, ["test_nll", "test_top1"], "The finding", "means")
+    assert len(figure.axes) == 2
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_xdata(), [12, 24, 36])
+    assert figure.get_figwidth() <= 8.4
+    said = plots.describe_cell_view(curves, ["test_nll", "test_top1"])
+    assert figure.alt == f"The finding. {said}"
+    assert "test NLL (nats) in the last epoch: a 1.40, b 1.40." in said
+
+
 def test_gains_against_losses() -> None:
     table = pd.DataFrame(
         {

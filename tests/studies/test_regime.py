@@ -22,6 +22,7 @@ from toastlab.studies.regime import (
     SEEDS,
     Cell,
     cells,
+    clearly,
     config_of,
     gains,
     load,
@@ -106,6 +107,9 @@ def test_summary_counts_cells() -> None:
     assert row.better == (found.low > 0).sum() >= 1
     assert row.worse == (found.high < 0).sum() >= 1
     assert row["mean"] == pytest.approx(found.gain.mean())
+    assert clearly(found) == (row.better, row.worse)
+    ends = pd.DataFrame({"low": [0.1, 0.0, -1.0, -2.0], "high": [1.0, 1.0, 0.0, -0.1]})
+    assert clearly(ends) == (1, 1), "an end at zero counts as inside"
 
 
 def test_what_is_lost_since_the_best_evaluation() -> None:

@@ -9,55 +9,6 @@ from toastlab.course.exercises import Ladder, draw, exercise
 from toastlab.course.questions import QUESTIONS, Question
 
 
-def _first(above: Tensor, shift: int) -> int:
-    """For mistakes: where it is first above, counted otherwise; 0 if nowhere."""
-    return int(above.nonzero()[0, 0]) + shift if above.any() else 0
-
-
-@exercise(
-    Ladder(
-        minutes=5,
-        difficulty=2,
-        hints=(
-            "Find the first epoch after which the share lies above `start`; the next one is meant.",
-            "Position i of the tensor is epoch i + 1, so the weights count from epoch i + 2 on.",
-            "(right[:-1] > start).nonzero() has those positions; it may be empty.",
-        ),
-    ),
-    [
-        (torch.tensor([0.25, 0.5, 0.75, 0.875]), 0.5),
-        (torch.tensor([0.125, 0.25, 0.375]), 0.5),  # never
-        (torch.tensor([0.25, 0.375, 0.75]), 0.5),  # after the last epoch only
-        (torch.tensor([0.75, 0.5, 0.375, 0.875, 0.75]), 0.5),  # above, below, above
-        (torch.tensor([0.5, 0.25, 0.5, 0.625, 0.5]), 0.25),
-    ],
-    {
-        "what is found after an epoch holds for the next one.": lambda right, start: _first(
-            right[:-1] > start, 1
-        ),
-        "epochs are counted from 1, and what is found after one holds for the next.": (
-            lambda right, start: _first(right[:-1] > start, 0)
-        ),
-        "after the last epoch there is no next one: then nothing has begun.": (
-            lambda right, start: _first(right > start, 2)
-        ),
-        "at `start` itself the weights are still zero: >, not >=.": lambda right, start: _first(
-            right[:-1] >= start, 2
-        ),
-        "which epoch is the first, not how many there are.": lambda right, start: (
-            right[:-1] > start
-        ).sum(),
-        "the first time, not the last.": lambda right, start: (
-            (right[:-1] > start).nonzero().add(2).amax() if (right[:-1] > start).any() else 0
-        ),
-    },
-    hidden=[(draw(30, seed=161).sigmoid().sort().values, 0.75), (torch.tensor([0.9]), 0.8)],
-)
-def begins(right: Tensor, start: float) -> int:
-    above = (right[:-1] > start).nonzero()
-    return int(above[0, 0]) + 2 if len(above) else 0
-
-
 def _gain_of(choose: Tensor, measure: Tensor, k: int) -> Tensor:
     """For mistakes: the mean of one [C] in the k cells that are largest in another [C]."""
     return measure[choose.topk(k).indices].mean()

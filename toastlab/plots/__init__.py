@@ -54,6 +54,8 @@ from toastlab.plots.pushes import describe_pushes_view, pushes_view
 from toastlab.plots.reading import describe_reading_view, reading_view
 from toastlab.plots.regime import describe_regime_view, regime_view
 from toastlab.plots.regime_methods import (
+    cell_view,
+    describe_cell_view,
     describe_gain_by_loss_view,
     describe_regime_counts_view,
     gain_by_loss_view,
@@ -69,12 +71,14 @@ __all__ = [
     "ablation_view",
     "along_view",
     "carried_view",
+    "cell_view",
     "claims_view",
     "data_map",
     "degrees_view",
     "describe_ablation_view",
     "describe_along_view",
     "describe_carried_view",
+    "describe_cell_view",
     "describe_claims_view",
     "describe_data_map",
     "describe_degrees_view",

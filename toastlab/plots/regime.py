@@ -1,5 +1,6 @@
 """The regime map: gains over cross-entropy in every cell, and the curves of one of them."""
 
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -53,12 +54,14 @@ def regime_view(
             _map(axes[0, i], table, column, chosen, labelled=labelled, numbers=not below)
             if curves is not None:
                 _curves(axes[1, i], curves, column)
-        if below:
-            figure.legend(
-                *axes[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2
-            )
         headline(figure, title or f"{method} against cross-entropy")
-        figure.supxlabel(KEY, fontsize=9)
+        key = textwrap.fill(KEY, int(12 * figure.get_figwidth()))
+        if below:  # the key stands over the legend: two things at one edge would meet
+            known = axes[1, 0].get_legend_handles_labels()
+            look = {"title": key, "title_fontsize": 9}
+            figure.legend(*known, loc="outside lower center", ncols=2, **look)
+        else:
+            figure.supxlabel(key, fontsize=9)
     said = describe_regime_view(gains, method, at=chosen or {})
     figure.alt = f"{title}. {said}" if title else said
     return figure
@@ -74,7 +77,7 @@ def _axes(measures: int, below: bool) -> tuple[Picture, np.ndarray]:
         rows = measures * heights
         column = figure.subplots(len(rows), 1, squeeze=False, height_ratios=rows)
         return figure, column.reshape(measures, len(heights)).T
-    figure = new_figure(8.4, 7.4 if below else 4.6)
+    figure = new_figure(8.4, 6.3 if below else 4.3)
     shape = (len(heights), measures)
     return figure, np.asarray(figure.subplots(*shape, squeeze=False, height_ratios=heights))
 

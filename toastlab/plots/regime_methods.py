@@ -1,12 +1,36 @@
 """All methods on the regime map: how often each gains or loses, and what its gains go with."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from toastlab.analysis.measures import measure_of
+from toastlab.plots.curves import describe_learning_curves, learning_curves
 from toastlab.plots.style import MARKERS, PALETTE, Picture, headline, new_figure, style
 
 BETTER, WORSE = "#015b91", "#b34700"  # as on the map
+
+
+def cell_view(curves: pd.DataFrame, measures: Sequence[str], title: str, note: str = "") -> Picture:
+    """The courses of some methods in one cell.
+
+    Args:
+        curves: method, epoch and the measures; title: the finding; note: what a line is.
+    """
+    frames = {str(name): [rows] for name, rows in curves.groupby("method", sort=False)}
+    figure = learning_curves(frames, measures, note)
+    with style():
+        figure.set_size_inches(8.2, 3.0)
+        headline(figure, title)
+    figure.alt = f"{title}. {describe_cell_view(curves, measures)}"
+    return figure
+
+
+def describe_cell_view(curves: pd.DataFrame, measures: Sequence[str]) -> str:
+    """The last values in words."""
+    frames = {str(name): [rows] for name, rows in curves.groupby("method", sort=False)}
+    return describe_learning_curves(frames, measures)
 
 
 def regime_counts_view(counts: pd.DataFrame, title: str, cells: int = 72) -> Picture:
@@ -20,7 +44,7 @@ def regime_counts_view(counts: pd.DataFrame, title: str, cells: int = 72) -> Pic
     with style():
         methods = list(dict.fromkeys(counts["method"]))
         measures = list(dict.fromkeys(counts["measure"]))
-        figure = new_figure(8.4, 0.21 * len(methods) + 1.5)
+        figure = new_figure(8.4, 0.18 * len(methods) + 1.4)
         axes = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
         for axis, name in zip(axes, measures, strict=True):
             rows = counts[counts["measure"] == name].set_index("method").loc[methods]
@@ -59,7 +83,7 @@ def gain_by_loss_view(table: pd.DataFrame, title: str) -> Picture:
         title: the finding.
     """
     with style():
-        figure = new_figure(8.2, 3.6)
+        figure = new_figure(8.2, 2.9)
         axis = figure.subplots()
         for (augmented, epochs), rows in table.groupby(["augmented", "epochs"]):
             i = sorted(set(table["epochs"])).index(epochs)

@@ -135,7 +135,7 @@ def planes_view(
     pattern = "+.1f" if unit == "points" else "+.2f"
     most = max(LEAST[100.0 if unit == "points" else 1.0], *(float(np.abs(v).max()) for v in values))
     with style():
-        figure = new_figure(8.2, 3.6)
+        figure = new_figure(8.2, 3.9)
         axes = figure.subplots(1, len(planes), squeeze=False, sharey=True)[0]
         for i, (axis, (name, plane)) in enumerate(zip(axes, planes.items(), strict=True)):
             image = _plane(axis, plane, values[i], values[i], most, pattern)
@@ -143,7 +143,8 @@ def planes_view(
             axis.set_title(name, fontsize=10, fontweight="normal")
             if i:
                 axis.set_ylabel("")
-        bar = figure.colorbar(image, ax=axes, shrink=0.9, label=f"gain ({unit}); blue is better")
+        bar = figure.colorbar(image, ax=axes, location="bottom", shrink=0.5, aspect=40, pad=0.02)
+        bar.set_label(f"better than cross-entropy ({unit})")
         bar.outline.set_visible(False)  # type: ignore[operator]
         headline(figure, title)
     figure.alt = f"{title}. {describe_planes_view(planes, unit)}"

@@ -12,6 +12,7 @@
 
 # %%
 from itertools import combinations
+
 import numpy as np
 import torch
 from toastlab import ToastConfig, plots
@@ -20,17 +21,17 @@ from toastlab.course import Prediction, check, discuss, hint, solution
 from toastlab.studies.ablation import AXES, SEEDS, load, look_up, plane, points
 from toastlab.widgets import AblationPanel
 
-table, default = load(), ToastConfig()
-both = {name: getattr(default, name) for name in AXES if name != "noise_rate"}
+table = load()
+both = {name: getattr(ToastConfig(), name) for name in AXES if name != "noise_rate"}
 only_1, only_2 = both | {"past_weight": 0.0}, both | {"medoid_weight": 0.0}
-neither = only_1 | only_2 | {"medoid_weight": 0.0, "past_weight": 0.0}  # cross-entropy
+neither = only_1 | {"medoid_weight": 0.0}  # cross-entropy
 
 def by_seed(setting, noise=0.2, measure="test_top1", seeds=10):
     """A measure of a setting's runs in percent, one value a seed; a fifth of the labels is wrong."""
     return 100 * np.array(look_up(table, setting | {"noise_rate": noise}, measure)[3][:seeds])
 
 plain, toast = by_seed(neither), by_seed(both)
-a, b = default.medoid_weight, default.past_weight
+a, b = both["medoid_weight"], both["past_weight"]
 print(f"{len(table)} runs of {len(points())} settings; here TOAST has a = {a:g}, b = {b:g}")
 assert (toast > plain).sum() >= 8 and interval(toast - plain)[1] > 0
 plots.pairs_view(plain, toast, ("cross-entropy", "TOAST"))
@@ -79,14 +80,13 @@ which.answer("b")
 # %%
 for temperature in AXES["medoid_temperature"]:
     softer = only_1 | {"medoid_temperature": temperature}
-    entropy = by_seed(softer, measure="target_entropy").mean() / np.log(10)
-    n = len(by_seed(softer))
-    top1, ece = (interval(sign * (by_seed(softer, measure=of) - by_seed(neither, measure=of)[:n]))
+    entropy = by_seed(softer, measure="target_entropy") / np.log(10)
+    top1, ece = (interval(sign * (by_seed(softer, measure=of) - by_seed(neither, measure=of)[:len(entropy)]))
                  for of, sign in (("test_top1", 1), ("test_ece", -1)))
-    print(f"temperature {temperature:g}: the medoids' soft targets have {entropy:.0f} % of the largest entropy; "
-          f"in {n} seeds\nstage 1 alone gains {top1[0]:+.1f} [{top1[1]:+.1f}, {top1[2]:+.1f}] points of top-1, "
-          f"{ece[0]:+.1f} [{ece[1]:+.1f}, {ece[2]:+.1f}] of ECE")
-assert entropy > 60 and top1[0] < 0.3
+    print("temperature {:g}: targets have {:.0f} % of the largest entropy; stage 1 alone gains\n"
+          "  {:+.1f} [{:+.1f}, {:+.1f}] points of top-1, {:+.1f} [{:+.1f}, {:+.1f}] of ECE, in {} seeds".format(
+              temperature, entropy.mean(), *top1, *ece, len(entropy)))
+assert entropy.mean() > 60 and top1[0] < 0.3
 
 # %% [markdown]
 # At temperature 2 the targets are nearly uniform, more than the temperature alone would make them. A network
@@ -122,17 +122,16 @@ best = [cells.mean().idxmax() for cells in (wrong, right)]
 assert columns > 10 * rows and best[0] > best[1] and right[best[1]].mean() > 0.3 > -0.5 > right[5].mean()
 assert ece[0.0].iloc[-1] > 1 and ece[5].mean() > 3
 title = f"With wrong labels b = {best[0]:g} is best; with right ones b = {best[1]:g}, and more of it harms"
-names = ("wrong labels, top-1", "right labels, top-1", "right labels, ECE")
-display(plots.planes_view(dict(zip(names, (wrong, right, ece))), title, (a, b)))
+planes = {"wrong labels, top-1": wrong, "right labels, top-1": right, "right labels, ECE": ece}
+display(plots.planes_view(planes, title, (a, b)))
 clean_too.answer("c")
 
 # %% [markdown]
 # With right labels a sample that is got wrong is a hard one. Stage 2 is a brake (notebook 5): it holds that
 # sample to its mistake. With wrong labels the same brake keeps the network from learning them. You do not know
-# how many labels of your own data are wrong: choose b on validation.
-#
-# Accuracy and calibration are two things. The brake that costs accuracy makes the network less sure of itself,
-# and it had been too sure. There stage 1 does something as well: going up, the gain in ECE grows.
+# how many labels of your own data are wrong: choose b on validation. Accuracy and calibration are two things.
+# The brake that costs accuracy makes the network less sure of itself, and it had been too sure. There stage 1
+# does something as well: going up, the gain in ECE grows.
 #
 # ## Is it *who* is carried?
 #
@@ -142,7 +141,7 @@ clean_too.answer("c")
 
 # %%
 def top1_of(noise, lot):
-    """Top-1 in percent, mean over the settings with each past weight above 0: [past weights, seeds]."""
+    """Top-1 in percent, mean over all settings with a past weight above 0: [past weights, seeds]."""
     part = table[(table.noise_rate == noise) & (table.random_carry == lot) & table.seed.isin(SEEDS)]
     return 100 * part[part.past_weight > 0].groupby(["past_weight", "seed"]).test_top1.mean().unstack()
 
@@ -171,25 +170,20 @@ plots.along_view(curves, title, ("past weight b", "gain in top-1 (points)"))
 cells = np.array([by_seed(both | {"medoid_weight": a, "past_weight": b}, noise=0.0)
                   for a in AXES["medoid_weight"] for b in AXES["past_weight"]])  # [cells, seeds]
 ahead = cells - by_seed(neither, noise=0.0)
-shown, kept = [], []
-for three in map(list, combinations(range(10), 3)):
-    others = [seed for seed in range(10) if seed not in three]
-    best = ahead[:, three].mean(1).argmax()
-    shown.append(ahead[best][three].mean())
-    kept.append(ahead[best][others].mean())
-print(f"over {len(kept)} choices of three seeds the winner gains {np.mean(shown):+.1f} points in the seeds that chose, "
-      f"{np.mean(kept):+.1f} in the others")
+picks = [(ahead[:, three].mean(1).argmax(), three) for three in map(list, combinations(range(10), 3))]
+shown = [ahead[best, three].mean() for best, three in picks]
+kept = [np.delete(ahead[best], three).mean() for best, three in picks]
+print(f"over {len(kept)} choices of three seeds the winner gains {np.mean(shown):+.1f} points in the seeds that "
+      f"chose it, {np.mean(kept):+.1f} in the others")
 assert 0 < np.mean(kept) < 0.85 * np.mean(shown)
 
 # %% [markdown]
-# The largest of many numbers is large by luck as well. Choose on validation, with seeds of its own, and report
-# what you chose on others.
+# The largest of many is large by luck as well. Choose on validation, and report other seeds.
 #
 # ## Try it
 #
-# The sliders answer from the stored runs and snap to what was run. *Train this setting* trains it in front of
-# you, in the store `../runs`. *Stop* ends it before its next step; asked again, it goes on from its last
-# whole epoch. Can you find a setting that is better than the default in all four measures?
+# The sliders answer from the stored runs. *Train this setting* trains one in front of you, in the store
+# `../runs`, and *Stop* ends it. Can you find a setting that is better than the default in all four measures?
 
 # %%
 AblationPanel("../runs")

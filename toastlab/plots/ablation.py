@@ -44,7 +44,7 @@ def pairs_view(before: Sequence[float], after: Sequence[float], names: tuple[str
     a, b = np.asarray(before), np.asarray(after)
     order = a.argsort(kind="stable")
     with style():
-        figure = new_figure(8.2, 2.3)
+        figure = new_figure(8.2, 2.2)
         axis = figure.subplots()
         for x, i in enumerate(order):
             axis.plot([x, x], [a[i], b[i]], color="#b9b9b9", linewidth=3, zorder=1)
@@ -136,7 +136,7 @@ def planes_view(
     pattern = "+.1f" if unit == "points" else "+.2f"
     most = max(LEAST[100.0 if unit == "points" else 1.0], *(float(np.abs(v).max()) for v in values))
     with style():
-        figure = new_figure(8.2, 3.5)
+        figure = new_figure(8.2, 3.3)
         axes = figure.subplots(1, len(planes), squeeze=False, sharey=True)[0]
         for i, (axis, (name, plane)) in enumerate(zip(axes, planes.items(), strict=True)):
             image = _plane(axis, plane, values[i], values[i], most, pattern)
@@ -177,7 +177,7 @@ def along_view(
         labels: of the two axes, with units.
     """
     with style():
-        figure = new_figure(8.2, 2.6)
+        figure = new_figure(8.2, 2.4)
         axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         for axis, (name, curves) in zip(axes, panels.items(), strict=True):
             for i, (curve, points) in enumerate(curves.items()):
@@ -251,7 +251,7 @@ def ablation_view(
     """
     factor = measure_of(column).factor
     with style():
-        figure = new_figure(8.4, 3.5)
+        figure = new_figure(8.4, 3.3)
         widths = [1.05, 1.35, 0.8] if live else [1, 1.35]
         axes = figure.subplots(1, len(widths), width_ratios=widths)
         _bars(axes[0], bars, column)

@@ -89,19 +89,6 @@ def test_curves_over_a_setting_have_bars_and_a_panel_a_condition() -> None:
     )
 
 
-def test_the_luck_of_the_winner_is_two_histograms() -> None:
-    figure = plots.luck_view([1.0, 2.0, 1.5], [0.5, 0.6, 0.4], ("these", "others"))
-    (axis,) = figure.axes
-    title = "The winner gains +1.5 where it was chosen, +0.5 elsewhere"
-    assert axis.get_title(loc="left") == title
-    heights = [p.get_height() for p in axis.patches]  # type: ignore[attr-defined]
-    assert sum(heights) == 6
-    assert figure.alt == (
-        "Gain of the setting that is best in some seeds, 3 choices: +1.5 points in these (+1.0 to "
-        "+2.0), +0.5 points in others (+0.4 to +0.6)."
-    )
-
-
 @pytest.mark.parametrize(("column", "sign"), [("test_top1", 1), ("test_nll", -1), ("test_ece", -1)])
 def test_the_panel_colours_better_blue_whatever_the_measure(column: str, sign: int) -> None:
     grid = pd.DataFrame([[0.5, 0.6], [0.4, 0.7]], index=[0.0, 0.3], columns=[0.0, 3.0])

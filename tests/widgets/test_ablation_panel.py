@@ -12,7 +12,7 @@ import pytest
 from toastlab import RunStore
 from toastlab.core.errors import DataError
 from toastlab.methods import ToastConfig
-from toastlab.studies.ablation import AXES, canonical, load, look_up, points, seeds_of
+from toastlab.studies.ablation import AXES, canonical, load, look_up, plane, points, seeds_of
 from toastlab.widgets import AblationPanel
 
 TRAINED = "<small>Done"
@@ -47,6 +47,15 @@ def test_what_is_not_on_the_grid_is_not_made_up() -> None:
     point = points()[-1]
     with pytest.raises(DataError, match="nothing is interpolated"):
         look_up(table, {**point, "medoid_weight": 0.45}, "test_top1")
+
+
+def test_the_plane_has_both_weights_and_all_else_of_the_point() -> None:
+    table, point = load(), points()[-1]
+    cells = plane(table, point, "test_nll")
+    assert tuple(cells.index) == AXES["medoid_weight"]
+    assert tuple(cells.columns) == AXES["past_weight"]
+    here = {**point, "medoid_weight": 0.1, "past_weight": 2.0}
+    assert cells.at[0.1, 2.0] == look_up(table, here, "test_nll")[0]
 
 
 def test_a_table_of_other_settings_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from toastlab.course.exercises import Inputs, Ladder, draw, exercise
+from toastlab.course.exercises import Ladder, draw, exercise
 
 
 def _plane(a: int, b: int, seed: int) -> Tensor:
@@ -68,48 +68,3 @@ def explained(plane: Tensor) -> Tensor:
     a, b = plane.shape
     rows, columns = b * d.mean(1).square().sum(), a * d.mean(0).square().sum()
     return torch.stack([rows, columns]) / d.square().sum()
-
-
-DIFFERENCES: Inputs = [
-    (torch.tensor([1.0, 2.0, 3.0]), 0.5),
-    (torch.tensor([0.3, -0.4, 1.1, 0.2, 0.9]), 0.3),
-    (draw(10, seed=210), 0.6),
-    (draw(8, seed=211) + 5, 1.3),
-]
-
-
-@exercise(
-    Ladder(
-        minutes=6,
-        difficulty=2,
-        hints=(
-            "The standard error shrinks with the root of the number of seeds.",
-            "Solve 1.96 s / sqrt(n) = half for n; s is the deviation of the differences.",
-            "n is the square of 1.96 s / half, rounded up: ceil.",
-        ),
-    ),
-    DIFFERENCES,
-    {
-        "that is too few by a fraction: round up.": lambda d, half: (
-            (1.96 * d.std() / half).square().floor()
-        ),
-        "the error falls with the root of n: square what you have.": lambda d, half: (
-            1.96 * d.std() / half
-        ).ceil(),
-        "`half` is half of the interval, not all of it.": lambda d, half: (
-            (2 * 1.96 * d.std() / half).square().ceil()
-        ),
-        "a 95 % interval takes 1.96 standard errors, not one.": lambda d, half: (
-            (d.std() / half).square().ceil()
-        ),
-        "the mean of the differences has no say in how wide the interval is.": lambda d, half: (
-            (1.96 * d.std() / d.mean()).square().ceil()
-        ),
-        "it is a number of seeds: give back a whole one.": lambda d, half: (
-            1.96 * d.std() / half
-        ).square(),
-    },
-    hidden=[(draw(20, seed=212), 0.25), (torch.tensor([0.0, 1.0]), 0.2)],
-)
-def seeds_for(d: Tensor, half: float) -> Tensor:
-    return (1.96 * d.std() / half).square().ceil()

@@ -44,7 +44,7 @@ def pairs_view(before: Sequence[float], after: Sequence[float], names: tuple[str
     a, b = np.asarray(before), np.asarray(after)
     order = a.argsort(kind="stable")
     with style():
-        figure = new_figure(8.2, 2.6)
+        figure = new_figure(8.2, 2.2)
         axis = figure.subplots()
         for x, i in enumerate(order):
             axis.plot([x, x], [a[i], b[i]], color="#b9b9b9", linewidth=3, zorder=1)
@@ -89,7 +89,7 @@ def setting_gains_view(
     """
     names = list(next(iter(groups.values())))
     with style():
-        figure = new_figure(8.2, height or 1.35 + 0.3 * len(names))
+        figure = new_figure(8.2, height or 1.2 + 0.24 * len(names))
         axes = figure.subplots(1, len(groups), squeeze=False, sharex=True)[0]
         for i, (axis, (group, rows)) in enumerate(zip(axes, groups.items(), strict=True)):
             for y, (mean, low, high) in enumerate(rows.values()):
@@ -102,7 +102,8 @@ def setting_gains_view(
             axis.set_yticks(range(len(names)), names if i == 0 else [""] * len(names))
             axis.set_ylim(len(names) - 0.5, -0.5)
             axis.set_title(group, fontsize=10, fontweight="normal")
-        figure.supxlabel(f"{axis_label}; hollow: the interval contains 0", fontsize=10)
+        lines = "lines: 95 % intervals, hollow where they contain 0"
+        figure.supxlabel(f"{axis_label}; {lines}", fontsize=10)
         headline(figure, title)
     figure.alt = f"{title}. {describe_setting_gains_view(groups, axis_label)}"
     return figure
@@ -135,7 +136,7 @@ def planes_view(
     pattern = "+.1f" if unit == "points" else "+.2f"
     most = max(LEAST[100.0 if unit == "points" else 1.0], *(float(np.abs(v).max()) for v in values))
     with style():
-        figure = new_figure(8.2, 3.6)
+        figure = new_figure(8.2, 3.3)
         axes = figure.subplots(1, len(planes), squeeze=False, sharey=True)[0]
         for i, (axis, (name, plane)) in enumerate(zip(axes, planes.items(), strict=True)):
             image = _plane(axis, plane, values[i], values[i], most, pattern)
@@ -143,7 +144,8 @@ def planes_view(
             axis.set_title(name, fontsize=10, fontweight="normal")
             if i:
                 axis.set_ylabel("")
-        bar = figure.colorbar(image, ax=axes, shrink=0.9, label=f"gain ({unit}); blue is better")
+        bar = figure.colorbar(image, ax=axes, location="bottom", shrink=0.5, aspect=40, pad=0.02)
+        bar.set_label(f"better than cross-entropy ({unit})")
         bar.outline.set_visible(False)  # type: ignore[operator]
         headline(figure, title)
     figure.alt = f"{title}. {describe_planes_view(planes, unit)}"
@@ -175,7 +177,7 @@ def along_view(
         labels: of the two axes, with units.
     """
     with style():
-        figure = new_figure(8.2, 2.8)
+        figure = new_figure(8.2, 2.4)
         axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         for axis, (name, curves) in zip(axes, panels.items(), strict=True):
             for i, (curve, points) in enumerate(curves.items()):
@@ -205,40 +207,6 @@ def describe_along_view(
             each.append(f"{curve} {first[1]:+.1f} at {first[0]:g}, {last[1]:+.1f} at {last[0]:g}")
         parts.append(f"{name}: {'; '.join(each)}")
     return f"{labels[1][0].upper()}{labels[1][1:]} over the {labels[0]}. {'. '.join(parts)}."
-
-
-def luck_view(shown: Sequence[float], kept: Sequence[float], names: tuple[str, str]) -> Picture:
-    """Gains of the setting that some seeds chose: in these seeds, and in others.
-
-    Args:
-        shown, kept: gains in points, one value a choice of seeds.
-        names: of the two groups of seeds.
-    """
-    before, after = float(np.mean(shown)), float(np.mean(kept))
-    with style():
-        figure = new_figure(8.2, 2.3)
-        axis = figure.subplots()
-        axis.hist([shown, kept], 24, label=list(names), color=[PALETTE[1], PALETTE[0]])
-        axis.set(xlabel="gain in top-1 (points)", ylabel="choices of seeds")
-        axis.set_title(
-            f"The winner gains {before:+.1f} where it was chosen, {after:+.1f} elsewhere"
-        )
-        figure.legend(loc="outside right center")
-    figure.alt = describe_luck_view(shown, kept, names)
-    return figure
-
-
-def describe_luck_view(
-    shown: Sequence[float], kept: Sequence[float], names: tuple[str, str]
-) -> str:
-    """Both means and ranges in words."""
-    parts = [
-        f"{np.mean(x):+.1f} points in {name} ({min(x):+.1f} to {max(x):+.1f})"
-        for name, x in zip(names, (shown, kept), strict=True)
-    ]
-    return (
-        f"Gain of the setting that is best in some seeds, {len(shown)} choices: {', '.join(parts)}."
-    )
 
 
 def _plane(
@@ -284,7 +252,7 @@ def ablation_view(
     factor = measure_of(column).factor
     with style():
         widths = [1.05, 1.35, 0.8] if live else [1, 1.35]
-        figure, axes = in_a_row(8.4, 3.7, widths, [2.4, 3.2, 2.4][: len(widths)])
+        figure, axes = in_a_row(8.4, 3.3, widths, [2.4, 3.2, 2.4][: len(widths)])
         _bars(axes[0], bars, column)
 
         means = factor * grid.to_numpy(dtype=np.float64)

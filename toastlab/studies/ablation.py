@@ -132,3 +132,20 @@ def look_up(
         raise DataError(f"no stored run has {point}; train it, nothing is interpolated.")
     values = [float(v) for v in rows.sort_values("seed")[measure]]
     return *interval(values), values
+
+
+def plane(table: pd.DataFrame, point: Point, measure: str) -> pd.DataFrame:
+    """Means over the stored runs in the plane of both weights, all else as in the point.
+
+    Returns:
+        Rows medoid weight, columns past weight.
+
+    Raises:
+        DataError: a cell is not on the grid.
+    """
+    cells = {
+        (a, b): look_up(table, {**point, "medoid_weight": a, "past_weight": b}, measure)[0]
+        for a in AXES["medoid_weight"]
+        for b in AXES["past_weight"]
+    }
+    return pd.Series(cells).unstack()

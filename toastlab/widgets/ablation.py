@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import ipywidgets as w
-import pandas as pd
 from matplotlib.figure import Figure
 
 from toastlab.core.errors import Stopped
@@ -14,7 +13,7 @@ from toastlab.disk.locks import Slots
 from toastlab.methods import ToastConfig
 from toastlab.plots import ablation_view, describe_ablation_view
 from toastlab.store.runs import RunStore
-from toastlab.studies.ablation import AXES, SEEDS, Point, config_of, grid_data, load, look_up
+from toastlab.studies.ablation import AXES, SEEDS, Point, config_of, grid_data, load, look_up, plane
 from toastlab.widgets.panel import Panel, choice, slider
 
 MEASURES = [
@@ -95,12 +94,7 @@ class AblationPanel(Panel):
             "cross-entropy": {**point, "medoid_weight": 0.0, "past_weight": 0.0},
         }
         bars = {name: look_up(table, at, column) for name, at in parts.items()}
-        plane = {
-            (a, b): look_up(table, {**point, "medoid_weight": a, "past_weight": b}, column)[0]
-            for a in AXES["medoid_weight"]
-            for b in AXES["past_weight"]
-        }
-        grid = pd.Series(plane).unstack()
+        grid = plane(table, point, column)
         chosen = (self.value("medoid_weight"), self.value("past_weight"))
         # a live run is drawn only at its own setting and seed
         live = self.live if (point, max(0, seed)) == self.live_at else []

@@ -122,16 +122,13 @@ class RecipeOptions(Options):
     batch_size: int = 0  # Images in a batch, even, from 2; 0: the paper's.
 
 
-# The tables of the study of scores that are stored: ("rows", "plane") once it has been run.
-SCORE_TABLES: tuple[str, ...] = ()
-
 STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
         Study(
             "peers",
             "Is any self-distillation method better, at equal budgets and tuned with equal effort?",
-            "about an hour on two cores for the mlp, 40 minutes for resnet-small with its defaults",
+            "about 3 hours on two cores for the mlp, 40 minutes for resnet-small with its defaults",
             PeersOptions,
             ("rows", "trials", "curves"),
             "toastlab.studies.peers",
@@ -153,7 +150,7 @@ STUDIES: dict[str, Study] = {
         Study(
             "ablation",
             "Which of TOAST's weights, temperatures and criteria matter?",
-            "10 minutes on two cores",
+            "about 40 minutes on two cores",
             Options,
             ("rows",),
             "toastlab.studies.ablation",
@@ -172,9 +169,9 @@ STUDIES: dict[str, Study] = {
             "scores",
             "How well does each score of a training find wrong labels, and tell them from rare "
             "ones?",
-            "not timed yet: some 300 runs of the mlp on 6,000 images",
+            "about 15 minutes on two cores",
             ScoresOptions,
-            SCORE_TABLES,
+            ("rows", "plane"),
             "toastlab.studies.scores",
             "data/scores",
             page_module="toastlab.studies.scores_page",

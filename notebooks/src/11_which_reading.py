@@ -53,8 +53,8 @@ again.choose(...)
 # * *mixed target* [R]: $\mathrm{CE}(t + b\,(q - e_y),\, p(z))$
 # * *mixed by confidence*, ours: $\mathrm{CE}((1 - s)\,t + s\,q,\, p(z))$ with $s = b \max_k q_k$
 #
-# The push on the logits is minus the gradient: target minus prediction. Here is its mean over the samples with
-# wrong labels that the network of epoch 9 still sees through. (Notebook 5 derives such pushes.)
+# The push on the logits is minus the gradient: target minus prediction. Here is its mean over the wrong
+# labels that the network of epoch 9 sees through.
 
 # %%
 data, run = course_data(), course_runs("../data/runs")["TOAST"]
@@ -148,15 +148,13 @@ print(f"{race.reading.nunique() - 1} readings raced, {len(order)} here; {found.p
 plots.claims_view(few.assign(reading=few.reading.map(names)), list(names.values()))
 
 # %% [markdown]
-# The best make about half of the claims true; [docs/readings.md](../docs/readings.md) lists what each sets. *Stage 1*
-# and *random* are mostly blue: past predictions and targeting do add something. *Stage 2* and *mean* are pale.
-# Medoids add hardly anything to stage 2, and no reading shows them to be better than means. *Best peer* fails for
-# all: in each way to train, some other method gains more.
+# The best make about half of the claims true ([docs/readings.md](../docs/readings.md) says what each sets). *Stage 1*
+# and *random* are mostly blue: past predictions and targeting add something. *Stage 2* and *mean* are pale: medoids
+# add hardly anything to stage 2, and are not better than means. *Best peer* fails for all of them.
 #
 # ## What doing no harm costs
 #
-# Harm is to be clearly worse than cross-entropy, in accuracy, NLL or ECE. The readings are numbered by least
-# harm first, then by most claims.
+# Harm is to be clearly worse than cross-entropy, in accuracy, NLL or ECE. Readings are numbered by it.
 
 # %%
 table = order.set_index("reading").astype({"harm": int, "losses": int})
@@ -217,6 +215,5 @@ discuss("meant_it", mine)
 # * One data set, small networks, noise of our making; and the race has one seed. Another reading may win elsewhere.
 # * Harm is counted after a correction that guards against false alarms, and so can hide some. Without it the
 #   default is not free of losses, as printed above.
-# * Where the network never knows four fifths of its samples, the default is plain training. It does no harm
-#   there, and nothing else.
+# * Where the network never knows four fifths of its samples, the default is plain training, and harms nobody.
 # * The closed form wants a perfect fit and equal other classes. With wrong labels a network is less sure.

@@ -124,6 +124,7 @@ def test_a_saved_explorer_fits_a_phone(phone: Page, saved: tuple[Analysis, Path]
         assert below["top"] >= above["bottom"], "one below the other"
     apart(boxes(phone, ".tl-bar :is(button, select, input[type=number])"))
     phone.get_by_role("button", name="Select all shown").tap()
+    expect(status(phone)).to_contain_text(re.compile(r" [1-9][\d,]* selected"))
     shown, selected = counts(phone)
     assert shown == selected > 0
     tiles(phone).first.tap()

@@ -200,6 +200,17 @@ def test_means_and_gains() -> None:
     assert found.loc[OUT, "verdict"] == "within seed noise"
 
 
+def test_a_score_a_row_and_a_noise_a_column() -> None:
+    rows = made_up()
+    wide = scores_page.by_noise(rows)
+    assert list(wide.columns) == list(dict.fromkeys(rows.noise))
+    assert wide[wide.columns[0]].is_monotonic_decreasing
+    part = rows[(rows.method == BASELINE) & (rows["sample"] == IN) & (rows.score == "aum")]
+    expected = part.groupby("noise").auroc.mean()
+    for noise, value in expected.items():
+        assert wide.loc[scores_page.LABELS["aum"], noise] == pytest.approx(value)
+
+
 @pytest.mark.parametrize(("shift", "said"), [(0.0, "reaches it"), (-0.1, "does not reach it")])
 def test_the_page_says_what_came_out(shift: float, said: str) -> None:
     rows = made_up()

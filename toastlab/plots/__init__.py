@@ -59,6 +59,7 @@ from toastlab.plots.regime_methods import (
     gain_by_loss_view,
     regime_counts_view,
 )
+from toastlab.plots.scores import describe_scores_view, scores_view
 from toastlab.plots.search import Search, describe_search_view, search_view
 from toastlab.plots.shifts import describe_shifts_view, shifts_view
 from toastlab.plots.style import Picture, drawn_png, narrow, style, to_data_uri, to_png
@@ -96,6 +97,7 @@ __all__ = [
     "describe_regime_view",
     "describe_reliability",
     "describe_sample_gallery",
+    "describe_scores_view",
     "describe_search_view",
     "describe_setting_gains_view",
     "describe_shifts_view",
@@ -119,6 +121,7 @@ __all__ = [
     "regime_view",
     "reliability",
     "sample_gallery",
+    "scores_view",
     "search_view",
     "setting_gains_view",
     "shifts_view",

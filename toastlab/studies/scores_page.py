@@ -1,6 +1,7 @@
 """Which score to use: the page docs/scores.md, written from the stored study of scores.
 
     summary   a score x noise x method x in- or out-of-sample: means and intervals over the seeds
+    by_noise  the mean AUROC of a score under each kind of noise
     gains     what another training method than cross-entropy changes, paired over the seeds
     page      docs/scores.md, by `toastlab study page scores`
 
@@ -68,6 +69,19 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
             line |= {name: mean, f"{name}_low": low, f"{name}_high": high}
         found.append(line)
     return pd.DataFrame(found)
+
+
+def by_noise(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean AUROC of each score in-sample, trained with cross-entropy.
+
+    Returns:
+        a row a score, by its name in words, the best under the first kind of noise on top; a
+        column a kind of noise.
+    """
+    means = summary(rows)
+    here = means[(means.method == BASELINE) & (means["sample"] == IN)]
+    wide = here.pivot_table("auroc", "score", "noise", sort=False).rename(index=LABELS)
+    return wide.sort_values(wide.columns[0], ascending=False)
 
 
 def gains(rows: pd.DataFrame) -> pd.DataFrame:

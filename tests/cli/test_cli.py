@@ -132,7 +132,7 @@ def test_on_a_terminal_a_study_asks_first(
     monkeypatch.setattr("sys.stdout", screen)
     cli.main(["study", "run", "ablation", "--out", str(tmp_path), *option.split()])
     said = screen.getvalue()
-    assert "How long: 10 minutes on two cores." in said
+    assert "How long: about 40 minutes on two cores." in said
     assert ("[y/N]" in said) == (not option)
     assert ("Nothing was trained." in said) == (not begins)
     assert ("Shown at the end." in said) == begins

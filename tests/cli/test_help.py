@@ -116,10 +116,11 @@ def test_times_in_the_help_are_those_of_the_page_about_the_data(
     monkeypatch.setenv("COLUMNS", "100")
     rows = (ROOT / "data" / "README.md").read_text(encoding="utf-8").splitlines()
     for command, times in {
-        "ablation": ["10 minutes on two cores"],
-        "regime": ["about an hour"],
+        "ablation": ["about 40 minutes on two cores"],
+        "regime": ["about two hours on two cores"],
         "layouts": ["3 minutes"],
-        "peers": ["about an hour on two cores", "40 minutes"],
+        "peers": ["about 3 hours on two cores", "40 minutes"],
+        "scores": ["about 15 minutes on two cores"],
     }.items():
         said = " ".join(page(["study", "run", command], capsys).split()).lower()
         made_by = re.compile(rf"\| `toastlab study run {command}\b")

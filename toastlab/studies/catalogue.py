@@ -55,7 +55,7 @@ HELD_OUT = 0.02  # of the training images, for the fitted temperature; the paper
 class PeersOptions(Options):
     """What of the comparison of all methods is made."""
 
-    # Networks: mlp takes about three hours on two cores; resnet-small, with --parts defaults, 40
+    # Networks: mlp takes about 3 hours on two cores; resnet-small, with --parts defaults, 40
     # minutes.
     models: tuple[Literal["mlp", "resnet-small"], ...] = ("mlp",)
     # Parts: defaults (of every source), pairwise (noise), augmented (Cutout, Mixup, CutMix), tuned
@@ -159,7 +159,7 @@ STUDIES: dict[str, Study] = {
         Study(
             "regime",
             "Where does self-distillation help, by data, noise, epochs and augmentation?",
-            "about an hour on two cores",
+            "about two hours on two cores",
             Options,
             ("rows", "curves"),
             "toastlab.studies.regime",

@@ -208,7 +208,7 @@ def test_a_score_a_row_and_a_noise_a_column() -> None:
     part = rows[(rows.method == BASELINE) & (rows["sample"] == IN) & (rows.score == "aum")]
     expected = part.groupby("noise").auroc.mean()
     for noise, value in expected.items():
-        assert wide.loc[scores_page.LABELS["aum"], noise] == pytest.approx(value)
+        assert wide[noise][scores_page.LABELS["aum"]] == pytest.approx(value)
 
 
 @pytest.mark.parametrize(("shift", "said"), [(0.0, "reaches it"), (-0.1, "does not reach it")])

@@ -182,36 +182,6 @@ def neighbour_purity(x: Tensor, labels: Tensor, k: int) -> Tensor:
 
 @exercise(
     Ladder(
-        minutes=5,
-        difficulty=2,
-        hints=(
-            "The side of the square is the smaller of height and width.",
-            "What is left over on both sides is half the difference, rounded down.",
-            "Cut with slices: x[:, top : top + side, left : left + side].",
-        ),
-    ),
-    [(draw(c, h, w, seed=h),) for c, h, w in ((1, 4, 8), (3, 9, 4), (1, 5, 5), (2, 3, 6))],
-    {
-        "that is the top left square; centre it.": lambda x: x[
-            :, : min(x.shape[1:]), : min(x.shape[1:])
-        ],
-        "do not squeeze the image: cut it.": lambda x: torch.nn.functional.interpolate(
-            x[None], [min(x.shape[1:])] * 2
-        )[0],
-        "where it cannot be centred exactly, nearer the top left.": lambda x: centre_square(
-            x.flip(1, 2)
-        ).flip(1, 2),
-    },
-)
-def centre_square(x: Tensor) -> Tensor:
-    _, h, w = x.shape
-    side = min(h, w)
-    top, left = (h - side) // 2, (w - side) // 2
-    return x[:, top : top + side, left : left + side]
-
-
-@exercise(
-    Ladder(
         minutes=7,
         difficulty=3,
         hints=(

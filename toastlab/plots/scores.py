@@ -30,14 +30,16 @@ def scores_view(auroc: pd.DataFrame, plane: pd.DataFrame, title: str) -> Picture
         figure = new_figure(9.4, 0.22 * len(auroc) + 1.2)
         left, right = figure.subplots(1, 2, width_ratios=[1.25, 1])
         for y, values in enumerate(auroc.to_numpy(dtype=float)):
-            left.plot([values.min(), values.max()], [y, y], color="#cccccc", linewidth=1.5, zorder=1)
+            left.plot(
+                [values.min(), values.max()], [y, y], color="#cccccc", linewidth=1.5, zorder=1
+            )
             for i, (mark, value) in enumerate(zip(marks.values(), values, strict=True)):
                 left.plot(value, y, mark, color=KINDS[i % 3], markersize=6)
         left.axvline(0.5, color="#444444", linestyle="--", linewidth=1)
         left.set_yticks(range(len(auroc)), [str(name) for name in auroc.index])
         left.set(ylim=(len(auroc) - 0.5, -0.5), xlabel="AUROC (dashed: chance)")
         for row in plane.itertuples():
-            colour, mark = GROUPS[str(row.group)], marks[row.noise]
+            colour, mark = GROUPS[str(row.group)], marks[str(row.noise)]
             right.plot(row.confidence, row.forgetting, mark, color=colour, markersize=8)
         right.set(xlabel="confidence", ylabel="forgetting events", xlim=(0, 1), ylim=(0, None))
         headline(figure, title)
@@ -63,4 +65,6 @@ def describe_scores_view(auroc: pd.DataFrame, plane: pd.DataFrame, title: str) -
         f"{row.group}, {row.noise}: {row.confidence:.2f} and {row.forgetting:.2f}"
         for row in plane.itertuples()
     )
-    return f"{title}. AUROC under noise {kinds}: {found}. Confidence and forgetting events: {groups}."
+    return (
+        f"{title}. AUROC under noise {kinds}: {found}. Confidence and forgetting events: {groups}."
+    )

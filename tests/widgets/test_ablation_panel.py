@@ -52,8 +52,8 @@ def test_what_is_not_on_the_grid_is_not_made_up() -> None:
 def test_the_plane_has_both_weights_and_all_else_of_the_point() -> None:
     table, point = load(), points()[-1]
     cells = plane(table, point, "test_nll")
-    assert cells.index.tolist() == list(AXES["medoid_weight"])
-    assert cells.columns.tolist() == list(AXES["past_weight"])
+    assert tuple(cells.index.astype(float)) == AXES["medoid_weight"]
+    assert tuple(cells.columns.astype(float)) == AXES["past_weight"]
     here = {**point, "medoid_weight": 0.1, "past_weight": 2.0}
     assert cells.at[0.1, 2.0] == look_up(table, here, "test_nll")[0]
 

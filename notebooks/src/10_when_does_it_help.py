@@ -15,13 +15,12 @@ from toastlab import plots
 from toastlab.analysis.statistics import BASELINE
 from toastlab.course import Prediction, check, discuss, hint, solution
 from toastlab.studies.catalogue import STUDIES
-from toastlab.studies.regime import AXES, MEASURES, SEEDS, Cell, cells, clearly, gains, lost, summary
+from toastlab.studies.regime import AXES, MEASURES, SEEDS, Cell, cells, clearly, gain_where_chosen, gains, lost, summary
 from toastlab.widgets import RegimePanel
 table, curves, axes = STUDIES["regime"].load(), STUDIES["regime"].load("curves"), list(AXES)
-def gain(method, measure="test_nll", rows=table):
+def gain(method, measure="test_nll"):
     """What a method gains over cross-entropy in each cell; positive is better, whatever the measure."""
-    return gains(rows, method, measure).set_index(axes)
-
+    return gains(table, method, measure).set_index(axes)
 count, BOLD, nll = len(cells()), "TOAST literal", gain("TOAST literal")
 best = nll.gain.idxmax()
 one = curves[(curves[axes] == list(best)).all(axis=1) & curves.method.isin([BASELINE, BOLD])]
@@ -90,19 +89,21 @@ worst = every[every.measure == "test_nll"].set_index("method").worse.sort_values
 strong = sum(loss.corr(gain(m).gain, method="spearman") > 0.5 for m in worst.index)
 print(f"rank correlation of the gain with what plain training has lost: above 0.5 in {strong} of {len(worst)} methods")
 harm = int(((every.measure == "test_nll") & (every.worse_holm > 0)).sum())
-assert min(harm, strong) > len(worst) / 2 and worst["TOAST"] < worst["TOAST confidence"] < worst[BOLD] / 2
+robust = every[every.measure == "test_top1"].set_index("method").worse[["ELR", "GCE", "SCE"]]
+print("clearly worse top-1, in cells:", ", ".join(f"{name} {n}" for name, n in robust.items()))
+assert min(harm, strong) > len(worst) / 2 and worst.idxmin() == "TOAST" and robust.min() > count / 3
 title = f"{harm} of {len(worst)} methods are clearly worse in NLL somewhere, even after a correction"
 plots.regime_counts_view(every.set_index("method").loc[worst.index].reset_index(), title, count)
 
 # %% [markdown]
 # Of as many intervals one or two lie on the wrong side by luck; dark is what is left after Holm's correction. Most
-# methods have the same map, since none of them asks whether a network needs to be held back.
+# methods have the same map, since none of them asks whether a network needs to be held back. ELR, GCE and SCE, which
+# lead under label noise (notebook 9), cost accuracy with clean labels and in short trainings.
 #
 # ## A default that waits
 #
-# TOAST's default asks. It is the literal reading, with more weight on the past and a ramp, which is **ours**. Both
-# weights are zero until the network gets four fifths of its training samples right. Until then it *is* plain
-# training, to the last bit. These numbers come from other ways to train (notebook 11).
+# TOAST's default asks. It is the literal reading with more weight on the past and a ramp, which is **ours**: both
+# weights are zero until the network gets four fifths of its training samples right (notebook 11).
 
 # %%
 price = Prediction(f"Of what {BOLD} gains in its ten best cells, what is left to the default?",
@@ -112,7 +113,7 @@ price = Prediction(f"Of what {BOLD} gains in its ten best cells, what is left to
 price.choose(...)
 
 # %% [markdown]
-# Look first: where is the default orange? Pick another method, or another cell to see its curves.
+# Look first: where is the default orange? Pick another method or cell.
 
 # %%
 RegimePanel()
@@ -128,16 +129,10 @@ acts = 100 * ours["top-1"].gain[~same]
 for words, part in {"has lost": acts[loss[~same] > 0.05], "has lost nothing": acts[loss[~same] == 0]}.items():
     print(f"where it acts, and plain training {words}: top-1 {part.mean():+.1f} points in {len(part)} cells")
 assert same.sum() > count / 3 and len(noise) < 12 and noise.count(0) > 0.7 * len(noise) and part.mean() < 0
-first, others, left = table[table.seed == 0], table[table.seed > 0], {}
-for measure, factor in {"test_top1": 100, "test_nll": 1}.items():
-    ten = gain(BOLD, measure, first).gain.nlargest(10).index
-    for method in (BOLD, "TOAST confidence", "TOAST"):
-        left[method, measure] = factor * gain(method, measure, others).gain[ten].mean()
-for method in (BOLD, "TOAST confidence", "TOAST"):
-    points, nats = (left[method, measure] for measure in ("test_top1", "test_nll"))
-    print(f"{method} in ten cells chosen by seed 0: top-1 {points:+.1f} points, NLL {nats:+.2f} nats")
-assert left["TOAST", "test_nll"] > 0.7 * left[BOLD, "test_nll"]
-assert 0 < left["TOAST", "test_top1"] < 0.5 * left[BOLD, "test_top1"]
+left = {x: [gain_where_chosen(table, BOLD, x, m, 10) for m in MEASURES[:2]] for x in (BOLD, "TOAST confidence", "TOAST")}
+for name, (points, nats) in left.items():
+    print(f"{name} in ten cells chosen by seed 0: top-1 {100 * points:+.1f} points, NLL {nats:+.2f} nats")
+assert 0 < left["TOAST"][0] < 0.5 * left[BOLD][0] and left["TOAST"][1] > 0.7 * left[BOLD][1]
 price.answer("b")
 
 # %% [markdown]
@@ -152,12 +147,11 @@ price.answer("b")
 # ## Exercises
 #
 # **1.** Write `clear(low, high)`: from the ends of intervals [cells], +1 where the gain is clearly
-# positive, -1 where clearly negative, 0 where zero lies inside. An end at zero counts as inside.
+# positive, -1 where clearly negative, 0 where zero lies inside or at an end.
 
 # %%
 def clear(low, high):
     return ...
-
 check("clear", clear)
 
 # %% [markdown]
@@ -167,7 +161,6 @@ check("clear", clear)
 # %%
 def ramp(right, start):
     return ...
-
 check("ramp", ramp)
 
 # %% [markdown]
@@ -177,7 +170,6 @@ check("ramp", ramp)
 # %%
 def fresh_gain(gains, k):
     return ...
-
 check("fresh_gain", fresh_gain)
 
 # %% [markdown]
@@ -191,8 +183,7 @@ discuss("one_cell", mine)
 # %% [markdown]
 # ## What to doubt
 #
-# * One small network and one data set. A convolutional network passes its best elsewhere.
+# * One small network, one data set, symmetric noise. A convolutional network passes its best elsewhere.
 # * Three seeds: only large differences are clear, and grey is not *the same*.
 # * What plain training has lost is taken from a few evaluations on the test split, and flatters stopping.
-# * Noise is symmetric, and the labels of validation and test are clean.
 # * Methods keep the settings of their sources. Tuned to a cell, each might do better there.

@@ -44,7 +44,7 @@ def regime_counts_view(counts: pd.DataFrame, title: str, cells: int = 72) -> Pic
     with style():
         methods = list(dict.fromkeys(counts["method"]))
         measures = list(dict.fromkeys(counts["measure"]))
-        figure = new_figure(8.4, 0.18 * len(methods) + 1.4)
+        figure = new_figure(8.4, 0.155 * len(methods) + 1.4)
         axes = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
         for axis, name in zip(axes, measures, strict=True):
             rows = counts[counts["measure"] == name].set_index("method").loc[methods]

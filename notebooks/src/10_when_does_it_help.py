@@ -102,7 +102,7 @@ plots.regime_counts_view(every.set_index("method").loc[worst.index].reset_index(
 #
 # ## A default that waits
 #
-# TOAST's default asks. It is the literal reading with more weight on the past and a ramp, which is **ours**: both
+# TOAST's default asks. It is the literal reading with more weight on the past and a ramp, which is **ours**. Both
 # weights are zero until the network gets four fifths of its training samples right (notebook 11).
 
 # %%

@@ -38,6 +38,7 @@ ROWS_A_COLUMN, NARROWEST, WIDEST = 12, 50, 256
 # the 1st, 2nd, 3rd, .. in a row of which the moments left more than one row in `MANY`.
 CHEAP, MANY = 2**25, 4
 PROMISING = 32  # rows of a class that are summed at once
+PARTS = 8  # of the rows of a block, that are summed apart in its dtype, to keep rounding small
 FEW_COLUMNS = 128  # in one of the products that sums are made of, to keep rounding small
 
 
@@ -149,8 +150,11 @@ def sums_of_products(
     mirrored = positions.shape[1] == rows.n and not few  # all, in order: t_ij = t_ji
     summed = exact if few else rows.dtype
     weights = torch.stack([real, a * real], 1).to(summed)
+    # Every `PARTS`th root is summed apart: terms of weight 0 round nothing.
+    parts = torch.arange(rows.n, device=a.device) % PARTS
+    apart = weights[:, :1] * (parts == torch.arange(PARTS, device=a.device)[:, None])
     c, m = positions.shape
-    roots, inverses = (torch.zeros(c, rank, m, dtype=exact, device=a.device) for rank in (1, 2))
+    roots, inverses = (torch.zeros(c, r, m, dtype=exact, device=a.device) for r in (PARTS, 2))
     for i in range(0, m, step):
         mine = slice(i, i + step)
         x = None if mirrored else rows.centred_at(positions[:, mine])
@@ -161,15 +165,15 @@ def sums_of_products(
             for ys, xs in zip(y.split(FEW_COLUMNS, 2), x.split(FEW_COLUMNS, 2), strict=True):
                 t.baddbmm_(ys, xs.mT, alpha=-2)
             d = t.sqrt_().to(summed)
-            for sums, w_j in ((roots, weights[:, :1]), (inverses, weights)):
+            for sums, w_j in ((roots, apart), (inverses, weights)):
                 if sums is inverses:
                     d.reciprocal_()
                 sums[..., mine] += w_j[..., other] @ d
                 if mirrored and j > i:
                     sums[..., other] += w_j[..., mine] @ d.mT
-    sums, (inverse, ratio) = roots[:, 0], inverses.unbind(1)
+    sums, (inverse, ratio) = roots.sum(1), inverses.unbind(1)
     # of rounding rows and in sums; and ties are not ruled out
-    e = 8 * info.eps + step * torch.finfo(summed).eps + 1e-12
+    e = 8 * info.eps + -(-step // PARTS) * torch.finfo(summed).eps + 1e-12
     too_large = (2 * w * own + 4 * f) * inverse + 2 * w * ratio
     return sums * (1 - e) - 1.01 * too_large, sums * (1 + e)
 

@@ -13,8 +13,9 @@ from toastlab.core.errors import BadValue
 # Bytes for blocks of rows and of distances together.
 MEMORY = 256 * 2**20
 FEWEST = 64  # rows of a block, at least
-# On a CPU the rows of a block, where all pairs are more than so many numbers, and the numbers in it,
-# at most: what stays in its cache, on which the speed of products and what follows them depends.
+# On a CPU the rows of a block, and the numbers in it, at most: what stays in its cache, which is
+# what the speed of products and of what follows them depends on. Where all pairs are no more
+# numbers than that, they are one block.
 TILE, PART = 448, 2**19
 GROUP_BYTES = 2**22  # and bytes of the classes that are worked on together, in float32
 ROW_BYTES = 176  # Most that is kept of a row beside its K columns: some twenty numbers.

@@ -2,7 +2,8 @@
 
 `possible_medoids` is the entrance. Moments of a row's squared distances, O(n K) a class for each
 column of a block, leave a few rows of one cloud. Where they leave many (two clouds, heavy tails),
-sums over matrix products of all pairs follow. What is left is summed exactly in `exact.py`.
+sums over matrix products of all pairs follow; a small class alone has them at once. What is left is
+summed exactly in `exact.py`.
 
 Pruning row by row by the triangle inequality, S_i >= |S_j - n d_ij|, was measured and left out: of
 6,000 rows it computed 860 to 1,480 in 2 dimensions and 4,800 to 5,800 in 10, and took 2.5 to 100
@@ -33,12 +34,12 @@ FEW, LITTLE = 16, 2**19
 # bound closely, narrow ones cost little: of 500 x 100 logits, made up and trained, blocks of 50
 # left 4 to 23 rows to be summed and blocks of 100 left 2 to 13, for a twelfth more time in all.
 ROWS_A_COLUMN, NARROWEST, WIDEST = 12, 50, 256
-# Products of all pairs are made without a look at moments where they are so few multiplications
-# that the moments' hundred small operations take longer; and for 1, 3, 7, .. groups of classes after
-# the 1st, 2nd, 3rd, .. in a row of which the moments left more than one row in `MANY`.
+# A class alone of so few products, n^2 K, goes to all pairs at once: the moments' hundred small
+# operations take longer. So do 1, 3, 7, .. groups of classes after the 1st, 2nd, 3rd, .. in a row
+# of which the moments left more than one row in `MANY`.
 CHEAP, MANY = 2**25, 4
 PROMISING = 32  # rows of a class that are summed at once
-PARTS = 8  # of the rows of a block, that are summed apart in its dtype, to keep rounding small
+PARTS = 8  # of a block's roots, that are summed apart where the sums are not in float64
 FEW_COLUMNS = 128  # in one of the products that sums are made of, to keep rounding small
 
 
@@ -150,11 +151,12 @@ def sums_of_products(
     mirrored = positions.shape[1] == rows.n and not few  # all, in order: t_ij = t_ji
     summed = exact if few else rows.dtype
     weights = torch.stack([real, a * real], 1).to(summed)
-    # Every `PARTS`th root is summed apart: terms of weight 0 round nothing.
-    parts = torch.arange(rows.n, device=a.device) % PARTS
-    apart = weights[:, :1] * (parts == torch.arange(PARTS, device=a.device)[:, None])
+    # Every eighth root is summed apart, to keep rounding small: terms of weight 0 round nothing.
+    parts = 1 if few else PARTS
+    part = torch.arange(rows.n, device=a.device) % parts
+    apart = weights[:, :1] * (part == torch.arange(parts, device=a.device)[:, None])
     c, m = positions.shape
-    roots, inverses = (torch.zeros(c, r, m, dtype=exact, device=a.device) for r in (PARTS, 2))
+    roots, inverses = (torch.zeros(c, r, m, dtype=exact, device=a.device) for r in (parts, 2))
     for i in range(0, m, step):
         mine = slice(i, i + step)
         x = None if mirrored else rows.centred_at(positions[:, mine])
@@ -173,7 +175,7 @@ def sums_of_products(
                     sums[..., other] += w_j[..., mine] @ d.mT
     sums, (inverse, ratio) = roots.sum(1), inverses.unbind(1)
     # of rounding rows and in sums; and ties are not ruled out
-    e = 8 * info.eps + -(-step // PARTS) * torch.finfo(summed).eps + 1e-12
+    e = 8 * info.eps + -(-step // parts) * torch.finfo(summed).eps + 1e-12
     too_large = (2 * w * own + 4 * f) * inverse + 2 * w * ratio
     return sums * (1 - e) - 1.01 * too_large, sums * (1 + e)
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from toastlab.bench.bars import bars
+from toastlab.bench.bars import HARD_LIMITS, bars
 from toastlab.bench.config import BenchConfig
 from toastlab.bench.measure import IMAGE_BY_IMAGE
-from toastlab.bench.medoids import KMEDOIDS, ROOF
+from toastlab.bench.medoids import HARD, KMEDOIDS, ROOF
 from toastlab.bench.text import load_bench
 from toastlab.cli import bench as cli_bench
 from toastlab.cli import main as cli
@@ -57,6 +57,16 @@ def test_each_limit_can_be_broken(name: str, value: float, what: str) -> None:
     assert [what in bar.what for bar in broken] == [True]
     assert broken[0].row()["verdict"] == "BROKEN"
     assert all(bar.held for bar in bars(measurement()))
+
+
+@pytest.mark.parametrize("logits", HARD)
+def test_where_the_bound_fails_there_is_a_limit_of_its_own(logits: str) -> None:
+    for more, held in ((0.01, True), (-0.01, False)):
+        ratio = HARD_LIMITS[logits] + more
+        ways = [("toastlab", 1.0), (ROOF, 0.3), (KMEDOIDS, ratio)]
+        rows = [{"logits": f"{logits}: 1 x 2 x 3", "way": w, "time_ratio": r} for w, r in ways]
+        (bar,) = bars({"medoids": rows})
+        assert bar.held is held
 
 
 def test_what_was_left_out_has_no_limit() -> None:

@@ -10,6 +10,7 @@ from sklearn.metrics import pairwise_distances
 from torch import Tensor
 
 from toastlab.core.errors import TrainingDiverged
+from toastlab.medoids import bounds
 from toastlab.medoids.exact import DISTANCES
 from toastlab.medoids.targets import (
     candidates,
@@ -245,9 +246,12 @@ def test_class_means(softmax: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", ["normal", "heavy tails", "two clouds", "few directions", "alike"])
-@pytest.mark.parametrize("size", [40, 700])
-def test_bounds_never_rule_out_the_medoid(kind: str, size: int) -> None:
+@pytest.mark.parametrize(("size", "cheap"), [(40, 0), (700, 0), (700, bounds.CHEAP)])
+def test_bounds_never_rule_out_the_medoid(
+    kind: str, size: int, cheap: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever shape a class has: pruning by bounds gives the member that all pairs give."""
+    monkeypatch.setattr(bounds, "CHEAP", cheap)
     g = torch.Generator().manual_seed(size)
     z = torch.randn(size, 12, generator=g)
     scale = torch.randn(size, 1, generator=g)

@@ -71,9 +71,16 @@ def peak_of(work: Callable[[], object]) -> int:
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every pass is taken, in several blocks, however small the class."""
     monkeypatch.setattr("toastlab.medoids.blocks.TILE", 70)
-    small = {"LITTLE": 0, "FEW": 1, "NARROWEST": 7, "PROMISING": 5, "FEW_COLUMNS": 9}
+    monkeypatch.setattr("toastlab.medoids.blocks.PART", 2**14)
+    small = {"LITTLE": 0, "FEW": 1, "NARROWEST": 7, "PROMISING": 5, "FEW_COLUMNS": 9, "CHEAP": 0}
     for name, value in small.items():
         monkeypatch.setattr(bounds, name, value)
+
+
+@pytest.fixture
+def moments_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if all pairs of a small class alone took longer than its moments."""
+    monkeypatch.setattr(bounds, "CHEAP", 0)
 
 
 @pytest.fixture
@@ -115,6 +122,42 @@ def test_classes_of_all_sizes_and_kinds_at_once(memory: int) -> None:
     assert found.tolist() == torch.stack(expected).tolist()
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many classes were in each group that moments were asked of."""
+    found: list[int] = []
+    moments = bounds.by_moments
+
+    def noted(rows: Rows, real: Tensor) -> Tensor:
+        found.append(len(real))
+        return moments(rows, real)
+
+    monkeypatch.setattr(bounds, "by_moments", noted)
+    return found
+
+
+def test_a_small_class_alone_is_not_asked_for_its_moments(asked: list[int]) -> None:
+    for n, groups in ((500, []), (700, [1])):
+        z = cloud("logits", n, 100)
+        assert int(medoid_rows(z, [torch.arange(n)], "euclidean")) == by_definition(z)
+        assert asked == groups
+
+
+@pytest.mark.parametrize(("fails", "groups"), [("never", 12), ("always", 3), ("first", 11)])
+def test_moments_pause_after_they_failed(
+    fails: str, groups: int, asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For 1, 3, 7, .. groups after the 1st, 2nd, 3rd failure; the medoids are the same."""
+    monkeypatch.setattr(bounds, "GROUP_BYTES", 4 * 300 * 64 * 2)  # two classes
+    kinds = {"never": ["logits"] * 24, "always": ["two clouds"] * 24}
+    kinds["first"] = ["two clouds"] * 2 + ["logits"] * 22
+    made = [cloud(kind, 300, 64, seed) for seed, kind in enumerate(kinds[fails])]
+    members = list(torch.arange(24 * 300).split(300))
+    found = medoid_rows(torch.cat(made), members, "euclidean")
+    assert (found - torch.arange(24) * 300).tolist() == [by_definition(z) for z in made]
+    assert asked == [2] * groups
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_that_only_fill_up_count_for_nothing(kind: str) -> None:
     """A class filled up with itself, twice over, loses the same rows as alone."""
@@ -127,9 +170,11 @@ def test_rows_that_only_fill_up_count_for_nothing(kind: str) -> None:
     assert not both[0, 150:].any()
 
 
+@pytest.mark.parametrize("first", ["moments_first", "no_moments"])
 @pytest.mark.parametrize("exponent", [-37, -22, -19, -12, 12, 18, 19, 30, 37])
-def test_tiny_and_huge_logits(exponent: int) -> None:
+def test_tiny_and_huge_logits(exponent: int, first: str, request: pytest.FixtureRequest) -> None:
     """Where squares, and their squares, are no float32 any more."""
+    request.getfixturevalue(first)
     for z in (cloud("normal", 300, 40), cloud("logits", 300, 3)):
         scaled = z.double() * 10.0**exponent
         for dtype in (torch.float32, torch.float64):
@@ -227,6 +272,10 @@ def test_sums_over_products_lie_where_they_are_said_to(kind: str, dtype: torch.d
     assert set(best.nonzero()[:, 0].tolist()) <= set(left.tolist())
     worst = float(sums[left].max() / sums.min()) - 1
     assert worst <= (0.02 if dtype == torch.float32 else 1e-6), worst
+    squares = torch.cat([bounds._squares(x, 9).sum(0) for x in rows.centred()], 1)
+    every = torch.arange(500)[None]
+    least, most = bounds.sums_of_products(rows, torch.ones_like(every).bool(), every, squares)
+    assert ((least[0] <= sums) & (sums <= most[0])).all()
     part = torch.arange(100, 400)
     some = bounds.by_products(rows, part)
     assert int(part[sums[part].argmin()]) in some.tolist()
@@ -250,8 +299,7 @@ class Products(TorchDispatchMode):
 @pytest.mark.parametrize("first", ["moments", "products"])
 def test_products_keep_their_precision(first: str, request: pytest.FixtureRequest) -> None:
     """Under autocast, and where the user allows float32 products to be rounded to 16 bits."""
-    if first == "products":
-        request.getfixturevalue("no_moments")
+    request.getfixturevalue("no_moments" if first == "products" else "moments_first")
     z = cloud("normal", 600, 64, seed=1)
     labels = torch.zeros(600, dtype=torch.int64)
     before = torch.get_float32_matmul_precision()

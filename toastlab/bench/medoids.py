@@ -20,6 +20,12 @@ SHAPES = {  # n, K, and how many classes
     "four of ImageNet's": (1281, 1000, 4),
     "a large class": (6000, 100, 1),
 }
+# Where the bound rules out too little, or takes longer than all pairs.
+HARD = {
+    "two clouds": (500, 100, 100),
+    "heavy tails": (500, 100, 100),
+    "a small class alone": (500, 100, 1),
+}
 
 
 def like_logits(n: int, k: int, classes: int, device: torch.device, seed: int = 0) -> Tensor:
@@ -36,12 +42,26 @@ def like_logits(n: int, k: int, classes: int, device: torch.device, seed: int = 
     return bank
 
 
+def made(name: str, n: int, k: int, classes: int, device: torch.device) -> Tensor:
+    """[n x classes, K] float16 for a row of `SHAPES` or `HARD`: as `like_logits`, or rows of two
+    clouds nine apart in each column, or rows whose lengths differ as e^(2 x), x a normal number."""
+    if name not in ("two clouds", "heavy tails"):
+        return like_logits(n, k, classes, device)
+    g = torch.Generator().manual_seed(0)
+    z = torch.randn(n * classes, k, generator=g)
+    if name == "two clouds":
+        z += 9 * (torch.rand(len(z), 1, generator=g) > 0.5)
+    else:
+        z *= torch.randn(len(z), 1, generator=g).mul(2).exp()
+    return z.half().to(device)
+
+
 def medoids(config: BenchConfig, device: torch.device) -> Iterator[list[Row]]:
     """Exact Euclidean medoids of made-up logits against what else gives them, and against the
     matrix products of all pairs alone (torch.mm, float32)."""
-    shapes = {"tiny": (60, 10, 2)} if config.small else SHAPES
+    shapes = {"tiny": (60, 10, 2)} if config.small else SHAPES | HARD
     parts = (
-        (f"{name}: {classes} x {n} x {k}", _ways(like_logits(n, k, classes, device), n), classes)
+        (f"{name}: {classes} x {n} x {k}", _ways(made(name, n, k, classes, device), n), classes)
         for name, (n, k, classes) in shapes.items()
     )
     return over_parts("logits", "way", parts, config.rounds, device)

@@ -14,7 +14,8 @@ from toastlab.core.errors import BadValue
 MEMORY = 256 * 2**20
 FEWEST = 64  # rows of a block, at least
 # On a CPU the rows of a block, and the numbers in it, at most: what stays in its cache, which is
-# what the speed of products and of what follows them depends on.
+# what the speed of products and of what follows them depends on. Where all pairs are no more
+# numbers than that, they are one block.
 TILE, PART = 448, 2**19
 GROUP_BYTES = 2**22  # and bytes of the classes that are worked on together, in float32
 ROW_BYTES = 176  # Most that is kept of a row beside its K columns: some twenty numbers.
@@ -56,7 +57,8 @@ class Rows:
         # another four for a second block or for the distances between both.
         step = min(memory // (64 * c * k), int((memory / 64) ** 0.5))
         if z.device.type == "cpu":
-            step = min(step, TILE, PART // (c * k))
+            tile = self.n if c * self.n**2 <= PART else TILE
+            step = min(step, tile, PART // (c * k))
         self.step = max(FEWEST, step)  # rows of each class in a block
         # Whether all rows, widened to 8 bytes, take at most a quarter of the budget.
         self.fits = 32 * index.numel() * k <= memory

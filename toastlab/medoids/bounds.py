@@ -2,7 +2,8 @@
 
 `possible_medoids` is the entrance. Moments of a row's squared distances, O(n K) a class for each
 column of a block, leave a few rows of one cloud. Where they leave many (two clouds, heavy tails),
-sums over matrix products of all pairs follow. What is left is summed exactly in `exact.py`.
+sums over matrix products of all pairs follow; a small class alone has them at once. What is left is
+summed exactly in `exact.py`.
 
 Pruning row by row by the triangle inequality, S_i >= |S_j - n d_ij|, was measured and left out: of
 6,000 rows it computed 860 to 1,480 in 2 dimensions and 4,800 to 5,800 in 10, and took 2.5 to 100
@@ -33,7 +34,12 @@ FEW, LITTLE = 16, 2**19
 # bound closely, narrow ones cost little: of 500 x 100 logits, made up and trained, blocks of 50
 # left 4 to 23 rows to be summed and blocks of 100 left 2 to 13, for a twelfth more time in all.
 ROWS_A_COLUMN, NARROWEST, WIDEST = 12, 50, 256
+# A class alone of so few products, n^2 K, goes to all pairs at once: the moments' hundred small
+# operations take longer. So do 1, 3, 7, .. groups of classes after the 1st, 2nd, 3rd, .. in a row
+# of which the moments left more than one row in `MANY`.
+CHEAP, MANY = 2**25, 4
 PROMISING = 32  # rows of a class that are summed at once
+PARTS = 8  # of a block's roots, that are summed apart where the sums are not in float64
 FEW_COLUMNS = 128  # in one of the products that sums are made of, to keep rounding small
 
 
@@ -58,10 +64,19 @@ def possible_medoids(z: Tensor, members: Sequence[Tensor], memory: int = MEMORY)
     if z.device.type == "cpu":
         most = min(most, GROUP_BYTES // (4 * k))
     large = [c for c, rows in enumerate(members) if len(rows) > FEW]
+    pause = to_pause = 0  # groups that are spared the moments after the last ones' failure
     for group in alike_in_size([len(members[c]) for c in large], most):
+        if len(group) == 1 and len(members[large[group[0]]]) ** 2 * k <= CHEAP:
+            continue
+        if to_pause:
+            to_pause -= 1
+            continue
         index, real = padded([members[large[i]] for i in group])
         left = by_moments(Rows(z, index, memory, quick), real)
-        parts = left.nonzero()[:, 1].split(left.sum(1).tolist())
+        counts = left.sum(1).tolist()
+        in_vain = MANY * sum(counts) > sum(len(members[large[i]]) for i in group)
+        pause = to_pause = 2 * pause + 1 if in_vain else 0
+        parts = left.nonzero()[:, 1].split(counts)
         for i, positions in zip(group, parts, strict=True):
             possible[large[i]] = positions
     for c in large:
@@ -135,27 +150,32 @@ def sums_of_products(
     few = positions.shape[1] <= PROMISING
     mirrored = positions.shape[1] == rows.n and not few  # all, in order: t_ij = t_ji
     summed = exact if few else rows.dtype
-    weights = torch.stack([real, a * real], 2).to(summed)
-    roots, inverses = torch.zeros(2, *positions.shape, 2, dtype=exact, device=a.device)
-    for i in range(0, positions.shape[1], step):
+    weights = torch.stack([real, a * real], 1).to(summed)
+    # Every eighth root is summed apart, to keep rounding small: terms of weight 0 round nothing.
+    parts = 1 if few else PARTS
+    part = torch.arange(rows.n, device=a.device) % parts
+    apart = weights[:, :1] * (part == torch.arange(parts, device=a.device)[:, None])
+    c, m = positions.shape
+    roots, inverses = (torch.zeros(c, r, m, dtype=exact, device=a.device) for r in (parts, 2))
+    for i in range(0, m, step):
         mine = slice(i, i + step)
-        x, start = rows.centred_at(positions[:, mine]), i if mirrored else 0
+        x = None if mirrored else rows.centred_at(positions[:, mine])
+        start = i if mirrored else 0
         for j, y in zip(range(start, rows.n, step), rows.centred(start), strict=True):
-            other = slice(j, j + step)
-            t = own[:, mine, None] + a[:, None, other]
-            for xs, ys in zip(x.split(FEW_COLUMNS, 2), y.split(FEW_COLUMNS, 2), strict=True):
-                t.baddbmm_(xs, ys.mT, alpha=-2)
-            root = t.sqrt_().to(summed)
-            for sums, d, w_j in (
-                (roots[..., :1], root, weights[..., :1]),
-                (inverses, root.reciprocal(), weights),
-            ):
-                sums[:, mine] += d @ w_j[:, other]
+            x, other = y if x is None else x, slice(j, j + step)
+            t = a[:, other, None] + own[:, None, mine]
+            for ys, xs in zip(y.split(FEW_COLUMNS, 2), x.split(FEW_COLUMNS, 2), strict=True):
+                t.baddbmm_(ys, xs.mT, alpha=-2)
+            d = t.sqrt_().to(summed)
+            for sums, w_j in ((roots, apart), (inverses, weights)):
+                if sums is inverses:
+                    d.reciprocal_()
+                sums[..., mine] += w_j[..., other] @ d
                 if mirrored and j > i:
-                    sums[:, other] += d.mT @ w_j[:, mine]
-    sums, (inverse, ratio) = roots[..., 0], inverses.unbind(2)
+                    sums[..., other] += w_j[..., mine] @ d.mT
+    sums, (inverse, ratio) = roots.sum(1), inverses.unbind(1)
     # of rounding rows and in sums; and ties are not ruled out
-    e = 8 * info.eps + step * torch.finfo(summed).eps + 1e-12
+    e = 8 * info.eps + -(-step // parts) * torch.finfo(summed).eps + 1e-12
     too_large = (2 * w * own + 4 * f) * inverse + 2 * w * ratio
     return sums * (1 - e) - 1.01 * too_large, sums * (1 + e)
 

@@ -122,11 +122,11 @@ def class_medoids(
     key = torch.where(chosen, labels, num_classes)
     order = torch.argsort(key, stable=True)
     sizes = torch.bincount(key, minlength=num_classes + 1).tolist()[:num_classes]
-    members = order[: sum(sizes)].split(sizes)
-    index = torch.full((num_classes,), -1, device=logits.device)
     filled = [c for c, size in enumerate(sizes) if size]
+    index = torch.full((num_classes,), -1, device=logits.device)
     if filled:
-        index[filled] = medoid_rows(logits, [members[c] for c in filled], distance, memory)
+        members = order[: sum(sizes)].split([sizes[c] for c in filled])
+        index[filled] = medoid_rows(logits, members, distance, memory)
     rows = torch.zeros(num_classes, num_classes, dtype=logits.dtype, device=logits.device)
     rows[filled] = logits[index[filled]]
     return Medoids(index, rows)

@@ -41,18 +41,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from toastlab.core import losses
 from toastlab.core.carry import CarryState, Criterion, select, under_trained
 from toastlab.core.errors import BadValue
-from toastlab.core.losses import (
-    Divisor,
-    Loss,
-    combine,
-    distilled,
-    masked_mean,
-    past_targets,
-    probability_kl,
-    soft_cross_entropy,
-)
+from toastlab.core.losses import Divisor, Loss, soft_cross_entropy
 from toastlab.core.settings import (
     Count,
     PositiveShare,
@@ -263,37 +255,38 @@ class Toast(Method, config=ToastConfig):
         """Source "memory" [R]: the half of the batch most in need, judged by its last visit."""
         batch.past = self.bank.logits[batch.index].float()
         seen = self.bank.seen[batch.index]
-        marked, urgency = self._under_trained(batch.past, batch.labels, None, eligible=seen)
+        marked, urgency = self._under_trained(batch.past, batch, seen)
         slots, half = torch.arange(len(seen), device=seen.device), min(self.carry_size, len(seen))
         chosen = select(marked & seen, urgency, slots, batch.past, batch.visits, half)
-        taken = torch.arange(half, device=seen.device) < chosen.count
-        batch.carried = batch.carried.scatter(0, chosen.index, taken)
+        batch.carried = batch.carried.scatter(0, chosen.index, slots[:half] < chosen.count)
         return batch
 
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """L = L1 + b L2, or one cross-entropy to the mixed target; logits are [B, K]."""
         cfg, b, targets = self.config, self.past_weight, self.targets(batch)
         if not self.distils:  # nothing to distil: the label of everyone counts
-            return combine(soft_cross_entropy(logits, targets), logits.new_zeros(()), 0.0)
+            return losses.combine(soft_cross_entropy(logits, targets), logits.new_zeros(()), 0.0)
         log_past, heat = self._log_past(batch), cfg.past_temperature
         if cfg.carried_loss == "distilled":  # the default, and therefore in few kernels
-            stages = self._slots[:2, None]
-            loss = distilled(
-                logits, targets, log_past, batch.carried, stages, b, heat, cfg.divide_by
+            stages, carried = self._slots[:2, None], batch.carried
+            loss = losses.distilled(
+                logits, targets, log_past, carried, stages, b, heat, cfg.divide_by
             )
             batch.said = (logits, loss.log_p)
             return loss
         past = log_past.exp()
         if cfg.carried_loss == "confidence":  # (1 - b max p) t + b max p p(z_past; T_p)
             share = b * past.amax(1, keepdim=True)
-            targets = past_targets(targets, targets, past, batch.carried, share)
+            targets = losses.past_targets(targets, targets, past, batch.carried, share)
         elif cfg.carried_loss == "target":
             hard = mixed_rows(torch.eye(self.num_classes, device=past.device), batch)
-            targets = past_targets(targets, hard, past, batch.carried, b)
+            targets = losses.past_targets(targets, hard, past, batch.carried, b)
         if cfg.carried_loss in ("target", "confidence"):
-            return combine(soft_cross_entropy(logits, targets), logits.new_zeros(()), 0.0)
-        stage2 = masked_mean(probability_kl(logits, past, heat), batch.carried, cfg.divide_by)
-        return combine(soft_cross_entropy(logits, targets), stage2, b)
+            return losses.combine(soft_cross_entropy(logits, targets), logits.new_zeros(()), 0.0)
+        stage2 = losses.masked_mean(
+            losses.probability_kl(logits, past, heat), batch.carried, cfg.divide_by
+        )
+        return losses.combine(soft_cross_entropy(logits, targets), stage2, b)
 
     def _log_past(self, batch: Batch) -> Tensor:
         """[B, K] log p(z_past; T_p); with `mixed_carry` "stored", of p mixed like the image."""
@@ -302,8 +295,7 @@ class Toast(Method, config=ToastConfig):
         if self.config.mixed_carry != "stored":
             return log_past
         other = (self.bank.logits[batch.partner].float() / heat).softmax(1)
-        mixed = torch.lerp(other, log_past.exp(), batch.weight[:, None])
-        return mixed.clamp(min=torch.finfo(mixed.dtype).tiny).log()
+        return torch.lerp(other, log_past.exp(), batch.weight[:, None]).clamp(min=1e-37).log()
 
     def _note(self, logits: Tensor, batch: Batch) -> None:
         """Logits into the bank; the under-trained samples become the next carry."""
@@ -311,30 +303,30 @@ class Toast(Method, config=ToastConfig):
         carried = batch.visits if self._carries and self.config.max_visits == 1 else batch.carried
         self.bank.write(batch.index, logits, batch.weight == 1, carried)
         if self._carries and self._acts:
-            known = {"log_p": batch.log_p(logits)}
-            marked, urgency = self._under_trained(logits, batch.labels, batch.visits, **known)
+            marked, urgency = self._under_trained(logits, batch)
             size, most = min(self.carry_size, len(batch.index)), self.config.max_visits
             self.carry.take(select(marked, urgency, batch.index, logits, batch.visits, size, most))
 
     def _under_trained(
-        self, logits: Tensor, labels: Tensor, visits: Tensor | None, **known: Any
+        self, logits: Tensor, batch: Batch, eligible: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Of a batch, those that may be carried once more or, without `visits`, are `eligible`."""
+        """Of a batch, those that may be carried once more or, where it is given, are `eligible`."""
         cfg = self.config
-        if (cfg.random_carry or cfg.criterion == "random") and visits is not None:
-            known["eligible"] = visits < cfg.max_visits
+        if eligible is None and (cfg.random_carry or cfg.criterion == "random"):
+            eligible = batch.visits < cfg.max_visits
         far = cfg.criterion == "medoid-distance"
         return under_trained(
             logits,
-            labels,
+            batch.labels,
             cfg.criterion,
             threshold=cfg.threshold,
             share=cfg.share,
             medoid_logits=self.medoids.logits if far else None,
             medoid_exists=self.medoids.exists if far else None,
             at_random=cfg.random_carry,
+            eligible=eligible,
             generator=self.generator,
-            **known,
+            log_p=batch.log_p(logits),
         )
 
     def _finish_epoch(self) -> None:

@@ -166,6 +166,8 @@ def test_distilled(draw: Draw) -> None:
     if bad != "no":
         assert isinstance(found, Refused)
         return
+    found, known = found
+    assert (known is None) == (heat != 1)
     carried, q = given["carried"], given["log_past"].double()
     new = int((~carried).sum())
     first = -(given["targets"].double() * log_softmax(z)).sum(1)[~carried].sum() / max(1, new)

@@ -27,12 +27,10 @@ class Loss:
     Attributes:
         total: [] with gradient.
         parts: name -> [] without gradient, still on the device: reading one waits for it.
-        log_p: [B, K] log p(z) without gradient, of a loss that made it and kept it.
     """
 
     total: Tensor
     parts: dict[str, Tensor] = field(default_factory=dict)
-    log_p: Tensor | None = None
 
 
 def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -127,7 +125,7 @@ def distilled(
     past_weight: float | Tensor,
     temperature: float = 1.0,
     divide_by: Divisor = "carried",
-) -> Loss:
+) -> tuple[Loss, Tensor | None]:
     """L1 + b L2, where a carried sample is taught its past prediction and nothing else [R].
 
     Every sample is then in one of the two means, so that one number for each serves both: its KL if
@@ -144,6 +142,9 @@ def distilled(
         past_weight: b >= 0.
         temperature: T_p > 0.
         divide_by: what L2 is the mean over, see `masked_mean`.
+
+    Returns:
+        The loss, and log p(z) [B, K] without gradient, which others need too; None if T_p is not 1.
     """
     one_of("divisor", divide_by, get_args(Divisor))
     in_range("temperature", temperature, 0, open_low=True, open_high=True)
@@ -172,8 +173,8 @@ def distilled(
     else:
         both = share[0].add(share[1], alpha=past_weight)
     stage1, stage2 = (share @ each.detach()).unbind()
-    known = log_p.detach() if temperature == 1 else None
-    return Loss(each.dot(both), {"stage1": stage1, "stage2": stage2}, known)
+    loss = Loss(each.dot(both), {"stage1": stage1, "stage2": stage2})
+    return loss, log_p.detach() if temperature == 1 else None
 
 
 def past_targets(

@@ -269,10 +269,10 @@ class Toast(Method, config=ToastConfig):
         log_past, heat = self._log_past(batch), cfg.past_temperature
         if cfg.carried_loss == "distilled":  # the default, and therefore in few kernels
             stages, carried = self._slots[:2, None], batch.carried
-            loss = losses.distilled(
+            loss, log_p = losses.distilled(
                 logits, targets, log_past, carried, stages, b, heat, cfg.divide_by
             )
-            batch.said = (logits, loss.log_p)
+            batch.said = (logits, log_p)
             return loss
         past = log_past.exp()
         if cfg.carried_loss == "confidence":  # (1 - b max p) t + b max p p(z_past; T_p)

@@ -21,7 +21,15 @@ from toastlab.cli import main as cli
 
 def measurement(**figures: float) -> dict[str, Any]:
     """A measurement in which every limit is held, but for `figures`."""
-    of = {"toast": 1.02, "dlb": 2.3, "bake": 4.1, "path": 30.0, "roof": 0.7, "kmedoids": 4.5}
+    of = {
+        "toast": 1.02,
+        "dlb": 2.3,
+        "bake": 4.1,
+        "mlp": 1.1,
+        "path": 30.0,
+        "roof": 0.7,
+        "kmedoids": 4.5,
+    }
     of |= figures
     methods = [{"method": "cross-entropy", "time_ratio": 1.0}]
     methods += [{"method": m, "time_ratio": of[m]} for m in ("toast", "dlb", "bake")]
@@ -30,6 +38,7 @@ def measurement(**figures: float) -> dict[str, Any]:
     return {
         "facts": {"clock": "none"},
         "methods": methods,
+        "mlp": [{"method": m, "step_ratio": r} for m, r in (("toast", of["mlp"]), ("dlb", 9.0))],
         "data": [{"images": "1 x 28 x 28", "path": p, "time_ratio": r} for p, r in paths],
         "medoids": [{"logits": "few", "way": w, "time_ratio": r} for w, r in ways],
     }
@@ -47,6 +56,7 @@ def test_the_stored_measurement_keeps_every_limit() -> None:
         ("toast", 1.031, "TOAST / cross-entropy"),
         ("dlb", 1.8, "DLB / TOAST"),
         ("bake", 2.9, "slowest peer / TOAST"),
+        ("mlp", 1.151, "a step of the MLP"),
         ("path", 9.9, "one by one / batched"),
         ("roof", 0.59, "torch.mm of all pairs / ours"),
         ("kmedoids", 3.9, "kmedoids on them / ours"),
@@ -100,7 +110,7 @@ def test_a_broken_section_is_measured_again(
     planned, sections = asked
     planned += [measurement(roof=0.1), measurement()]
     cli.main(["bench", "--device", "cpu", "--bars"])
-    assert sections == [("methods", "data", "medoids"), ("medoids",)]
+    assert sections == [("methods", "mlp", "data", "medoids"), ("medoids",)]
     out = capsys.readouterr().out
     assert "held" in out
     assert "BROKEN" not in out
@@ -123,7 +133,13 @@ def test_for_another_program_it_prints_json_and_nothing_else(
 ) -> None:
     asked[0].append(measurement())
     cli.main(["bench", "--device", "cpu", "--bars", "--stdout"])
-    assert set(json.loads(capsys.readouterr().out)) == {"facts", "methods", "data", "medoids"}
+    assert set(json.loads(capsys.readouterr().out)) == {
+        "facts",
+        "methods",
+        "mlp",
+        "data",
+        "medoids",
+    }
 
 
 def test_without_bars_nothing_is_asked_again(asked: Asked) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -11,7 +12,7 @@ import torch
 from tests.helpers import tiny
 from toastlab.bench import timing
 from toastlab.bench.config import BenchConfig, against, at_work
-from toastlab.bench.measure import data, methods, per_image
+from toastlab.bench.measure import data, methods, mlp, per_image
 from toastlab.bench.medoids import ROOF, imagenet
 from toastlab.bench.memory import memory, peak_rss
 from toastlab.bench.timing import Clock, Loop, epochs_in_turns, in_turns
@@ -84,6 +85,17 @@ def test_rows_of_the_methods() -> None:
         assert row["images_per_second"] > 0
         assert row["step_ms"] > 0
     assert rows[0]["rounds"] == [1, 1, 1]
+
+
+def test_a_step_alone_is_without_the_epochs_end(seconds: list[float]) -> None:
+    """Of two steps and an end each: a round to warm up, then cross-entropy 1, 1, 0 and TOAST 2, 1,
+    7 - in turns, step by step."""
+    seconds += [9.0] * 6 + [1.0, 2.0, 1.0, 1.0, 0.0, 7.0]
+    ce, toast = next(mlp(replace(SMALL, model="resnet-small", rounds=1), CPU))
+    assert (ce["method"], toast["method"]) == ("cross-entropy", "toast")
+    assert (ce["step_ratio"], toast["step_ratio"]) == (1, 1.5)
+    assert toast["time_ratio"] == 5
+    assert not seconds
 
 
 def test_rows_of_the_data_path() -> None:

@@ -39,6 +39,14 @@ def test_carry_against_a_sorted_list(seed: int, b: int) -> None:
     assert len(found.index) == b // 2, "static shape"
 
 
+def test_a_known_log_softmax_changes_nothing() -> None:
+    logits, labels = batch(3)
+    for criterion in ("misclassified", "probability", "quantile", "all"):
+        plain = under_trained(logits, labels, criterion)
+        known = under_trained(logits, labels, criterion, log_p=logits.log_softmax(1))
+        assert all(torch.equal(a, b) for a, b in zip(plain, known, strict=True))
+
+
 def test_order_of_the_least_confident_does_not_saturate() -> None:
     """1 - p(label) is 1 in float32 for all of these gaps; in every order of the batch the three
     widest must go, and go first."""

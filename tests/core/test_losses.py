@@ -9,13 +9,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from toastlab.core.losses import (
+    Divisor,
+    Loss,
     combine,
+    distilled,
     masked_mean,
     past_kl,
     past_targets,
     probability_kl,
     soft_cross_entropy,
 )
+
+STAGES = torch.tensor([[0], [1]])
 
 
 def softmax(row: Tensor, t: float = 1.0) -> list[float]:
@@ -111,6 +116,41 @@ def test_combine_is_linear_and_returns_its_parts() -> None:
     assert loss.total.item() == 4.0
     assert {k: float(v) for k, v in loss.parts.items()} == {"stage1": 2.0, "stage2": 0.5}
     assert not any(part.requires_grad for part in loss.parts.values())
+
+
+@pytest.mark.parametrize("weight", [1.0, 3.0, torch.tensor(0.7, dtype=torch.float64)])
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+@pytest.mark.parametrize("divide_by", ["carried", "batch"])
+@pytest.mark.parametrize("many", [0, 5, 16])
+def test_distilled_is_the_two_stages_put_together(
+    weight: float | Tensor, temperature: float, divide_by: Divisor, many: int
+) -> None:
+    """Value, parts and gradient, in float64, with nobody, some or everybody carried."""
+    g = torch.Generator().manual_seed(0)
+    z, past, t = 3 * torch.randn(3, 16, 6, generator=g, dtype=torch.float64)
+    t, carried = t.softmax(1), torch.randperm(16, generator=g) < many
+    both: list[tuple[Loss, Tensor]] = []
+    for at_once in (False, True):
+        own = z.clone().requires_grad_()
+        if at_once:
+            q = (past / temperature).log_softmax(1)
+            loss, log_p = distilled(own, t, q, carried, STAGES, weight, temperature, divide_by)
+        else:
+            kl = masked_mean(past_kl(own, past, temperature), carried, divide_by)
+            loss = combine(soft_cross_entropy(own, t), kl, weight, ~carried)
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        assert own.grad is not None
+        both.append((loss, own.grad))
+    (slow, slow_gradient), (fast, gradient) = both
+    # the share of a sample in its mean is float32
+    torch.testing.assert_close(fast.total, slow.total, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(fast.parts, slow.parts, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(gradient, slow_gradient, rtol=1e-6, atol=1e-7)
+    if temperature == 1:
+        assert log_p is not None
+        assert torch.equal(log_p, z.log_softmax(1))
+    else:
+        assert log_p is None, "it is not of the logits as they are"
 
 
 def test_target_form() -> None:

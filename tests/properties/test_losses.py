@@ -25,6 +25,7 @@ from toastlab.core.carry import CRITERIA, Carry, select, under_trained
 from toastlab.core.losses import (
     Loss,
     combine,
+    distilled,
     masked_mean,
     past_kl,
     past_targets,
@@ -140,6 +141,42 @@ def test_combine(draw: Draw) -> None:
     longer = isinstance(given["stage1"], Tensor) and given["stage1"].is_cpu
     if not (longer and given["stage1"].ndim == 1 and given["stage1"].is_floating_point()):
         assert isinstance(refused, Refused)
+
+
+@fuzz(distilled)
+def test_distilled(draw: Draw) -> None:
+    b, k = shape(draw)
+    z = numbers(draw, b, k, dtype=some(draw, FLOATS))
+    heat, weight = draw(st.floats(1e-2, 1e3)), draw(st.floats(0, 10))
+    given: dict[str, Any] = {
+        "logits": z,
+        "targets": probabilities(draw, b, k),
+        "log_past": log_softmax(numbers(draw, b, k), heat).to(torch.float32),
+        "carried": laid(draw, torch.rand(b, generator=generator(draw)) < 0.5),
+    }
+    bad = some(draw, ("no", "no", "tensors", "heat", "divisor"))
+    if bad == "tensors":
+        spoil(draw, given)
+    heat = some(draw, (0, -1.0, float("nan"), "warm", None)) if bad == "heat" else heat
+    divide = "all" if bad == "divisor" else some(draw, ("carried", "batch"))
+    stages = torch.tensor([[0], [1]])
+    found = attempt(
+        distilled, **given, stages=stages, past_weight=weight, temperature=heat, divide_by=divide
+    )
+    if bad != "no":
+        assert isinstance(found, Refused)
+        return
+    found, known = found
+    assert (known is None) == (heat != 1)
+    carried, q = given["carried"], given["log_past"].double()
+    new = int((~carried).sum())
+    first = -(given["targets"].double() * log_softmax(z)).sum(1)[~carried].sum() / max(1, new)
+    kl = heat**2 * (q.exp() * (q - log_softmax(z, heat))).sum(1)[carried].sum()
+    second = kl / (b if divide == "batch" else max(1, b - new))
+    size = heat**2 * (1 + float(z.double().abs().max()) / heat)
+    close(found.parts["stage1"], first, size=1 + float(z.double().abs().max()))
+    close(found.parts["stage2"], second, size=size)
+    close(found.total, first + weight * second, size=(1 + weight) * (1 + size))
 
 
 @fuzz(past_targets)

@@ -57,6 +57,7 @@ def bars(measured: Mapping[str, Any]) -> list[Bar]:
     """
     return [
         *_methods({row["method"]: row["time_ratio"] for row in measured.get("methods", ())}),
+        *_mlp(measured.get("mlp", ())),
         *_data(measured.get("data", ())),
         *_medoids(measured.get("medoids", ())),
     ]
@@ -74,6 +75,14 @@ def _methods(ratio: Mapping[str, float]) -> list[Bar]:
         slowest = max(peers.values()) / toast
         limits.append(Bar("methods", "a new image: slowest peer / TOAST", slowest, 2.95))
     return limits
+
+
+def _mlp(rows: list[Row]) -> list[Bar]:
+    return [
+        Bar("mlp", "a step of the MLP: TOAST / cross-entropy", row["step_ratio"], 1.15, True)
+        for row in rows
+        if row["method"] == "toast"
+    ]
 
 
 def _data(rows: list[Row]) -> list[Bar]:

@@ -15,7 +15,7 @@ from toastlab.data.splits import Split
 from toastlab.methods import CONFIGS, MethodConfig, ToastConfig
 from toastlab.training.names import MODELS
 
-SECTIONS = ("methods", "data", "medoids", "memory")
+SECTIONS = ("methods", "mlp", "data", "medoids", "memory")
 BASE = "cross-entropy"
 Row = dict[str, Any]
 
@@ -38,7 +38,8 @@ class BenchConfig(Settings):
     rounds: Annotated[int, Range(1, 1000)] = 5
     # Methods to time; cross-entropy is always among them.
     methods: tuple[str, ...] = tuple(CONFIGS)
-    sections: tuple[str, ...] = SECTIONS  # What to measure: methods, data, medoids, memory.
+    # What to measure: methods, mlp (TOAST alone, on the teaching MLP), data, medoids, memory.
+    sections: tuple[str, ...] = SECTIONS
     small: bool = False  # A few classes and images only: seconds, to see that it works.
 
     def __post_init__(self) -> None:

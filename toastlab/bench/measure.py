@@ -4,6 +4,7 @@ Every ratio is the median over rounds in which both were timed in turns, see `ti
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -29,12 +30,13 @@ def methods(config: BenchConfig, device: torch.device) -> Iterator[list[Row]]:
         Loop(at_work(name), split, 10, config.model, config.batch_size, "samples")
         for name in config.names
     ]
-    rounds = []
+    rounds, steps = [], []
     for times in epochs_in_turns(loops, config.rounds):
         # an epoch of a method whose batch takes fewer new samples has more steps
         rounds.append(
             [t / (lo.steps * lo.method.new_per_batch) for t, lo in zip(times, loops, strict=True)]
         )
+        steps.append([(t - lo.end_seconds) / lo.steps for t, lo in zip(times, loops, strict=True)])
         yield [
             {
                 "method": name,
@@ -42,10 +44,16 @@ def methods(config: BenchConfig, device: torch.device) -> Iterator[list[Row]]:
                 "step_ms": 1000 * loop.method.new_per_batch * median(r[i] for r in rounds),
                 "passes_per_image": loop.method.passes / loop.method.new_per_batch,
                 "time_ratio": median(r[i] / r[0] for r in rounds),
+                "step_ratio": median(r[i] / r[0] for r in steps),
                 "rounds": [r[i] / r[0] for r in rounds],
             }
             for i, (name, loop) in enumerate(zip(config.names, loops, strict=True))
         ]
+
+
+def mlp(config: BenchConfig, device: torch.device) -> Iterator[list[Row]]:
+    """TOAST against cross-entropy on the teaching MLP, the cheapest step there is to add to."""
+    yield from methods(replace(config, model="mlp", methods=("toast",)), device)
 
 
 def per_image(config: AugmentConfig, size: int, mean: Sequence[float], std: Sequence[float]) -> Any:
@@ -106,6 +114,7 @@ def _paths(
 
 MEASURES: dict[str, Callable[[BenchConfig, torch.device], Iterator[list[Row]]]] = {
     "methods": methods,
+    "mlp": mlp,
     "data": data,
     "medoids": medoids,
     "memory": memory,

@@ -15,6 +15,7 @@ SHOWN = {
     "seconds": ("s", "{:.4f}"),
     "per_second": ("per s", "{:,.0f}"),
     "time_ratio": ("time ratio", "{:.2f}"),
+    "step_ratio": ("a step alone", "{:.2f}"),
     "kept_bytes": ("kept, bytes", "{:,}"),
     "peak_mib": ("peak, MiB", "{:.0f}"),
     "peak_over_base_mib": ("above cross-entropy", "{:+.0f}"),

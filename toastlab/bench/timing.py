@@ -96,6 +96,7 @@ class Loop:
         self.optimizer = make_optimizer(TrainConfig(), self.model, *extra)
         self.steps = self.method.steps(self.stream)
         self.new = 0.0  # samples of the last epoch that were drawn newly
+        self.end_seconds = 0.0  # of the last epoch, after its last step
 
     def epoch(self) -> Iterator[float]:
         """Trains an epoch; yields the seconds of each step, and of what comes at its end."""
@@ -106,7 +107,8 @@ class Loop:
             yield clock.seconds()
             clock.start()
         self.new = self.steps * self.method.new_per_batch - float(carried)
-        yield clock.seconds()
+        self.end_seconds = clock.seconds()
+        yield self.end_seconds
 
     def _step(self, batch: Batch) -> Tensor:
         images = self.augment.evaluate(batch.images)

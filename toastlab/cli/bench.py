@@ -21,6 +21,7 @@ from toastlab.training import device as devices
 
 TITLES = {
     "methods": "Training: new images a second, and time a new image against cross-entropy",
+    "mlp": "The same on the teaching MLP, whose steps are short",
     "data": "Data path: crop, flip, normalise, Cutout",
     "medoids": "Exact medoids, classes a second; ratio to toastlab",
     "memory": "Memory: kept beyond cross-entropy (50,000 samples, 100 classes); a process's peak",

@@ -71,8 +71,8 @@ class CarryState(Stateful):
         if missing := self.size - len(carry.index):
             index, visits = F.pad(carry.index, (0, missing)), F.pad(carry.visits, (0, missing))
             carry = Carry(index, F.pad(carry.logits, (0, 0, 0, missing)), visits, carry.count)
-        self.index, self.logits = carry.index, carry.logits
-        self.visits, self.count = carry.visits, carry.count
+        # four assignments without what `nn.Module` does at each, since this runs at every step
+        self._buffers.update(vars(carry))
 
     def clear(self) -> None:
         """Nobody waits any more."""
@@ -91,6 +91,7 @@ def under_trained(
     at_random: bool = False,
     eligible: Tensor | None = None,
     generator: torch.Generator | None = None,
+    log_p: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Marks the under-trained samples of a batch and says how urgent each is.
 
@@ -112,6 +113,7 @@ def under_trained(
             eligible marked samples, so that the control differs in *which* samples go and in
             nothing else. None means everyone.
         generator: on the logits' device, for draws.
+        log_p: [B, K] float32, the logits' log-softmax where it is known already.
 
     Returns:
         marked [B] bool and urgency [B] float32 (larger goes first): the cross-entropy, or the
@@ -130,11 +132,13 @@ def under_trained(
         "medoid_logits": (medoid_logits, FLOAT, "KK"),
         "medoid_exists": (medoid_exists, BOOL, "K"),
         "eligible": (eligible, BOOL, "B"),
+        "log_p": (log_p, FLOAT, "BK"),
     }
     given = {name: (x, kind, axes) for name, (x, kind, axes) in optional.items() if x is not None}
     check_shapes(logits=(logits, FLOAT, "BK"), labels=(labels, INT, "B"), **given)
     z = logits.detach().float()
-    urgency = F.cross_entropy(z, labels, reduction="none")
+    log_p = z.log_softmax(1) if log_p is None else log_p
+    urgency = F.nll_loss(log_p, labels, reduction="none")
     if criterion == "medoid-distance":
         if medoid_logits is None or medoid_exists is None:
             raise BadValue("criterion 'medoid-distance' needs medoid_logits and medoid_exists.")
@@ -194,9 +198,9 @@ def select(
     )
     in_range("size", size, 0, len(index))
     in_range("max visits", max_visits, 1)
-    # marked and visits < max_visits, in as few kernels as can be: this runs at every step
-    eligible = (marked if max_visits == 1 else marked * max_visits) > visits
-    slots = torch.where(eligible, urgency, -torch.inf).topk(size).indices
-    count = eligible.sum().clamp(max=size)
+    # not marked, or visits >= max_visits, in as few kernels as can be: this runs at every step
+    left = (marked if max_visits == 1 else marked * max_visits) <= visits
+    most, slots = urgency.masked_fill(left, -torch.inf).topk(size)
+    count = (most > -torch.inf).sum()
     again = torch.ones_like(slots) if max_visits == 1 else visits[slots] + 1
-    return Carry(index[slots], logits.detach().float()[slots], again, count)
+    return Carry(index[slots], logits.detach()[slots].float(), again, count)

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from toastlab.core.checks import BOOL, FLOAT, check_shapes
+from toastlab.core.checks import BOOL, FLOAT, INT, check_shapes
 from toastlab.core.errors import in_range, one_of
 
 Divisor = Literal["carried", "batch"]
@@ -114,6 +114,67 @@ def combine(
     else:
         total = first + stage2 if past_weight == 1 else first.add(stage2, alpha=past_weight)
     return Loss(total, {"stage1": first.detach(), "stage2": stage2.detach()})
+
+
+def distilled(
+    logits: Tensor,
+    targets: Tensor,
+    log_past: Tensor,
+    carried: Tensor,
+    stages: Tensor,
+    past_weight: float | Tensor,
+    temperature: float = 1.0,
+    divide_by: Divisor = "carried",
+) -> tuple[Loss, Tensor | None]:
+    """L1 + b L2, where a carried sample is taught its past prediction and nothing else [R].
+
+    Every sample is then in one of the two means, so that one number for each serves both: its KL if
+    it was carried, else its cross-entropy. Within rounding this is `combine` of
+    `soft_cross_entropy` and the `masked_mean` of `probability_kl`, in 23 kernels for 41: it runs
+    at every step.
+
+    Args:
+        logits: [B, K] of this pass.
+        targets: [B, K] stage-1 targets; rows of carried samples do not matter.
+        log_past: [B, K] log p(z_past; T_p), finite; rows of other samples do not matter.
+        carried: [B] bool.
+        stages: [2, 1] int64, 0 and 1, on the device: made here it would be one more kernel.
+        past_weight: b >= 0.
+        temperature: T_p > 0.
+        divide_by: what L2 is the mean over, see `masked_mean`.
+
+    Returns:
+        The loss, and log p(z) [B, K] without gradient, which others need too; None if T_p is not 1.
+    """
+    one_of("divisor", divide_by, get_args(Divisor))
+    in_range("temperature", temperature, 0, open_low=True, open_high=True)
+    check_shapes(
+        logits=(logits, FLOAT, "BK"),
+        targets=(targets, FLOAT, "BK"),
+        log_past=(log_past, FLOAT, "BK"),
+        carried=(carried, BOOL, "B"),
+        stages=(stages, INT, "SO"),
+    )
+    z, of_past = wide(logits), carried[:, None]
+    if temperature != 1:
+        z = z / torch.where(of_past, temperature, 1.0)
+    log_p = z.log_softmax(1)
+    taught = torch.where(of_past, log_past.exp(), targets)
+    each = (taught * (log_past * of_past - log_p)).sum(1)  # [B]
+    members = stages == carried  # [2, B]: the new samples, the carried ones
+    share = members / members.sum(1, keepdim=True).clamp(min=1)  # in the mean of their stage
+    if divide_by == "batch":
+        share = torch.stack([share[0], carried / len(carried)])
+    if temperature != 1:
+        share = torch.where(stages == 1, temperature**2, 1.0) * share
+    share = share.to(each.dtype)
+    if isinstance(past_weight, Tensor):
+        both = share[0] + past_weight * share[1]
+    else:
+        both = share[0].add(share[1], alpha=past_weight)
+    stage1, stage2 = (share @ each.detach()).unbind()
+    loss = Loss(each.dot(both), {"stage1": stage1, "stage2": stage2})
+    return loss, log_p.detach() if temperature == 1 else None
 
 
 def past_targets(

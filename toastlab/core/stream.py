@@ -42,6 +42,7 @@ class Batch:
         partner: [B] int64, with whom each image was mixed; itself where it was not.
         partner_labels: [B] int64.
         weight: [B] float32, the image's own share in the mix; 1 where it was not mixed.
+        said: logits [B, K] and their log-softmax, where a loss made it, for the method's `update`.
     """
 
     index: Tensor
@@ -53,6 +54,11 @@ class Batch:
     partner: Tensor
     partner_labels: Tensor
     weight: Tensor
+    said: tuple[Tensor, Tensor | None] | None = None
+
+    def log_p(self, logits: Tensor) -> Tensor | None:
+        """[B, K] the log-softmax of just these logits, if a loss has left it here."""
+        return self.said[1] if self.said is not None and self.said[0] is logits else None
 
 
 class Reader(Protocol):

@@ -41,17 +41,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from toastlab.core import losses
 from toastlab.core.carry import CarryState, Criterion, select, under_trained
 from toastlab.core.errors import BadValue
-from toastlab.core.losses import (
-    Divisor,
-    Loss,
-    combine,
-    masked_mean,
-    past_targets,
-    probability_kl,
-    soft_cross_entropy,
-)
+from toastlab.core.losses import Divisor, Loss, soft_cross_entropy
 from toastlab.core.settings import (
     Count,
     PositiveShare,
@@ -189,7 +182,7 @@ class Toast(Method, config=ToastConfig):
         self.medoids = MedoidState(k, device)
         self.add_state("soft", torch.eye(k, device=device), "same")
         self.carry = CarryState(self.carry_size, k, device)
-        # of `_carrying`, made once: every kernel that a step need not launch is time saved
+        # made once: every kernel that a step need not launch is time saved
         b = self.images_per_batch
         self.register_buffer("_slots", torch.arange(b, device=device), persistent=False)
         self.register_buffer("_blank", torch.zeros(b - self.carry_size, k, device=device), False)
@@ -262,41 +255,47 @@ class Toast(Method, config=ToastConfig):
         """Source "memory" [R]: the half of the batch most in need, judged by its last visit."""
         batch.past = self.bank.logits[batch.index].float()
         seen = self.bank.seen[batch.index]
-        marked, urgency = self._under_trained(batch.past, batch.labels, None, seen)
+        marked, urgency = self._under_trained(batch.past, batch, seen)
         slots, half = torch.arange(len(seen), device=seen.device), min(self.carry_size, len(seen))
         chosen = select(marked & seen, urgency, slots, batch.past, batch.visits, half)
-        taken = torch.arange(half, device=seen.device) < chosen.count
-        batch.carried = batch.carried.scatter(0, chosen.index, taken)
+        batch.carried = batch.carried.scatter(0, chosen.index, slots[:half] < chosen.count)
         return batch
 
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """L = L1 + b L2, or one cross-entropy to the mixed target; logits are [B, K]."""
         cfg, b, targets = self.config, self.past_weight, self.targets(batch)
         if not self.distils:  # nothing to distil: the label of everyone counts
-            return combine(soft_cross_entropy(logits, targets), logits.new_zeros(()), 0.0)
-        past = self._past_probability(batch)
+            return losses.combine(soft_cross_entropy(logits, targets), logits.new_zeros(()), 0.0)
+        log_past, heat = self._log_past(batch), cfg.past_temperature
+        if cfg.carried_loss == "distilled":  # the default, and therefore in few kernels
+            stages, carried = self._slots[:2, None], batch.carried
+            loss, log_p = losses.distilled(
+                logits, targets, log_past, carried, stages, b, heat, cfg.divide_by
+            )
+            batch.said = (logits, log_p)
+            return loss
+        past = log_past.exp()
         if cfg.carried_loss == "confidence":  # (1 - b max p) t + b max p p(z_past; T_p)
             share = b * past.amax(1, keepdim=True)
-            targets = past_targets(targets, targets, past, batch.carried, share)
+            targets = losses.past_targets(targets, targets, past, batch.carried, share)
         elif cfg.carried_loss == "target":
             hard = mixed_rows(torch.eye(self.num_classes, device=past.device), batch)
-            targets = past_targets(targets, hard, past, batch.carried, b)
+            targets = losses.past_targets(targets, hard, past, batch.carried, b)
         if cfg.carried_loss in ("target", "confidence"):
-            return combine(soft_cross_entropy(logits, targets), logits.new_zeros(()), 0.0)
-        kl = probability_kl(logits, past, cfg.past_temperature)
-        stage2 = masked_mean(kl, batch.carried, cfg.divide_by)
-        new = ~batch.carried if cfg.carried_loss == "distilled" else None
-        return combine(soft_cross_entropy(logits, targets), stage2, b, new)
+            return losses.combine(soft_cross_entropy(logits, targets), logits.new_zeros(()), 0.0)
+        stage2 = losses.masked_mean(
+            losses.probability_kl(logits, past, heat), batch.carried, cfg.divide_by
+        )
+        return losses.combine(soft_cross_entropy(logits, targets), stage2, b)
 
-    def _past_probability(self, batch: Batch) -> Tensor:
-        """[B, K] p(z_past; T_p); with `mixed_carry` "stored", mixed like the image."""
-        temperature = self.config.past_temperature
-        past = batch.past.detach()
-        past = (past if temperature == 1 else past / temperature).softmax(1)
+    def _log_past(self, batch: Batch) -> Tensor:
+        """[B, K] log p(z_past; T_p); with `mixed_carry` "stored", of p mixed like the image."""
+        heat, past = self.config.past_temperature, batch.past.detach()
+        log_past = (past if heat == 1 else past / heat).log_softmax(1)
         if self.config.mixed_carry != "stored":
-            return past
-        other = (self.bank.logits[batch.partner].float() / temperature).softmax(1)
-        return torch.lerp(other, past, batch.weight[:, None])
+            return log_past
+        other = (self.bank.logits[batch.partner].float() / heat).softmax(1)
+        return torch.lerp(other, log_past.exp(), batch.weight[:, None]).clamp(min=1e-37).log()
 
     def _note(self, logits: Tensor, batch: Batch) -> None:
         """Logits into the bank; the under-trained samples become the next carry."""
@@ -304,21 +303,21 @@ class Toast(Method, config=ToastConfig):
         carried = batch.visits if self._carries and self.config.max_visits == 1 else batch.carried
         self.bank.write(batch.index, logits, batch.weight == 1, carried)
         if self._carries and self._acts:
-            marked, urgency = self._under_trained(logits, batch.labels, batch.visits)
+            marked, urgency = self._under_trained(logits, batch)
             size, most = min(self.carry_size, len(batch.index)), self.config.max_visits
             self.carry.take(select(marked, urgency, batch.index, logits, batch.visits, size, most))
 
     def _under_trained(
-        self, logits: Tensor, labels: Tensor, visits: Tensor | None, eligible: Tensor | None = None
+        self, logits: Tensor, batch: Batch, eligible: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Of a batch, those that may be carried once more or, without `visits`, are `eligible`."""
+        """Of a batch, those that may be carried once more or, where it is given, are `eligible`."""
         cfg = self.config
-        if (cfg.random_carry or cfg.criterion == "random") and visits is not None:
-            eligible = visits < cfg.max_visits
+        if eligible is None and (cfg.random_carry or cfg.criterion == "random"):
+            eligible = batch.visits < cfg.max_visits
         far = cfg.criterion == "medoid-distance"
         return under_trained(
             logits,
-            labels,
+            batch.labels,
             cfg.criterion,
             threshold=cfg.threshold,
             share=cfg.share,
@@ -327,6 +326,7 @@ class Toast(Method, config=ToastConfig):
             at_random=cfg.random_carry,
             eligible=eligible,
             generator=self.generator,
+            log_p=batch.log_p(logits),
         )
 
     def _finish_epoch(self) -> None:

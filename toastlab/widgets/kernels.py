@@ -101,8 +101,9 @@ class VisitorKernels(AsyncMappingKernelManager):  # type: ignore[misc]
 
     def begin(self) -> None:
         """Begins to make a page ahead, if one is wanted and there is a place."""
-        wanted = self.make is not None and len(self.ahead) < self.spare
-        if wanted and len(self._taken()) < self.places:
+        if self.make is None or len(self.ahead) >= self.spare:
+            return
+        if len(self._taken()) < self.places:
             self.ahead.append(Ahead(str(self.new_kernel_id()), self.make))
 
     async def take(self) -> Ahead | None:
@@ -116,7 +117,8 @@ class VisitorKernels(AsyncMappingKernelManager):  # type: ignore[misc]
             if not page.work.done():
                 return page  # `start_kernel` gives it its time, or has
             if await self._sound(page):
-                self.get_kernel(page.kernel).last_activity = utcnow()
+                kernel: Any = self.get_kernel(page.kernel)
+                kernel.last_activity = utcnow()
                 self._alone[page.kernel] = time.monotonic(), max(self.gone_after, LOADING)
                 return page
             await self._drop(page)

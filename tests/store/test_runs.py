@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from toastlab.core.errors import Stopped, StoreError
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig
 from toastlab.methods import CONFIGS, ToastConfig
+from toastlab.store import doctor
 from toastlab.store.names import from_json, run_key, to_json
 from toastlab.store.runs import Run, RunStore
 from toastlab.training.config import TrainConfig
@@ -198,4 +201,34 @@ def test_what_a_killed_process_was_writing_is_cleared_away(store: RunStore) -> N
     (partial / ".writing-half").mkdir(parents=True)
     (partial / "checkpoint.ptabc.new").write_text("torn")
     get(store)
+    assert not list(store.root.glob(".*"))
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["stored", "not stored"])
+def test_a_folder_that_vanishes_while_it_is_cleared(
+    stored: bool, store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process stores the run and removes the folder, or somebody removes it by hand."""
+    partial = store.root / f".partial-{run_key(CONFIG, tiny().fingerprint)}"
+    (partial / ".writing-half").mkdir(parents=True)
+    made, remove = get(RunStore(tmp_path / "other")), shutil.rmtree
+    vanished: list[Path] = []
+
+    def late(path: Path, *args: Any, **how: Any) -> None:
+        if not vanished:
+            vanished.append(path)
+            remove(partial)
+            if stored:
+                made.folder.rename(store.root / made.key)
+        remove(path, *args, **how)
+
+    monkeypatch.setattr(shutil, "rmtree", late)
+    epochs: list[float] = []
+    run = store.get(
+        CONFIG, dataset=tiny(), device="cpu", on_epoch=lambda row: epochs.append(row["epoch"])
+    )
+    assert vanished == [partial / ".writing-half"]
+    assert epochs == ([] if stored else [1, 2])
+    assert run.key == made.key
+    assert doctor.damage(run.folder) == ""
     assert not list(store.root.glob(".*"))

@@ -18,6 +18,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -259,9 +260,8 @@ class RunStore:
                     log.info("another process trains this run; waiting for it (%s)", partial)
                 waited = True
                 time.sleep(WAIT)
-            if lease.sole:  # what a killed process was writing
-                for path in [*partial.glob("*.new"), *partial.glob(".writing-*")]:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if lease.sole:
+                _clear_unfinished(partial)
         except OSError as error:
             lease.free()
             raise StoreError(
@@ -312,6 +312,15 @@ class RunStore:
                 f"cannot write to the run store {str(self.root)!r} ({error.strerror}); choose "
                 "another folder with --store, or free this one."
             ) from error
+
+
+def _clear_unfinished(partial: Path) -> None:
+    """Removes what a killed process was writing there."""
+    # A process that has just stored the run removes the folder: then nothing is left to clear, and
+    # who looks next finds the run.
+    with suppress(FileNotFoundError):
+        for path in [*partial.glob("*.new"), *partial.glob(".writing-*")]:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _contents(result: Result) -> Iterator[tuple[str, bytes]]:

@@ -50,7 +50,9 @@ class Lease:
         try:
             if HAVE_LOCKS:
                 self._lock.acquire()
+                self._file = (self.folder / NAME).lstat()
         except (Timeout, FileNotFoundError):  # the latter: its holder is removing the folder
+            self._lock.release(force=True)
             return False
         except OSError as error:
             if error.errno not in UNSUPPORTED:
@@ -62,7 +64,9 @@ class Lease:
         """Gives the lock back, and removes a folder with nothing else in it."""
         if self.sole:
             with suppress(OSError):
-                if os.listdir(self.folder) == [NAME]:
+                # who has removed the folder himself may find that of its next holder here
+                mine = os.path.samestat((self.folder / NAME).lstat(), self._file)
+                if mine and os.listdir(self.folder) == [NAME]:
                     shutil.rmtree(self.folder)
             self._lock.release(force=True)
 

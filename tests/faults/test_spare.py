@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from tests.faults.test_soak import children, server_of, soon
 from tests.faults.test_visitors import LIGHT, kept, said
 from tests.faults.visitor import Visitor, ask
 from tests.widgets.test_servers import free_port
+from toastlab.widgets.kernels import VisitorKernels
 
 PLACES, SPARE = 3, 2
 GONE = 0.5 * MINUTE  # seconds, --gone-after 0.5
@@ -76,7 +78,11 @@ def test_a_page_waits_for_its_visitor_and_the_next_is_made(server: Server) -> No
     asyncio.run(come_and_go())
 
 
-def test_a_page_whose_kernel_died_is_given_to_nobody(server: Server) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_a_page_whose_kernel_is_out_of_order_is_given_to_nobody(
+    how: signal.Signals, server: Server
+) -> None:
+    """One that has just been killed may still count as living, like one that was stopped."""
     address, word, process, folder = server
 
     async def visit() -> None:
@@ -84,7 +90,7 @@ def test_a_page_whose_kernel_died_is_given_to_nobody(server: Server) -> None:
         await soon(lambda: kept(process, folder)["made ahead"] == SPARE, lambda: made, 240)
         dead = children(process)
         for kernel in dead:
-            os.kill(kernel, signal.SIGKILL)
+            os.kill(kernel, how)
         visitor = Visitor(address, word)
         await visitor.open()
         await visitor.handled(visitor.update(visitor.find(description="slow"), value=7))
@@ -110,3 +116,32 @@ def test_who_leaves_a_page_made_ahead_is_gone_as_any_other(server: Server) -> No
         await soon(lambda: kernel not in children(process), lambda: "the kernel is left")
 
     asyncio.run(leave())
+
+
+def test_a_page_under_way_whose_kernel_died_is_dropped_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def visit() -> None:
+        kernels = VisitorKernels(places=2, spare=1, connection_dir=str(tmp_path))
+
+        async def make(name: str, parts: list[str]) -> None:
+            await kernels.start_kernel(kernel_id=name, kernel_name="python3")
+            await asyncio.Event().wait()  # its cells take for ever
+
+        kernels.make = make
+        kernels.begin()
+        (page,) = kernels.ahead
+        await soon(lambda: page.kernel in kernels, lambda: "it does not start")
+        kernel: Any = kernels.get_kernel(page.kernel)
+        os.kill(kernel.provisioner.pid, signal.SIGKILL)
+        while await kernel.is_alive():
+            await asyncio.sleep(0.1)
+        look = kernels.cull_kernel_if_idle(page.kernel)  # at the same moment
+        assert (await asyncio.gather(kernels.take(), look))[0] is None
+        assert page.kernel not in kernels
+        assert not page.work.done()
+        assert kernels.ahead == []
+        assert caplog.text.count("is dropped: its kernel has died") == 1
+        page.work.cancel()
+
+    asyncio.run(visit())

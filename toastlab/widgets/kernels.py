@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
 from typing import Any
 
 from jupyter_server._tz import utcnow
@@ -28,6 +29,7 @@ from toastlab.widgets.moves import PATIENCE, Moves
 
 log = logging.getLogger(__name__)
 LOADING = 600.0  # seconds that a page may take until it connects, on a machine that is busy
+ANSWER = 5.0  # seconds in which a kernel that lives answers, on a machine that is busy
 REST = 5.0  # seconds after a visitor has come in which nothing else is started: he has the cores
 RETRY = 60.0  # seconds after a page could not be made ahead
 TYPES = (
@@ -113,30 +115,49 @@ class VisitorKernels(AsyncMappingKernelManager):  # type: ignore[misc]
         """
         self._not_before = time.monotonic() + REST
         while self.ahead:
-            page = self.ahead.pop(0)
-            if not page.work.done():
-                return page  # `start_kernel` gives it its time, or has
-            if await self._sound(page):
+            page = self.ahead.pop(0)  # now nobody else gives it or drops it
+            if page.kernel in self:  # from now on it waits to be connected to, like any other
                 kernel: Any = self.get_kernel(page.kernel)
                 kernel.last_activity = utcnow()
                 self._alone[page.kernel] = time.monotonic(), max(self.gone_after, LOADING)
+            if await self._fit(page):
                 return page
             await self._drop(page)
         return None
+
+    async def _fit(self, page: Ahead) -> bool:
+        """Whether a page may be given to a visitor."""
+        if not page.work.done():  # a kernel that is still starting has no answer yet
+            return page.kernel not in self or await self._lives(page.kernel)
+        return await self._sound(page) and await self._answers(page.kernel)
 
     async def _sound(self, page: Ahead) -> bool:
         """Whether a page that is made is whole, and its kernel lives."""
         whole = not page.work.cancelled() and page.work.exception() is None
         return whole and page.kernel in self and await self._lives(page.kernel)
 
+    async def _answers(self, kernel_id: str) -> bool:
+        """Whether a kernel answers. One that was killed a moment ago does not, though on a busy
+        machine it still counts as living until the system is done with ending it."""
+        kernel: Any = self.get_kernel(kernel_id)
+        answer, end = asyncio.get_running_loop().create_future(), time.monotonic() + ANSWER
+        with closing(kernel.connect_hb()) as heart:
+            heart.on_recv(answer.set_result)
+            heart.send(b"?")
+            while not answer.done() and time.monotonic() < end and await kernel.is_alive():
+                await asyncio.wait([answer], timeout=0.05)
+        return answer.done()
+
     async def _drop(self, page: Ahead) -> None:
-        """Of a page that cannot be used nothing is left."""
-        why = None if page.work.cancelled() else page.work.exception()
+        """Of a page that cannot be used nothing is left. If it is not done, its work ends by
+        itself, in an error, once the kernel is gone."""
+        if page in self.ahead:  # before anything is waited for: each page is dropped once
+            self.ahead.remove(page)
+        ended = page.work.done() and not page.work.cancelled()
+        why = page.work.exception() if ended else None
         if why is not None:  # the next one would fare no better just now
             self._not_before = time.monotonic() + RETRY
         log.warning("a page made ahead is dropped: %s", why or "its kernel has died")
-        if page in self.ahead:
-            self.ahead.remove(page)
         if page.kernel in self:
             await self.shutdown_kernel(page.kernel, now=True)
 
@@ -192,6 +213,8 @@ class VisitorKernels(AsyncMappingKernelManager):  # type: ignore[misc]
         """Called every few seconds. An idle one ends by Jupyter Server's own rule, which a busy one
         could put off for ever; what is left of one that died is cleared away. One that waits for
         its visitor stays."""
+        if kernel_id not in self:  # it ended while others were looked at
+            return
         for page in self.ahead:
             if page.kernel == kernel_id:
                 if page.work.done() and not await self._sound(page):

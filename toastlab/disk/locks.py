@@ -46,7 +46,12 @@ class Lease:
         Raises:
             OSError: the folder cannot be written, or a link lies where the lock should.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:  # a file or a link; or its holder has removed it meanwhile
+            if os.path.lexists(self.folder) or not self.folder.parent.is_dir():
+                raise
+            return False
         try:
             if HAVE_LOCKS:
                 self._lock.acquire()

@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -170,6 +171,38 @@ def test_a_lock_on_a_file_that_was_cleared_away_does_not_count(
     again = Lease(folder)
     assert again.take()
     again.free()
+
+
+def test_a_folder_that_is_removed_while_it_is_looked_at_is_not_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, make = tmp_path / "partial", os.mkdir
+    folder.mkdir()
+
+    def late(path: Path, *how: int) -> None:
+        try:
+            make(path, *how)
+        finally:
+            folder.rmdir()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "mkdir", late)
+        assert not Lease(folder).take()
+    folder.write_text("mine")
+    with pytest.raises(FileExistsError):
+        Lease(folder).take()
+
+
+def test_who_frees_a_lock_leaves_the_next_holder_his(tmp_path: Path) -> None:
+    folder = tmp_path / "partial"
+    mine, other = Lease(folder), Lease(folder)
+    assert mine.take()
+    shutil.rmtree(folder)  # as who has stored a run does
+    assert other.take()
+    mine.free()
+    assert not Lease(folder).take(), "the other one has it"
+    other.free()
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("code", [errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK])

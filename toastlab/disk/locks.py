@@ -46,11 +46,18 @@ class Lease:
         Raises:
             OSError: the folder cannot be written, or a link lies where the lock should.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:  # a file or a link; or its holder has removed it meanwhile
+            if os.path.lexists(self.folder) or not self.folder.parent.is_dir():
+                raise
+            return False
         try:
             if HAVE_LOCKS:
                 self._lock.acquire()
+                self._file = (self.folder / NAME).lstat()
         except (Timeout, FileNotFoundError):  # the latter: its holder is removing the folder
+            self._lock.release(force=True)
             return False
         except OSError as error:
             if error.errno not in UNSUPPORTED:
@@ -62,7 +69,9 @@ class Lease:
         """Gives the lock back, and removes a folder with nothing else in it."""
         if self.sole:
             with suppress(OSError):
-                if os.listdir(self.folder) == [NAME]:
+                # who has removed the folder himself may find that of its next holder here
+                mine = os.path.samestat((self.folder / NAME).lstat(), self._file)
+                if mine and os.listdir(self.folder) == [NAME]:
                     shutil.rmtree(self.folder)
             self._lock.release(force=True)
 

@@ -132,6 +132,7 @@ def made() -> list[str]:
         lines += [f"{words} --seeds={n}" for n in ("0", "-1", "1001", HUGE)]
         lines += [f"{words} --device={name}" for name in ("gpu", "cuda:x", "cuda:99", "''")]
     lines += [f"dashboard --{name}={n}" for name in LIMITS for n in ("0", "-1", HUGE, "nan", "x")]
+    lines += [f"dashboard --spare={n}" for n in ("-1", "1001", HUGE, "nan", "x")]
     lines += [f"runs show {key}" for key in ("''", "../..", "*", "zz", "é", "'a b'", "a" * 99)]
     lines += [f"data {do} {n}" for do in ("check", "fetch") for n in ("''", "x", "../x", "idx")]
     return list(dict.fromkeys(lines))

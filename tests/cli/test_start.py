@@ -47,6 +47,20 @@ def test_what_needs_no_network_loads_none(command: str) -> None:
         assert not loaded & {"rich", "tyro"}
 
 
+def test_the_dashboards_first_picture_needs_no_torchvision_and_no_scikit_learn() -> None:
+    """Each takes a second or two of the time that its visitor may wait."""
+    code = (
+        "import sys\n"
+        "from toastlab.widgets import AblationPanel\n"
+        "assert AblationPanel().picture.value\n"
+        "print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "matplotlib" in loaded
+    assert not loaded & {"torchvision", "sklearn"}
+
+
 @pytest.mark.bar
 @pytest.mark.skipif(resource is None, reason="processor time is not known here")
 @pytest.mark.parametrize(("command", "limit"), [("--help", 0.5), ("train --help", 1.0)])

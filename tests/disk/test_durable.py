@@ -17,9 +17,16 @@ from tests.helpers import tiny
 from tests.training.test_loop import BASE, run, same
 from toastlab.core.errors import StoreError
 from toastlab.disk.durable import HEADER, load_checkpoint, previous, save_checkpoint
+from toastlab.training import checkpoint
 from toastlab.training.loop import train
 
 CONFIG = replace(BASE, epochs=4)
+
+
+@pytest.fixture(autouse=True)
+def one_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run else writes one every few seconds, which would be other epochs on another machine."""
+    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
 
 
 def stopped_after(epochs: int, file: Path) -> None:

@@ -22,6 +22,7 @@ import torch
 from tests.disk.test_locks import FORKS
 from tests.helpers import carrying, tiny
 from toastlab.store.runs import Run, RunStore
+from toastlab.training import checkpoint
 from toastlab.training.config import TrainConfig
 
 TRIALS = 120 if os.environ.get("TOASTLAB_LONG") else 25
@@ -62,7 +63,8 @@ class Countdown:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-def child(store: Path, say: Connection, phase: str, calls: int) -> None:
+def child(store: Path, say: Connection, phase: str, calls: int, every: float) -> None:
+    checkpoint.EVERY = every
     torch.set_num_threads(1)
     say.send("begun")
     if phase in PHASES:
@@ -70,10 +72,14 @@ def child(store: Path, say: Connection, phase: str, calls: int) -> None:
     RunStore(store).get(CONFIG, dataset=tiny(), device="cpu")
 
 
-def attempt(store: Path, phase: str, calls: int, seconds: float) -> bool:
-    """One process that is to be killed; True if it was, False if it was done before."""
+def attempt(store: Path, phase: str, calls: int, seconds: float, every: float) -> bool:
+    """One process that is to be killed; True if it was, False if it was done before.
+
+    Args:
+        every: seconds between two checkpoints.
+    """
     here, there = FORKS.Pipe()
-    process: Any = FORKS.Process(target=child, args=(store, there, phase, calls))
+    process: Any = FORKS.Process(target=child, args=(store, there, phase, calls, every))
     process.start()
     assert here.recv() == "begun"
     process.join(60 if phase in PHASES else seconds)
@@ -123,7 +129,9 @@ def test_killed_anywhere_and_resumed(whole: Run, tmp_path: Path) -> None:
             # there must be something to resume from
             for each in ["checkpoint", phase] if phase == "resuming" else [phase]:
                 calls = lots.randrange(CALLS.get(each, 1))
-                killed[each] += attempt(store, each, calls, lots.uniform(0, 0.4))
+                # after each epoch, or after the first and the last only, as short a run is
+                every = lots.choice([0, checkpoint.EVERY])
+                killed[each] += attempt(store, each, calls, lots.uniform(0, 0.4), every)
         run = RunStore(store).get(CONFIG, dataset=tiny(), device="cpu")
         same(whole, run)
         assert not list(store.glob(".*")), f"trial {trial} leaves something behind"

@@ -89,7 +89,7 @@ async def move(visitor: Visitor, times: int) -> None:
 def test_visitors_come_and_go(tmp_path: Path) -> None:
     store = tmp_path / "runs"
     words = ["dashboard", "--store", str(store), "--port", str(free_port())]
-    words += ["--gone-after", "0.5", "--trainings", "2"]
+    words += ["--gone-after", "0.5", "--trainings", "2", "--spare", "0"]
     told: dict[str, object] = {}
 
     async def one(address: str, word: str) -> None:

@@ -46,7 +46,7 @@ def server(folder: Path) -> Iterator[Server]:
     """Address, token and process."""
     store = folder / "runs"
     words = ["dashboard", "--store", str(store), "--port", str(free_port())]
-    words += ["--visitors", str(PLACES), "--gone-after", "0.5"]
+    words += ["--visitors", str(PLACES), "--gone-after", "0.5", "--spare", "0"]
     counts = {"LIGHT_PAGE_COUNTS": str(folder / "counts")}
     with started(folder, *words, program=LIGHT, **counts) as (address, word, _):
         yield address, word, server_of(store)

@@ -19,6 +19,7 @@ from toastlab.disk import locks
 from toastlab.disk.locks import Lease, clear, held
 from toastlab.store import doctor
 from toastlab.store.runs import Run, RunStore
+from toastlab.training import checkpoint
 
 ROUNDS = 24 if os.environ.get("TOASTLAB_LONG") else 2
 PROCESSES, SEEDS = 8, 5
@@ -26,6 +27,7 @@ PROCESSES, SEEDS = 8, 5
 
 def asks(store: Path, seeds: list[int], notes: Path, with_locks: bool) -> None:
     """In a process of its own: asks for runs; every epoch is noted as it begins and as it ends."""
+    checkpoint.EVERY = 0.0  # a killed one is gone on with from its last epoch
     if not with_locks:
         locks.HAVE_LOCKS = False
     for seed in seeds:

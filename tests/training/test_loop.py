@@ -96,6 +96,47 @@ def test_equal_seeds_are_bit_equal_and_resume_is_too(config: TrainConfig, tmp_pa
     same(whole, resumed)
 
 
+@pytest.mark.parametrize(("every", "written"), [(0.0, [1, 2, 3, 4]), (1000.0, [1, 4])])
+def test_how_often_a_checkpoint_is_written(
+    every: float, written: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is killed goes on from the last one that was written."""
+    monkeypatch.setattr("toastlab.training.checkpoint.EVERY", every)
+    saved: list[int] = []
+
+    def save(path: Path, state: dict[str, object]) -> None:
+        saved.append(int(str(state["epoch"])))
+        save_checkpoint(path, state)
+
+    monkeypatch.setattr("toastlab.disk.durable.save_checkpoint", save)
+    run(checkpoint=tmp_path / "checkpoint.pt")
+    assert saved == written
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_what_ends_a_run_early_loses_no_epoch(
+    error: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does what follows in memory change what is written then."""
+    monkeypatch.setattr("toastlab.training.checkpoint.EVERY", 1000.0)
+    file, seen = tmp_path / "checkpoint.pt", list[int]()
+
+    def breaks(step: int, steps: int) -> None:
+        seen.append(step)
+        if len(seen) == 15:  # in the last of four epochs
+            raise error
+
+    with pytest.raises(error):
+        run(checkpoint=file, on_step=breaks)
+    kept = load_checkpoint(file, CHECKPOINT)
+    assert kept is not None
+    assert kept["epoch"] == 3
+    epochs: list[float] = []
+    resumed = run(checkpoint=file, on_epoch=lambda row: epochs.append(row["epoch"]))
+    assert epochs == [4]
+    same(run(), resumed)
+
+
 def test_threads_seed_and_determinism_are_put_back() -> None:
     torch.manual_seed(77)
     state, threads = torch.get_rng_state(), torch.get_num_threads()

@@ -49,6 +49,7 @@ def dashboard(
     visitors: int = 32,
     trainings: int = 2,
     gone_after: float = 10.0,
+    spare: int = 2,
 ) -> None:
     """Serves the ablation and the under-trained samples as an app without code.
 
@@ -62,9 +63,11 @@ def dashboard(
         trainings: Live runs at a time over all visitors, 1 to 1000; the next ones wait.
         gone_after: Minutes without a connection, 0.5 to 10080 (a week), after which a visitor's
             process ends, also in the midst of a training.
+        spare: Pages made ahead, 0 to 1000, in places that are free: who opens one need not wait for
+            a process to start.
     """
     in_range("port", port, *PORTS)
-    limits = Limits(visitors, trainings, gone_after)
+    limits = Limits(visitors, trainings, gone_after, spare)
     RunStore(store).check_writable()
     _say("Starting the dashboard; the address with its token follows. Ctrl-C ends it.")
     serve(store, port, open_browser, expose, limits, _say)

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -29,8 +29,6 @@ def resized(images: Tensor, size: int, channels: Channels) -> Tensor:
     Raises:
         DataError: resized, they would fill the memory.
     """
-    from torchvision.transforms.v2 import functional as F  # here, since it takes a second
-
     if size and tuple(images.shape[-2:]) != (size, size):
         need = images.shape[0] * images.shape[1] * size**2
         if need > RESIZED_LIMIT:
@@ -38,12 +36,19 @@ def resized(images: Tensor, size: int, channels: Channels) -> Tensor:
                 f"{len(images)} images of {size} x {size} pixels need {need / 2**30:.0f} GiB of "
                 "memory; choose a smaller size (--data.size)."
             )
-        images = F.resize(images, [size, size], antialias=True)
+        images = _torchvision().resize(images, [size, size], antialias=True)
     if channels == "grey" and images.shape[1] == 3:
-        images = F.rgb_to_grayscale(images)
+        images = _torchvision().rgb_to_grayscale(images)
     if channels == "rgb" and images.shape[1] == 1:
         images = images.expand(-1, 3, -1, -1).contiguous()
     return images
+
+
+def _torchvision() -> Any:
+    """Its functions on images, imported where an image is to be changed: it takes seconds."""
+    from torchvision.transforms.v2 import functional
+
+    return functional
 
 
 class Files(Dataset[tuple[Tensor, int]]):

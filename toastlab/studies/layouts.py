@@ -19,9 +19,6 @@ from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save as array_bytes
 from scipy.linalg import orthogonal_procrustes
 from scipy.special import softmax
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
-from sklearn.manifold import trustworthiness as _trustworthiness
 
 from toastlab.core.checks import FLOAT, check_arrays
 from toastlab.core.errors import BadValue, DataError, StoreError, in_range, one_of
@@ -65,6 +62,9 @@ def layout(
     Raises:
         ValueError: the perplexity is not below the number of samples.
     """
+    from sklearn.decomposition import PCA  # here: stored layouts are shown without, and it takes
+    from sklearn.manifold import TSNE  # a second
+
     first = PCA(2, random_state=seed).fit_transform(x) if start is None else start - start.mean(0)
     small = 1e-4 * first / max(float(first[:, 0].std()), 1e-12)
     xy = TSNE(perplexity=perplexity, init=small, random_state=seed).fit_transform(x)
@@ -77,9 +77,11 @@ def layout(
 def trustworthiness(x: np.ndarray, xy: np.ndarray, neighbours: int = NEIGHBOURS) -> float:
     """How far neighbours in the picture xy [N, 2] are neighbours in x [N, D]; 1: all of them
     (Venna and Kaski, 2001; scikit-learn's)."""
+    from sklearn.manifold import trustworthiness as theirs  # here: it takes a second
+
     in_range("neighbours", neighbours, 1, len(x) / 2, open_high=True)
     check_arrays(x=(x, FLOAT, "ND"), xy=(xy, FLOAT, "Nd"))
-    return float(_trustworthiness(x, xy, n_neighbors=neighbours))
+    return float(theirs(x, xy, n_neighbors=neighbours))
 
 
 def pick(labels: np.ndarray, per_class: int = PER_CLASS, seed: int = 0) -> NDArray[np.int64]:

@@ -1,6 +1,8 @@
 """What a run needs to go on after an epoch, as it goes to disk and comes back."""
 
 import logging
+import math
+import time
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +19,9 @@ from toastlab.training.ranks import Ranks
 from toastlab.training.recorder import RunRecorder
 
 log = logging.getLogger(__name__)
+# Seconds between two checkpoints of a run: to write one takes as long as a tenth of a small run's
+# epoch, and a killed run loses no more than these seconds.
+EVERY = 3.0
 # What a checkpoint holds.
 CHECKPOINT = (
     *("epoch", "fingerprint", "rows", "model", "optimizer", "schedule"),
@@ -41,11 +46,69 @@ class Parts(Protocol):
     mixing: Mixing | None
 
 
+class Keeper:
+    """Writes the checkpoints of a run: the first, the last, and between them one every `EVERY`
+    seconds.
+
+    A state that is not written at once is kept in memory, and `flush` writes it where the run ends
+    before its last epoch. So who stops a run, or has it end in an error, loses nothing; only what
+    kills the process does. On several ranks, whose clocks differ, each epoch's is written.
+
+    Args:
+        path: of the file; None: none is written.
+        fingerprint: of the data.
+    """
+
+    def __init__(self, run: Parts, path: Path | None, fingerprint: str) -> None:
+        self.run, self.path, self.fingerprint = run, path, fingerprint
+        self._written = -math.inf
+        self._held: dict[str, Any] | None = None
+
+    def keep(self, epoch: int, last: bool) -> None:
+        """Keeps the state after `epoch` epochs; errors as of `save_checkpoint`.
+
+        Args:
+            last: no epoch follows.
+        """
+        if self.path is None:
+            return
+        self._held = None
+        now = time.monotonic()
+        if last or self.run.ranks.count > 1 or now - self._written >= EVERY:
+            save(self.run, self.path, epoch, self.fingerprint)
+            self._written = time.monotonic()
+        else:
+            self._held = _copied(_state(self.run, epoch, self.fingerprint))
+
+    def flush(self) -> None:
+        """Writes what was not written at once; errors as of `save_checkpoint`."""
+        held, self._held = self._held, None
+        if held is not None and self.path is not None:
+            durable.save_checkpoint(self.path, held)
+
+
+def _copied(value: Any) -> Any:
+    """The same, with tensors and containers of its own."""
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, dict):
+        return {key: _copied(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_copied(part) for part in value]
+    return value
+
+
 def save(run: Parts, path: Path, epoch: int, fingerprint: str) -> None:
-    """Keeps the state after `epoch` epochs; errors as of `save_checkpoint`.
+    """Writes the state after `epoch` epochs; errors as of `save_checkpoint`.
 
     All ranks call it; rank 0 writes, with what the others have for themselves under "others".
     """
+    state = _state(run, epoch, fingerprint)
+    run.ranks.on_rank_zero(lambda: durable.save_checkpoint(path, state))
+
+
+def _state(run: Parts, epoch: int, fingerprint: str) -> dict[str, Any]:
+    """What a checkpoint holds; all ranks call it."""
     # the tensors themselves, not a copy of a large bank: they are written before anything changes
     live, own_names = run.method.state_dict(keep_vars=True), _own_names(run.method)
     method = {name: tensor.detach() for name, tensor in live.items()}
@@ -69,7 +132,7 @@ def save(run: Parts, path: Path, epoch: int, fingerprint: str) -> None:
     }
     if others:
         state["others"] = others
-    run.ranks.on_rank_zero(lambda: durable.save_checkpoint(path, state))
+    return state
 
 
 def resume(run: Parts, path: Path | None, fingerprint: str) -> int:

@@ -81,8 +81,9 @@ def train(
         model: a user's own: a function that makes it, called under `config.seed`, or the network
             itself, trained in place from the weights it has. None builds `config.model`.
         device: "auto", "cuda", "cuda:1", "mps", "cpu".
-        checkpoint: file written after every epoch, and resumed from if it is there; the one before
-            is kept beside it, for the case that this one is damaged.
+        checkpoint: file written after an epoch, every few seconds, and when the run is stopped; it
+            is resumed from if it is there. The one before is kept beside it, for the case that this
+            one is damaged.
         teacher: weights and metrics of the run of `teacher_config`, for methods that need one; None
             trains it first. Its time and images count into the first epoch.
         on_epoch: called after every epoch with its row of metrics.
@@ -126,14 +127,17 @@ def train(
         if teacher is not None:
             run.set_teacher(*teacher)
         first = checkpoints.resume(run, checkpoint, dataset.fingerprint)
-        for epoch in range(first, config.epochs):
-            row = run.epoch(epoch, on_step, should_stop, checkpoint)
-            if row is None:
-                return None
-            if checkpoint is not None:
-                checkpoints.save(run, checkpoint, epoch + 1, dataset.fingerprint)
-            if on_epoch is not None:
-                on_epoch(row)
+        keeper = checkpoints.Keeper(run, checkpoint, dataset.fingerprint)
+        try:
+            for epoch in range(first, config.epochs):
+                row = run.epoch(epoch, on_step, should_stop, checkpoint)
+                if row is None:
+                    return None
+                keeper.keep(epoch + 1, last=epoch + 1 == config.epochs)
+                if on_epoch is not None:
+                    on_epoch(row)
+        finally:
+            keeper.flush()  # where it was stopped, or ends in an error
         return run.result()
 
 

@@ -1,12 +1,20 @@
-"""The visitors' kernels: no more than there are places, gone with their visitor, never flooded.
+"""The visitors' kernels: no more than there are places, gone with their visitor, never flooded, and
+some of them started before their visitor comes.
 
-Jupyter Server's own managers with three changes; slow to import, as it is.
+Jupyter Server's own managers with four changes; slow to import, as it is. Voila has a pool of
+kernels too, but fills it beyond the places, hands out kernels that have died, and tells whoever
+knows a kernel's name the address it was asked for with, token and all.
 """
 
+import asyncio
 import json
+import logging
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
 from typing import Any
 
+from jupyter_server._tz import utcnow
 from jupyter_server.services.kernels.connection.base import (
     deserialize_msg_from_ws_v1,
     serialize_msg_to_ws_v1,
@@ -19,11 +27,40 @@ from traitlets import Float, Integer
 
 from toastlab.widgets.moves import PATIENCE, Moves
 
+log = logging.getLogger(__name__)
 LOADING = 600.0  # seconds that a page may take until it connects, on a machine that is busy
+ANSWER = 5.0  # seconds in which a kernel that lives answers, on a machine that is busy
+REST = 5.0  # seconds after a visitor has come in which nothing else is started: he has the cores
+RETRY = 60.0  # seconds after a page could not be made ahead
 TYPES = (
     *("comm_open", "comm_close", "comm_msg", "comm_info_request"),
     "kernel_info_request",  # not shutdown_request: the kernel would come back without its guard
 )
+
+
+class Ahead:
+    """A page whose kernel starts, and whose cells run, before its visitor comes.
+
+    Args:
+        kernel: name of the kernel.
+        make: a coroutine that starts the kernel and adds the page's parts, as they come, to a list.
+    """
+
+    def __init__(self, kernel: str, make: Callable[[str, list[str]], Awaitable[None]]) -> None:
+        self.kernel, self.parts = kernel, list[str]()
+        self.work = asyncio.ensure_future(make(kernel, self.parts))
+
+    async def text(self) -> AsyncIterator[str]:
+        """Its HTML: at once as far as it is there, the rest as it comes."""
+        sent, done = 0, False
+        while not done:
+            done = self.work.done()
+            if more := self.parts[sent:]:
+                sent += len(more)
+                yield "".join(more)
+            if not done:
+                await asyncio.wait([self.work], timeout=0.1)
+        self.work.result()  # or the error that ended it
 
 
 class VisitorKernels(AsyncMappingKernelManager):  # type: ignore[misc]
@@ -32,9 +69,16 @@ class VisitorKernels(AsyncMappingKernelManager):  # type: ignore[misc]
     A place is taken before its kernel begins to start and is free again when the kernel is gone, so
     that pages opened at the same moment are counted. Who has no connection for `gone_after` seconds
     has gone, and his kernel ends whatever it is busy with.
+
+    Up to `spare` of the places that are free hold a page made ahead. One is made at a time, and
+    none just after a visitor has come.
+
+    Attributes:
+        make: makes a page, see `Ahead`; None: no page is made ahead.
     """
 
     places = Integer(1, config=True, help="Kernels at a time.")
+    spare = Integer(0, config=True, help="Pages made ahead, as long as places are free.")
     gone_after = Float(600.0, config=True, help="Seconds without a connection.")
 
     def __init__(self, **options: Any) -> None:
@@ -42,6 +86,80 @@ class VisitorKernels(AsyncMappingKernelManager):  # type: ignore[misc]
         self._starting: set[str] = set()
         self._ending: set[str] = set()
         self._alone: dict[str, tuple[float, float]] = {}  # since when, and how long it may be
+        self.make: Callable[[str, list[str]], Awaitable[None]] | None = None
+        self.ahead: list[Ahead] = []
+        self._not_before = 0.0  # when the next page may be made ahead
+
+    def _taken(self) -> set[str]:
+        """The kernels that have a place, those that start among them."""
+        ahead = {page.kernel for page in self.ahead}
+        return self._starting.union(self.list_kernel_ids(), ahead)
+
+    def refill(self) -> None:
+        """Begins to make a page ahead, if it is time; called every second."""
+        busy = self._starting or any(not page.work.done() for page in self.ahead)
+        if not busy and time.monotonic() >= self._not_before:
+            self.begin()
+
+    def begin(self) -> None:
+        """Begins to make a page ahead, if one is wanted and there is a place."""
+        if self.make is None or len(self.ahead) >= self.spare:
+            return
+        if len(self._taken()) < self.places:
+            self.ahead.append(Ahead(str(self.new_kernel_id()), self.make))
+
+    async def take(self) -> Ahead | None:
+        """The page that was made ahead for the visitor who has just come, if there is one.
+
+        It may still be under way: then it is nearer to its end than a new one.
+        """
+        self._not_before = time.monotonic() + REST
+        while self.ahead:
+            page = self.ahead.pop(0)  # now nobody else gives it or drops it
+            if page.kernel in self:  # from now on it waits to be connected to, like any other
+                kernel: Any = self.get_kernel(page.kernel)
+                kernel.last_activity = utcnow()
+                self._alone[page.kernel] = time.monotonic(), max(self.gone_after, LOADING)
+            if await self._fit(page):
+                return page
+            await self._drop(page)
+        return None
+
+    async def _fit(self, page: Ahead) -> bool:
+        """Whether a page may be given to a visitor."""
+        if not page.work.done():  # a kernel that is still starting has no answer yet
+            return page.kernel not in self or await self._lives(page.kernel)
+        return await self._sound(page) and await self._answers(page.kernel)
+
+    async def _sound(self, page: Ahead) -> bool:
+        """Whether a page that is made is whole, and its kernel lives."""
+        whole = not page.work.cancelled() and page.work.exception() is None
+        return whole and page.kernel in self and await self._lives(page.kernel)
+
+    async def _answers(self, kernel_id: str) -> bool:
+        """Whether a kernel answers. One that was killed a moment ago does not, though on a busy
+        machine it still counts as living until the system is done with ending it."""
+        kernel: Any = self.get_kernel(kernel_id)
+        answer, end = asyncio.get_running_loop().create_future(), time.monotonic() + ANSWER
+        with closing(kernel.connect_hb()) as heart:
+            heart.on_recv(answer.set_result)
+            heart.send(b"?")
+            while not answer.done() and time.monotonic() < end and await kernel.is_alive():
+                await asyncio.wait([answer], timeout=0.05)
+        return answer.done()
+
+    async def _drop(self, page: Ahead) -> None:
+        """Of a page that cannot be used nothing is left. If it is not done, its work ends by
+        itself, in an error, once the kernel is gone."""
+        if page in self.ahead:  # before anything is waited for: each page is dropped once
+            self.ahead.remove(page)
+        ended = page.work.done() and not page.work.cancelled()
+        why = page.work.exception() if ended else None
+        if why is not None:  # the next one would fare no better just now
+            self._not_before = time.monotonic() + RETRY
+        log.warning("a page made ahead is dropped: %s", why or "its kernel has died")
+        if page.kernel in self:
+            await self.shutdown_kernel(page.kernel, now=True)
 
     async def start_kernel(self, **options: Any) -> str:  # type: ignore[override]
         """Starts a visitor's kernel.
@@ -49,9 +167,9 @@ class VisitorKernels(AsyncMappingKernelManager):  # type: ignore[misc]
         Raises:
             HTTPError: 503, all places are taken.
         """
-        if len(self._starting.union(self.list_kernel_ids())) >= self.places:
-            raise HTTPError(503, reason="All places are taken, try again when somebody has left")
         name = str(options.setdefault("kernel_id", self.new_kernel_id()))
+        if len(self._taken() - {name}) >= self.places:
+            raise HTTPError(503, reason="All places are taken, try again when somebody has left")
         self._starting.add(name)
         self._alone[name] = time.monotonic(), max(self.gone_after, LOADING)
         try:
@@ -93,7 +211,15 @@ class VisitorKernels(AsyncMappingKernelManager):  # type: ignore[misc]
 
     async def cull_kernel_if_idle(self, kernel_id: str) -> None:
         """Called every few seconds. An idle one ends by Jupyter Server's own rule, which a busy one
-        could put off for ever; what is left of one that died is cleared away."""
+        could put off for ever; what is left of one that died is cleared away. One that waits for
+        its visitor stays."""
+        if kernel_id not in self:  # it ended while others were looked at
+            return
+        for page in self.ahead:
+            if page.kernel == kernel_id:
+                if page.work.done() and not await self._sound(page):
+                    await self._drop(page)
+                return
         since, most = self._alone.get(kernel_id, (0.0, float("inf")))
         if time.monotonic() - since > most or not await self._lives(kernel_id):
             await self.shutdown_kernel(kernel_id, now=True)

@@ -29,9 +29,16 @@ class SamplePanel(Panel):
             raise BadValue(f"run {run.key} keeps no dynamics; train it with record='logits'.")
         self.data, self.dynamics = data, run.dynamics
         self.frame = data_map(run.dynamics)
+        self.flipped = self.frame.flipped.to_numpy()
+        confidence = self.frame.confidence.to_numpy()
+        unsteady = self.frame.variability.to_numpy() > np.nanmedian(self.frame.variability)
+        self.regions = {  # name -> [N] bool
+            "easy (sure, steady)": ~unsteady & (confidence >= 0.5),
+            "ambiguous (unsteady)": unsteady,
+            "hard (unsure, steady)": ~unsteady & (confidence < 0.5),
+        }
         last = len(run.dynamics.probability)
         classes = [("all classes", -1), *((name, i) for i, name in enumerate(data.classes))]
-        regions = ["all", "easy (sure, steady)", "ambiguous (unsteady)", "hard (unsure, steady)"]
         thresholds = [round(0.05 * i, 2) for i in range(1, 21)]
         below = "true-class probability below which a sample counts as under-trained"
         controls = {
@@ -39,7 +46,7 @@ class SamplePanel(Panel):
             "epoch": slider("epoch", range(1, last + 1), last, "after which epoch"),
             "threshold": slider("probability below", thresholds, 0.5, below),
             "class": choice("label", classes, -1, "samples with this label only"),
-            "region": choice("region", regions, "all", "part of the data map"),
+            "region": choice("region", ["all", *self.regions], "all", "part of the data map"),
         }
         super().__init__(controls, "Live: from the stored training dynamics at each move.")
 
@@ -49,14 +56,7 @@ class SamplePanel(Panel):
         chosen = np.nan_to_num(p, nan=1.0) < self.value("threshold")
         if self.value("class") >= 0:
             chosen &= self.dynamics.labels == self.value("class")
-        confidence = self.frame.confidence.to_numpy()
-        unsteady = self.frame.variability.to_numpy() > np.nanmedian(self.frame.variability)
-        regions = {
-            "easy (sure, steady)": ~unsteady & (confidence >= 0.5),
-            "ambiguous (unsteady)": unsteady,
-            "hard (unsure, steady)": ~unsteady & (confidence < 0.5),
-        }
-        chosen &= regions.get(self.value("region"), True)  # or "all"
+        chosen &= self.regions.get(self.value("region"), True)  # or "all"
         rows = np.flatnonzero(chosen)
         return rows[np.argsort(p[rows], kind="stable")]
 
@@ -65,7 +65,7 @@ class SamplePanel(Panel):
         rows = self.selected()
         if not len(rows):
             return None, "No sample is selected: raise the probability or widen label and region."
-        flipped = self.frame.flipped.to_numpy()
+        flipped = self.flipped
         text = (
             f"{len(rows)} of {len(flipped)} samples are selected; "
             f"{100 * flipped[rows].mean():.0f} % of them have a label flipped on purpose "

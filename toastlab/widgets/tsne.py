@@ -23,6 +23,11 @@ class TsnePanel(Panel):
         index, colours = self.layouts.index, ("label", "clean label")
         self.labels = data.train.labels.numpy()[index]
         self.clean = data.train.clean_labels.numpy()[index]
+        self.extents = {  # half the side of the square that all epochs fit in
+            (kind, perplexity): self.layouts.extent(kind, perplexity)
+            for kind in FEATURES
+            for perplexity in PERPLEXITIES
+        }
         near = "how many neighbours count, about"
         controls = {
             "features": choice("of", FEATURES, FEATURES[0], "what is laid out"),
@@ -41,6 +46,6 @@ class TsnePanel(Panel):
             key = (name, kind, perplexity, epoch)
             panels[f"{name}, epoch {epoch}"] = (self.layouts.places[key], self.layouts.trust[key])
         labels = self.labels if self.value("colour") == "label" else self.clean
-        flipped, extent = self.labels != self.clean, self.layouts.extent(kind, perplexity)
+        flipped, extent = self.labels != self.clean, self.extents[kind, perplexity]
         figure = tsne_view(panels, labels, self.classes, flipped, extent)
         return figure, describe_tsne_view(panels)

@@ -30,11 +30,13 @@ class Limits(Settings):
         trainings: live runs at a time, 1 to 1000; the next ones wait.
         gone_after: minutes without a connection after which a visitor is gone and his process ends,
             whatever it is busy with; from 0.5, since a page needs time to come back, to a week.
+        spare: pages made ahead of their visitors, 0 to 1000, in places that are free.
     """
 
     visitors: Annotated[int, Range(1, 1000)] = 32
     trainings: Annotated[int, Range(1, 1000)] = 2
     gone_after: Annotated[float, Range(0.5, WEEK)] = 10.0
+    spare: Annotated[int, Range(0, 1000)] = 2
 
 
 def allowed(control: w.Widget, name: str, value: object) -> bool:

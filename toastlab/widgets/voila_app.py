@@ -1,17 +1,23 @@
 """Voila as the dashboard runs it: its settings, and a few changes. Slow to import."""
 
+import asyncio
 import logging
+import os
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 from jupyter_events import EventLogger
 from jupyter_server import DEFAULT_STATIC_FILES_PATH
+from tornado.ioloop import IOLoop, PeriodicCallback
 from tornado.web import HTTPError
 from traitlets.config import Config
 from voila.app import Voila
+from voila.notebook_renderer import NotebookRenderer
+from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
+from voila.utils import get_page_config
 
 from toastlab.widgets.kernels import Line, VisitorKernels
 from toastlab.widgets.servers import EVERYWHERE, LOOPBACK
@@ -19,6 +25,7 @@ from toastlab.widgets.visitors import Limits
 
 NOTEBOOK = "toastlab.ipynb"
 CULL_EVERY = 5  # seconds between two looks for visitors who have gone
+REFILL_EVERY = 1000  # milliseconds between two looks whether a page is to be made ahead
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
 TEMPLATES = ("index.html.j2", "voila/templates/base/page.html")  # the page, and what errors extend
 ELSEWHERE = re.compile(r"<link[^>]+https?://[^>]*>")
@@ -28,11 +35,6 @@ def settings(
     folder: Path, port: int, word: str, expose: bool, limits: Limits
 ) -> dict[str, dict[str, Any]]:
     """Of Voila and Jupyter. `folder` holds the page and its templates; `word` is the token."""
-
-    def enter(request: Any, **about: object) -> None:
-        """Before a visitor's kernel starts."""
-        _ = request.xsrf_token  # sets the cookie that the page sends back when it is closed
-
     return {
         "Voila": {
             "ip": EVERYWHERE if expose else LOOPBACK,
@@ -57,10 +59,13 @@ def settings(
             "allow_template_override": "NO",
             "allow_theme_override": "NO",
             "show_tracebacks": False,
-            "prelaunch_hook": enter,
             "multi_kernel_manager_class": VisitorKernels,
         },
-        "VisitorKernels": {"places": limits.visitors, "gone_after": 60 * limits.gone_after},
+        "VisitorKernels": {
+            "places": limits.visitors,
+            "spare": limits.spare,
+            "gone_after": 60 * limits.gone_after,
+        },
         "KernelManager": {"autorestart": False},  # one that died would come back without its guard
         "IdentityProvider": {"cookie_options": {"samesite": "Strict"}},
         "MappingKernelManager": {
@@ -85,13 +90,25 @@ class Channels(VoilaKernelWebsocketHandler):  # type: ignore[misc]
         await super().get(*args, **named)
 
 
+class Page(TornadoVoilaHandler):  # type: ignore[misc]
+    """The page, made ahead where there is one, else while its visitor waits."""
+
+    async def get_generator(self, path: str | None = None) -> AsyncIterator[str]:
+        """Its HTML in parts; `path` leads nowhere."""
+        _ = self.xsrf_token  # sets the cookie that the page sends back when it is closed
+        page = None if path else await self.kernel_manager.take()
+        parts = super().get_generator(path) if page is None else page.text()
+        async for part in parts:
+            yield part
+
+
 class Dashboard(Voila):  # type: ignore[misc]
     """Voila with some changes: it says its address, takes one protocol only, asks no other host for
-    files, and has one log of events.
+    files, has one log of events, and makes pages ahead.
 
     Args:
         settings: of Voila and Jupyter, by class.
-        started: is called with the port, once it answers.
+        started: is called with the port, once it answers and the first pages are made.
     """
 
     template_paths: list[str]
@@ -115,10 +132,51 @@ class Dashboard(Voila):  # type: ignore[misc]
         self.template_paths = [str(ours), *self.template_paths]
 
     def init_handlers(self) -> list[Any]:
-        """Voila's, with our channels."""
-        ours = {VoilaKernelWebsocketHandler: Channels}
+        """Voila's, with our channels and our page."""
+        ours = {VoilaKernelWebsocketHandler: Channels, TornadoVoilaHandler: Page}
         return [(path, ours.get(of, of), *more) for path, of, *more in super().init_handlers()]
 
     def launch_browser(self) -> None:
-        """Called by Voila when it answers."""
+        """Called by Voila when it answers, just before its loop begins."""
+        IOLoop.current().add_callback(self._warm_up)
+
+    async def _warm_up(self) -> None:
+        """Makes the first pages, one on each core since nobody is there yet, says that all is
+        ready, and has pages made from then on."""
+        kernels = self.kernel_manager
+        kernels.make = self._make
+        for _ in range(os.cpu_count() or 1):
+            kernels.begin()
+        if kernels.ahead:
+            await asyncio.wait([page.work for page in kernels.ahead])
         self.started(self.port)
+        self._refilling = PeriodicCallback(kernels.refill, REFILL_EVERY)
+        self._refilling.start()
+
+    async def _make(self, kernel: str, parts: list[str]) -> None:
+        """A page: its kernel starts, its cells run, its HTML goes to `parts`; see `Ahead`."""
+        about = {
+            "base_url": self.base_url,
+            "settings": self.app.settings,
+            "log": self.log,
+            "voila_configuration": self.voila_configuration,
+        }
+        page = NotebookRenderer(
+            voila_configuration=self.voila_configuration,
+            traitlet_config=self.config,
+            notebook_path=NOTEBOOK,
+            template_paths=self.template_paths,
+            config_manager=self.config_manager,
+            contents_manager=self.contents_manager,
+            base_url=self.base_url,
+            kernel_spec_manager=self.kernel_spec_manager,
+            page_config=get_page_config(**about),
+            mathjax_config=self.app.settings.get("mathjax_config"),
+            mathjax_url=self.app.settings.get("mathjax_url"),
+        )
+        await page.initialize()
+        language = page.notebook.metadata.kernelspec.name
+        await self.kernel_manager.start_kernel(kernel_id=kernel, kernel_name=language, path="")
+        running = self.kernel_manager.get_kernel(kernel)
+        async for part, _ in page.generate_content_generator(kernel, running):
+            parts.append(part)

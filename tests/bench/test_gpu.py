@@ -14,7 +14,7 @@ from toastlab.bench.gpu import __main__ as gpu
 from toastlab.bench.gpu import parts, run
 from toastlab.bench.gpu.page import MEASURES, ending, page_of
 from toastlab.bench.gpu.scale import SMALL, Content, Scale, Until, images_of
-from toastlab.bench.gpu.trainee import InPlace, Trainee, captured
+from toastlab.bench.gpu.trainee import Trainee, captured, in_place
 from toastlab.data.splits import Split
 from toastlab.studies.arms import plan
 from toastlab.training.config import TrainConfig
@@ -120,7 +120,7 @@ def test_a_step_in_place_is_the_step(name: str) -> None:
     split = tiny().train
     assert isinstance(split, Split)
     plain, held = trainee(name, split), trainee(name, split)
-    step = InPlace(held)
+    step = in_place(held)
     lying = {k: v.data_ptr() for k, v in held.method.named_buffers()}
     at = held.stream.pointer.data_ptr()
     for i in range(4):
@@ -148,8 +148,8 @@ def test_a_timed_step_on_a_fake_gpu(name: str, monkeypatch: pytest.MonkeyPatch) 
         with torch.device("cuda"):
             networks = [build("mlp", 4, 3, 8) for _ in range(2)]
         one = Trainee(name, Split(images, labels, labels), networks[0], 16, 4, False, networks[1])
-        step = InPlace(one)
-        step.trainee.optimizer = torch.optim.SGD(networks[0].parameters(), 0.1)
+        step = in_place(one)
+        one.optimizer = torch.optim.SGD(networks[0].parameters(), 0.1)
         step()
         with Crossings() as crossings, Watch() as watch:
             step()

@@ -322,10 +322,10 @@ def test_a_step_of_two_on_a_fake_gpu(kind: type[MethodConfig]) -> None:
         drawn = {name: torch.stack([value, value]) for name, value in drawn.items()}
         for _ in range(2):
             with Crossings() as crossings, Watch() as watch, together._Stackable():
-                total, _, carried, buffers = step(parameters, buffers, drawn)
+                total, sums, buffers = step(parameters, buffers, drawn)
             assert not crossings.found
             assert not watch.waits
-        assert total.shape == carried.shape == (2,)
+        assert total.shape == sums["carried"].shape == (2,)
         assert total.device.type == buffers["method.bank.logits"].device.type == "cuda"
 
 

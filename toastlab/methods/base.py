@@ -249,17 +249,24 @@ class Method(Drawing):
         return self._epoch(stream)
 
     def _epoch(self, stream: Stream) -> Iterator[Batch]:
-        steps = self.steps(stream)
-        self.guard.before_epoch(steps)
-        stream.start_epoch()
-        self.bank.start_epoch()
-        for _ in range(steps):
-            self.guard.check_back()
-            batch = self.next_batch(stream)
-            self.guard.drew()
-            yield batch
+        self.start_epoch(stream)
+        for _ in range(self.steps(stream)):
+            yield self.draw(stream)
         self.guard.check_back()
         self.end_epoch()
+
+    def start_epoch(self, stream: Stream) -> None:
+        """Begins an epoch of a stream, as `batches` does by itself; raises as that."""
+        self.guard.before_epoch(self.steps(stream))
+        stream.start_epoch()
+        self.bank.start_epoch()
+
+    def draw(self, stream: Stream) -> Batch:
+        """The next batch of an epoch, as of `batches`; raises as that."""
+        self.guard.check_back()
+        batch = self.next_batch(stream)
+        self.guard.drew()
+        return batch
 
     def next_batch(self, stream: Stream) -> Batch:
         """`images_per_batch` samples; here all new, none carried."""

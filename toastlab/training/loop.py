@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from toastlab.analysis.dynamics import Dynamics
 from toastlab.analysis.metrics import METRICS, evaluate
 from toastlab.core.errors import BadValue, TrainingDiverged
-from toastlab.core.losses import Loss
-from toastlab.core.stream import Batch, Stream
+from toastlab.core.stream import Stream
 from toastlab.data.augment import Augment, Mixer, pixel_statistics
 from toastlab.data.dataset import DataConfig, Dataset, load
 from toastlab.data.splits import DiskSplit, Split
@@ -27,6 +26,7 @@ from toastlab.methods import CrossEntropyConfig, Plan
 from toastlab.methods.base import Method
 from toastlab.training import checkpoint as checkpoints
 from toastlab.training import device as devices
+from toastlab.training import graphs
 from toastlab.training.config import TrainConfig, make_optimizer, make_schedule
 from toastlab.training.facts import run_facts
 from toastlab.training.mixing import Mixing
@@ -202,6 +202,7 @@ class TrainingRun:
         self.steps = self.method.steps(self.stream)
         self.schedule = make_schedule(config, self.optimizer, self.steps)
         self.recorder = RunRecorder(config.record, config.epochs, len(split), classes)
+        self.graphs = graphs.Recorder(config, device, self.steps)
         self.rows: list[dict[str, float]] = []
         self.before = {"train_seconds": 0.0, "passes": 0.0, "gradients": 0.0, "steps": 0.0}
 
@@ -243,34 +244,34 @@ class TrainingRun:
         checkpoint: Path | None,
     ) -> dict[str, float] | None:
         """One epoch: train, evaluate, record. Returns its row of metrics, or None if stopped."""
-        started, carried = time.perf_counter(), torch.zeros((), device=self.device)
-        sums: dict[str, Tensor] = {}
-        rate = float(self.schedule.get_last_lr()[0])
+        started, rate = time.perf_counter(), float(self.schedule.get_last_lr()[0])
         if self.mixing is not None:
             self.mixing.start_epoch()
         self.model.train()
+        take = self._step
+        self.sums: dict[str, Tensor] = {}
+        self.method.start_epoch(self.stream)
+        for step in range(self.steps):
+            if should_stop is not None and should_stop():
+                return None
+            if on_step is not None:
+                on_step(epoch * self.steps + step, self.steps * self.config.epochs)
+            if step == graphs.WRITTEN:
+                take = self.graphs.step_of(self)
+            take()
+            self.schedule.step()
+        self.ranks.mean_buffers(self.model, *self.extra)
+        self.ranks.merge(self.method, self.shards)
         try:
-            for step, batch in enumerate(self.method.batches(self.stream), epoch * self.steps):
-                if should_stop is not None and should_stop():
-                    return None
-                if on_step is not None:
-                    on_step(step, self.steps * self.config.epochs)
-                loss = self._step(batch)
-                for name, value in {"loss": loss.total.detach(), **loss.parts}.items():
-                    sums[name] = sums[name] + value if name in sums else value
-                carried += batch.carried.sum()
-                if step + 1 == (epoch + 1) * self.steps:  # before the method ends the epoch
-                    self.ranks.mean_buffers(self.model, *self.extra)
-                    self.ranks.merge(self.method, self.shards)
+            self.method.end_epoch()
         except TrainingDiverged as error:  # the medoids of this epoch's logits
             raise self.diverged(epoch, checkpoint) from error
-        return self.close(epoch, sums, carried, rate, started, checkpoint)
+        return self.close(epoch, self.sums, rate, started, checkpoint)
 
     def close(
         self,
         epoch: int,
         sums: dict[str, Tensor],
-        carried: Tensor,
         rate: float,
         started: float,
         checkpoint: Path | None,
@@ -279,7 +280,7 @@ class TrainingRun:
         """What follows the last step of an epoch: its row of metrics, and the record.
 
         Args:
-            sums: name -> [] of each part of the loss, over the steps; carried: [], how many were.
+            sums: name -> [] of each part of the loss, over the steps; "carried": how many were.
             rate: the epoch's learning rate; started: when it began, by `time.perf_counter`.
             together: how many networks were trained as one, see `training.together`.
         """
@@ -292,9 +293,10 @@ class TrainingRun:
         costs = {"passes": passes, "gradients": gradients, "steps": 1}
         row: dict[str, float] = {"epoch": epoch + 1, "learning_rate": rate}
         # one sum over the ranks and one wait for the device, for all of them
-        *parts, all_carried = self.ranks.all_reduce(torch.stack([*sums.values(), carried])).tolist()
-        each = self.steps * count
-        row |= {name: part / each for name, part in zip(sums, parts, strict=True)}
+        parts = self.ranks.all_reduce(torch.stack(list(sums.values()))).tolist()
+        total, each = dict(zip(sums, parts, strict=True)), self.steps * count
+        all_carried = total.pop("carried")
+        row |= {name: part / each for name, part in total.items()}
         row |= {"carried_share": all_carried / images_seen, "images": images_seen}
         row |= {name: float(self.steps * cost) for name, cost in costs.items()}
         row["train_seconds"] = time.perf_counter() - started
@@ -320,8 +322,9 @@ class TrainingRun:
         self.rows.append(row)
         return row
 
-    def _step(self, batch: Batch) -> Loss:
-        """One step: augment, forward, loss, backward, update; nothing waits for the device."""
+    def _step(self) -> None:
+        """One step, from draw to update; nothing waits for the device."""
+        batch = self.method.draw(self.stream)
         images = self._augment(batch.images)
         if self.mixing is not None:
             images = self.mixing(images, batch, self.stream)
@@ -331,9 +334,9 @@ class TrainingRun:
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        self.schedule.step()
         self.method.update(logits, batch)
-        return loss
+        carried = batch.carried.sum(dtype=torch.float32)
+        graphs.add(self.sums, {"loss": loss.total.detach(), **loss.parts, "carried": carried})
 
     def _under_trained(self) -> float:
         """Share of the samples seen so far that the network got wrong at their last visit."""
@@ -383,7 +386,7 @@ class TrainingRun:
                 name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
                 for name, tensor in self.model.state_dict().items()
             },
-            facts=run_facts(self.config, self.device, self.rows),
+            facts=run_facts(self.config, self.device, self.rows) | self.graphs.facts,
         )
 
 

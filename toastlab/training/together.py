@@ -5,14 +5,12 @@ most of its time. Here M runs of equal shape share each launch. What a run is ma
 method, stream, generators) is made for each as in `loop.train`; for an epoch the tensors of all are
 stacked [M, ...], and `vmap` makes one step of M. The methods' own code does the sums, with nothing
 changed; afterwards each run has its tensors back, ends its epoch, evaluates and is recorded by
-itself, so that its checkpoint and its result are those of any other run.
+itself, so that its checkpoint and its result are those of any other run. What is drawn per image
+(crop, flip, Cutout) is drawn run by run, each from its own generator.
 
 Two things differ from one run alone. Sums are taken in another order, so that results are equal
 within floating-point error and not to the bit, and which networks stand beside a run decides about
 its last bits: `facts.json` says "together". And `train_seconds` is the run's share of the time.
-
-What is drawn per image (crop, flip, Cutout) is still drawn run by run, each from its own generator,
-as it must be to be the same.
 """
 
 import copy
@@ -30,12 +28,13 @@ from torch.func import functional_call, stack_module_state
 from torch.overrides import TorchFunctionMode
 
 from toastlab.core.errors import BadValue, TrainingDiverged
-from toastlab.data.augment import Draw
+from toastlab.data.augment import AugmentConfig, Draw
 from toastlab.data.dataset import DataConfig, Dataset
 from toastlab.data.splits import Split
 from toastlab.methods import CONFIGS, CrossEntropyConfig, MethodConfig, Toast, ToastConfig
 from toastlab.training import checkpoint as checkpoints
 from toastlab.training import device as devices
+from toastlab.training import graphs
 from toastlab.training.config import TrainConfig, make_optimizer, make_schedule
 from toastlab.training.loop import Result, TrainingRun
 from toastlab.training.models import build
@@ -156,6 +155,8 @@ def train_together(
     first = wanted[0].config
     with devices.reproducible(first.seed, first.threads, chosen):
         runs = _made(wanted, chosen)
+        for run, _ in runs:
+            run.graphs = runs[0][0].graphs  # one memory for the steps of all
         at = [checkpoints.resume(r, w.checkpoint, w.dataset.fingerprint) for r, w in runs]
         for epoch in sorted(set(at)):
             members = [i for i, epochs in enumerate(at) if epochs == epoch]
@@ -235,8 +236,8 @@ class _Network(nn.Module):
             self.register_buffer("past_weight", weight)
         self.run = run
 
-    def forward(self, drawn: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        """Loss [], its parts, and how many samples were carried []."""
+    def forward(self, drawn: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss [], and its parts, with how many samples were carried."""
         run, stream = self.run, self.run.stream
         stream.order, stream.pointer = self.order, self.pointer
         if isinstance(self.method, Toast):
@@ -249,7 +250,8 @@ class _Network(nn.Module):
             logits = self.method.run_model(self.model, images, batch)
         loss = self.method.loss(logits, batch)
         self.method.update(logits, batch)
-        return loss.total, {"loss": loss.total.detach(), **loss.parts}, batch.carried.sum()
+        carried = batch.carried.sum(dtype=torch.float32)
+        return loss.total, {"loss": loss.total.detach(), **loss.parts, "carried": carried}
 
 
 class _Stackable(TorchFunctionMode):
@@ -277,8 +279,7 @@ class _Epoch:
         self.config, self.began = lead.config, time.perf_counter()
         for run in runs:
             run.model.train()
-            run.stream.start_epoch()
-            run.method.bank.start_epoch()
+            run.method.start_epoch(run.stream)
         self.networks = [_Network(run) for run in runs]
         parameters, self.buffers = stack_module_state(self.networks)  # type: ignore[arg-type]
         # as the optimizer wants them; the numbers are those that were stacked
@@ -290,15 +291,15 @@ class _Epoch:
         # the first network does the arithmetic for all, on tensors that are lent to it
         self.step = torch.vmap(self._one)
         self.sums: dict[str, Tensor] = {}
-        self.carried = torch.zeros(len(runs), device=lead.device)
+        self._draws = [run.generator for run in runs if run.config.augment != AugmentConfig()]
 
     def _one(
         self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], drawn: dict[str, Tensor]
-    ) -> tuple[Tensor, dict[str, Tensor], Tensor, dict[str, Tensor]]:
-        """A step of one network: loss, its parts, carried samples, and the buffers after it."""
+    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        """A step of one network: loss, its parts, and the buffers after it."""
         state = {**parameters, **buffers}  # functional_call leaves here what was put in place
-        total, parts, carried = functional_call(self.networks[0], state, (drawn,))
-        return total, parts, carried, {name: state[name] for name in buffers}
+        total, parts = functional_call(self.networks[0], state, (drawn,))
+        return total, parts, {name: state[name] for name in buffers}
 
     def _stacked_optimizer(self, lead: TrainingRun) -> tuple[torch.optim.Optimizer, Any]:
         optimizer = make_optimizer(self.config, nn.ParameterList(list(self.parameters.values())))
@@ -318,27 +319,35 @@ class _Epoch:
 
     def steps(self, should_stop: Callable[[], bool] | None) -> bool:
         """All steps of the epoch; False if it was stopped, after which the runs are of no use."""
+        lead, take = self.runs[0], self._step
         with _Stackable():
-            for _ in range(self.runs[0].steps):
+            for i in range(lead.steps):
                 if should_stop is not None and should_stop():
                     return False
-                self._step()
+                if i == graphs.WRITTEN:
+                    take = lead.graphs.record(self._in_place, self.optimizer, self._draws) or take
+                take()
+                self.schedule.step()
         self._give_back()
-        devices.wait(self.carried.device)  # what is still to be done is everybody's time
+        devices.wait(lead.device)  # what is still to be done is everybody's time
         self.share = (time.perf_counter() - self.began) / len(self.runs)
         return True
 
     def _step(self) -> None:
-        total, parts, carried, self.buffers = self.step(
-            self.parameters, self.buffers, self._drawn()
-        )
+        total, parts, self.buffers = self.step(self.parameters, self.buffers, self._drawn())
         self.optimizer.zero_grad(set_to_none=True)
         total.sum().backward()  # each loss knows its own parameters only
         self.optimizer.step()
-        self.schedule.step()
-        for name, value in parts.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-        self.carried += carried
+        graphs.add(self.sums, parts)
+
+    def _in_place(self) -> None:
+        """The same for a graph: see `graphs.InPlace`."""
+        before = self.buffers
+        try:
+            self._step()
+            graphs.copy_all(list(before.values()), [self.buffers[name] for name in before])
+        finally:
+            self.buffers = before
 
     def _drawn(self) -> dict[str, Tensor]:
         """[M, B] of all that chance decides about the images, from each run's own generator."""
@@ -383,7 +392,7 @@ class _Epoch:
             raise run.diverged(epoch, checkpoint) from error
         sums = {name: value[k] for name, value in self.sums.items()}
         many = len(self.runs)
-        run.close(epoch, sums, self.carried[k], self.rate, started, checkpoint, many)
+        run.close(epoch, sums, self.rate, started, checkpoint, many)
 
 
 def _trained(run: TrainingRun) -> list[nn.Parameter]:

@@ -12,6 +12,7 @@ from toastlab.data.augment import Augment, AugmentConfig
 from toastlab.data.splits import Split
 from toastlab.methods import Method, Plan
 from toastlab.training.config import TrainConfig, make_optimizer
+from toastlab.training.graphs import InPlace
 
 WARM_UP = 3  # steps before a capture: the optimizer's state and cuBLAS's workspace are made in them
 
@@ -90,41 +91,9 @@ class Trainee:
         self.stream.pointer.zero_()
 
 
-class InPlace:
-    """A step after which all state lies where it lay before, so that a graph can replay it.
-
-    A method may put a new tensor in the place of a buffer, as TOAST does with its carry. A graph
-    would go on reading the old one; so the new contents are copied there.
-    """
-
-    def __init__(self, trainee: Trainee) -> None:
-        self.trainee = trainee
-
-    def __call__(self) -> None:
-        method, stream = self.trainee.method, self.trainee.stream
-        parts = [m for m in method.modules() if m._buffers]
-        before = [dict(m._buffers) for m in parts]
-        order, pointer = stream.order, stream.pointer
-        self.trainee.step()
-        changed = [
-            (buffers, name, old, new)
-            for part, olds in zip(parts, before, strict=True)
-            for buffers in (part._buffers,)
-            for name, old in olds.items()
-            if old is not None and (new := buffers[name]) is not None and new is not old
-        ]
-        # first all contents, then the copies: a new tensor may be, or look into, an old one
-        lying = {old.untyped_storage()._cdata for _, _, old, _ in changed}
-        contents = [
-            new.clone() if new.untyped_storage()._cdata in lying else new for *_, new in changed
-        ]
-        for (buffers, name, old, _), content in zip(changed, contents, strict=True):
-            old.copy_(content)
-            buffers[name] = old
-        if stream.order is not order:
-            order.copy_(stream.order)
-        pointer.copy_(stream.pointer)
-        stream.order, stream.pointer = order, pointer
+def in_place(trainee: Trainee) -> InPlace:
+    """Its step, which leaves all state where it lay."""
+    return InPlace(trainee.step, (trainee.method,), trainee.stream)
 
 
 def captured(trainee: Trainee) -> Callable[[], None]:
@@ -138,7 +107,7 @@ def captured(trainee: Trainee) -> Callable[[], None]:
         raise DeviceError(
             f"there are no CUDA graphs on a {trainee.device.type}; use a CUDA device."
         )
-    step, here = InPlace(trainee), torch.cuda.current_stream(trainee.device)
+    step, here = in_place(trainee), torch.cuda.current_stream(trainee.device)
     side = torch.cuda.Stream(trainee.device)
     side.wait_stream(here)
     with torch.cuda.stream(side):

@@ -18,6 +18,7 @@ FEWEST = 64  # rows of a block, at least
 # numbers than that, they are one block.
 TILE, PART = 448, 2**19
 GROUP_BYTES = 2**22  # and bytes of the classes that are worked on together, in float32
+PAIR_BYTES = 16  # of a distance between two rows, and of its copy, in float64
 ROW_BYTES = 176  # Most that is kept of a row beside its K columns: some twenty numbers.
 
 
@@ -48,14 +49,18 @@ class Rows:
         index: [C, n] int64, rows of it, n >= 1.
         memory: bytes for all that is held at a time.
         dtype: of the blocks.
+        pairs: whether all distances between two blocks of every class are held, too.
     """
 
-    def __init__(self, z: Tensor, index: Tensor, memory: int, dtype: torch.dtype) -> None:
-        self.z, self.index, self.dtype = z, index, dtype
+    def __init__(
+        self, z: Tensor, index: Tensor, memory: int, dtype: torch.dtype, pairs: bool = False
+    ) -> None:
+        self.z, self.index, self.memory, self.dtype = z, index, memory, dtype
         (c, self.n), k = index.shape, z.shape[1]
         # A block is gathered, widened to 8 bytes and moved: up to four copies at a time, with
         # another four for a second block or for the distances between both.
-        step = min(memory // (64 * c * k), int((memory / 64) ** 0.5))
+        side = PAIR_BYTES * c if pairs else 64
+        step = min(memory // (64 * c * k), int((memory / side) ** 0.5))
         if z.device.type == "cpu":
             tile = self.n if c * self.n**2 <= PART else TILE
             step = min(step, tile, PART // (c * k))

@@ -58,7 +58,7 @@ def possible_medoids(z: Tensor, members: Sequence[Tensor], memory: int = MEMORY)
         [m] int64 of each class, rising, m >= 1.
     """
     k, exact = z.shape[1], deciding_dtype(z.device)
-    quick = torch.float32 if _float32_is_float32() else exact
+    quick = quick_dtype(z)
     possible = [torch.arange(len(rows), device=z.device) for rows in members]
     most = memory // (32 * k + ROW_BYTES)
     if z.device.type == "cpu":
@@ -86,6 +86,24 @@ def possible_medoids(z: Tensor, members: Sequence[Tensor], memory: int = MEMORY)
                 rows = Rows(z, members[c][None], memory, dtype)
                 possible[c] = by_products(rows, possible[c])
     return possible
+
+
+def quick_dtype(z: Tensor) -> torch.dtype:
+    """The dtype of products, which bounds can count on."""
+    return torch.float32 if _float32_is_float32() else deciding_dtype(z.device)
+
+
+def all_pairs(rows: Rows, real: Tensor) -> Tensor:
+    """Which rows [C, n] sums over matrix products of all pairs leave.
+
+    Args:
+        real: [C, n] bool, the rows that count; the others only fill up.
+    """
+    squares = torch.cat([_squares(x, FEW_COLUMNS).sum(0) for x in rows.centred()], 1)
+    every = torch.arange(rows.n, device=real.device).expand(real.shape)
+    least, most = sums_of_products(rows, real, every, squares)
+    most = torch.where(real, most, torch.inf).amin(1, keepdim=True)
+    return ~(least > most) & real  # NaN is not above anything: where there is no bound, all stay
 
 
 def _float32_is_float32() -> bool:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from toastlab.core.checks import BOOL, FLOAT, INT, check_labels, check_shapes
 from toastlab.core.errors import BadValue, TrainingDiverged, one_of
+from toastlab.medoids.batched import first_smallest, medoid_rows_at_once
 from toastlab.medoids.blocks import MEMORY, Rows, check_memory, deciding_dtype
 from toastlab.medoids.bounds import possible_medoids
 
@@ -150,6 +151,9 @@ def medoid_rows(
         ValueError: too little memory for one block.
     """
     check_memory(memory, z.shape[1])
+    if distance == "euclidean" and z.device.type == "cuda":
+        with torch.autocast("cuda", enabled=False):
+            return medoid_rows_at_once(z, members, memory)
     medoids = []
     small = z.device.type == "cpu" and max(map(len, members)) <= SMALL_CLASS
     one = _one_thread() if small else nullcontext()
@@ -161,7 +165,7 @@ def medoid_rows(
         for rows, positions in zip(members, possible, strict=True):
             if len(positions) > 1:
                 sums = _sums(z, rows, positions, distance, memory)
-                positions = positions[_first_smallest(sums, 1.0 if distance == "cosine" else 0.0)]
+                positions = positions[first_smallest(sums, 1.0 if distance == "cosine" else 0.0)]
             medoids.append(rows[positions].reshape(()))
     return torch.stack(medoids)
 
@@ -205,16 +209,6 @@ def _sums(z: Tensor, rows: Tensor, positions: Tensor, distance: Distance, memory
 
 def _unit(x: Tensor) -> Tensor:
     return F.normalize(x, dim=-1, eps=torch.finfo(x.dtype).tiny)
-
-
-def _first_smallest(values: Tensor, floor: float = 0.0) -> Tensor:
-    """Lowest position [] among the values [n] that equal the smallest up to rounding.
-
-    `floor` is the size of the terms that cancelled in `values`, where there are such.
-    """
-    rtol = 1e-12 if values.dtype == torch.float64 else 1e-5
-    low = values.min()
-    return (values <= low + rtol * low.abs().clamp(min=floor)).int().argmax()
 
 
 def _check_size(logits: Tensor, seen: Tensor | None) -> None:

@@ -38,8 +38,9 @@ def medoid_rows_at_once(z: Tensor, members: Sequence[Tensor], memory: int) -> Te
     """
     sizes, k = [len(rows) for rows in members], z.shape[1]
     most = min(memory // (32 * k + ROW_BYTES), memory // (PAIR_BYTES * max(sizes)))
-    found = torch.empty(len(members), dtype=torch.int64, device=z.device)
-    for group in alike_in_size(sizes, most):
+    found: list[Tensor] = []
+    groups = list(alike_in_size(sizes, most))
+    for group in groups:
         index, real = padded([members[c] for c in group])
         left = all_pairs(Rows(z, index, memory, quick_dtype(z), pairs=True), real)
         m = int(left.sum(1).max())  # the one wait for the device
@@ -48,8 +49,9 @@ def medoid_rows_at_once(z: Tensor, members: Sequence[Tensor], memory: int) -> Te
             sums = exact_sums(Rows(z, index, memory, deciding_dtype(z.device)), real, positions)
             sums = torch.where(left.gather(1, positions), sums, torch.inf)
             positions = positions.gather(1, first_smallest(sums)[:, None])
-        found[group] = index.gather(1, positions)[:, 0]
-    return found
+        found.append(index.gather(1, positions)[:, 0])
+    order = torch.tensor([c for group in groups for c in group], device=z.device)
+    return torch.cat(found)[order.argsort()]
 
 
 def exact_sums(rows: Rows, real: Tensor, positions: Tensor) -> Tensor:

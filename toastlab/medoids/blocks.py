@@ -59,8 +59,10 @@ class Rows:
         (c, self.n), k = index.shape, z.shape[1]
         # A block is gathered, widened to 8 bytes and moved: up to four copies at a time, with
         # another four for a second block or for the distances between both.
-        side = PAIR_BYTES * c if pairs else 64
-        step = min(memory // (64 * c * k), int((memory / side) ** 0.5))
+        row, pair = 64, 64
+        if pairs:  # and the numbers may be narrower
+            row, pair = 8 * max(z.element_size(), dtype.itemsize), PAIR_BYTES * c
+        step = min(memory // (row * c * k), int((memory / pair) ** 0.5))
         if z.device.type == "cpu":
             tile = self.n if c * self.n**2 <= PART else TILE
             step = min(step, tile, PART // (c * k))

@@ -124,12 +124,16 @@ def class_medoids(
     order = torch.argsort(key, stable=True)
     sizes = torch.bincount(key, minlength=num_classes + 1).tolist()[:num_classes]
     filled = [c for c, size in enumerate(sizes) if size]
-    index = torch.full((num_classes,), -1, device=logits.device)
-    if filled:
-        members = order[: sum(sizes)].split([sizes[c] for c in filled])
-        index[filled] = medoid_rows(logits, members, distance, memory)
-    rows = torch.zeros(num_classes, num_classes, dtype=logits.dtype, device=logits.device)
-    rows[filled] = logits[index[filled]]
+    if not filled:
+        none = torch.full((num_classes,), -1, device=logits.device)
+        return Medoids(none, logits.new_zeros(num_classes, num_classes))
+    members = order[: sum(sizes)].split([sizes[c] for c in filled])
+    index = medoid_rows(logits, members, distance, memory)
+    rows = logits[index]
+    if len(filled) < num_classes:
+        at = torch.tensor(filled, device=logits.device)
+        index = index.new_full((num_classes,), -1).index_copy_(0, at, index)
+        rows = rows.new_zeros(num_classes, num_classes).index_copy_(0, at, rows)
     return Medoids(index, rows)
 
 

@@ -114,6 +114,10 @@ class Byot(Method, config=ByotConfig):
         total = (1 - cfg.weight) * labelled + cfg.weight * taught + scale * hint
         return Loss(total, {"stage1": hard.detach(), "distillation": taught.detach()})
 
+    def _note(self, logits: Tensor, batch: Batch) -> None:
+        super()._note(logits, batch)
+        self.end, self.answers = None, []  # they would keep the activations of the step
+
 
 def _exit(out: Tensor, width: int, num_classes: int) -> nn.Module:
     """Features [B, width] and logits from a stage's output, [B, C, H, W] or [B, F]."""

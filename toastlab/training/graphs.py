@@ -145,7 +145,8 @@ class Recorder:
         if not self.works:
             return None
         graph, here = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self.device)
-        for generator in filter(None, generators):
+        drawn = [generator for generator in generators if generator is not None]
+        for generator in drawn:
             graph.register_generator_state(generator)  # so that each call draws anew
         optimizer.zero_grad(set_to_none=True)
         self.side.wait_stream(here)
@@ -157,8 +158,13 @@ class Recorder:
                 finally:
                     graph.capture_end()
         except RuntimeError as error:
-            log.warning("steps are taken one by one, a CUDA graph cannot hold them: %s", error)
+            why = str(error).splitlines()[0]
+            log.warning("steps are taken one by one: a CUDA graph cannot hold them (%s)", why)
             self.works = False
+            index = torch.cuda.current_device() if self.device.index is None else self.device.index
+            for generator in (*drawn, torch.cuda.default_generators[index]):
+                # it still waits for the recording to end; a copy is as far and does not
+                generator.graphsafe_set_state(generator.clone_state())
             return None
         here.wait_stream(self.side)
         # the memory's owner, until the next one is: without any, it would be another memory

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.medoids.test_scale import KINDS, by_definition, cloud
+from tests.medoids.clouds import KINDS, by_definition, cloud
 from toastlab.medoids import blocks, bounds
 from toastlab.medoids.batched import medoid_rows_at_once
 from toastlab.medoids.blocks import MEMORY, least_memory

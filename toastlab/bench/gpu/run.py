@@ -56,9 +56,10 @@ PARTS = {
         Part("graphs", steps.graphs, 60),
         Part("waits", parts.waits, 40),
         Part("memory", parts.memory, 30),
+        Part("loop", networks.loop, 60),
         Part("together", networks.together, 70),
         Part("demo", parts.demo, 70),
-        Part("compiled", steps.compiled, 200),
+        Part("compiled", steps.compiled, 150),
     )
 }
 

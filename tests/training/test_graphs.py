@@ -12,7 +12,7 @@ from tests.helpers import tiny
 from toastlab.core.stream import Stream
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig
-from toastlab.methods import CONFIGS
+from toastlab.methods import CONFIGS, ToastConfig
 from toastlab.training import graphs
 from toastlab.training.config import TrainConfig
 from toastlab.training.loop import Result, train
@@ -113,10 +113,11 @@ def test_rates_are_tensors_while_recording(kind: type[torch.optim.Optimizer]) ->
 def both(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch, model: object = None
 ) -> list[Result]:
+    """The run with steps as they are written and as graphs, which must be equal."""
     found = []
     for wanted in ("0", "1"):
         monkeypatch.setenv("TOASTLAB_GRAPHS", wanted)
-        result = train(config, dataset=tiny(128), model=model, device="cuda")  # type: ignore[arg-type]
+        result = train(config, dataset=tiny(256), model=model, device="cuda")  # type: ignore[arg-type]
         assert result is not None
         found.append(result)
     written, played = found
@@ -150,7 +151,7 @@ def test_on_a_gpu_they_are_the_steps_to_the_bit(name: str, monkeypatch: pytest.M
 def test_on_a_gpu_whatever_the_settings(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = replace(config, method=CONFIGS["toast"](ramp="none"))
+    config = replace(config, method=ToastConfig(ramp="none"))
     assert both(config, monkeypatch)[1].facts["steps"] == "CUDA graphs"
 
 
@@ -172,6 +173,6 @@ def test_on_a_gpu_a_step_that_waits_is_taken_as_written(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        _, played = both(replace(BASE, method=CONFIGS["toast"]()), monkeypatch, Asking)
+        _, played = both(replace(BASE, method=ToastConfig()), monkeypatch, Asking)
     assert "steps" not in played.facts
     assert [r.message for r in caplog.records if "CUDA graph cannot" in r.message]

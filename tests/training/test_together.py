@@ -275,13 +275,14 @@ def test_launches_of_each_network_fall_with_their_number() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 @pytest.mark.parametrize("name", ["cross-entropy", "toast", "dlb"])
 def test_on_a_gpu_each_is_about_what_it_would_be_alone(name: str) -> None:
-    """In float32, over two epochs; a step of all waits for nothing."""
-    config = replace(BASE, method=CONFIGS[name](), epochs=2, precision="float32")
+    """In float32, over two epochs, steps as CUDA graphs; a step of all waits for nothing."""
+    config = replace(BASE, method=CONFIGS[name](), epochs=2, precision="float32", batch_size=8)
     configs = [replace(config, seed=seed) for seed in range(4)]
-    found = dict(train_together([Wanted(c, tiny()) for c in configs], device="cuda"))
+    found = dict(train_together([Wanted(c, tiny(256)) for c in configs], device="cuda"))
     for i, given in enumerate(configs):
-        result, other = found[i], train(given, dataset=tiny(), device="cuda")
+        result, other = found[i], train(given, dataset=tiny(256), device="cuda")
         assert isinstance(result, Result)
+        assert result.facts["steps"] == "CUDA graphs"
         assert other is not None
         for key, tensor in other.weights.items():
             torch.testing.assert_close(result.weights[key], tensor, rtol=1e-2, atol=1e-3)

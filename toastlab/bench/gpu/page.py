@@ -41,7 +41,7 @@ MEASURES = {
     "demo": "The runs of `toastlab demo`, from reading the data to the stored run, one by one.",
     "loop": "Whole runs of the training loop, the end of each epoch included: steps as they are "
     "written (`TOASTLAB_GRAPHS=0`) against steps as CUDA graphs, and whether both end with the "
-    "same weights, to the bit. Teaching networks: 2,000 images, 10 epochs; ResNet-18: made-up "
+    "same weights, to the bit. Teaching networks: 2,000 images, 5 epochs; ResNet-18: made-up "
     "images, 2 epochs.",
     "together": "Networks trained as one (`--together`) against one by one: whole runs of the "
     "teaching MLP on 2,000 images, 10 epochs.",

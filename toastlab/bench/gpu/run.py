@@ -56,7 +56,7 @@ PARTS = {
         Part("graphs", steps.graphs, 60),
         Part("waits", parts.waits, 40),
         Part("memory", parts.memory, 30),
-        Part("loop", networks.loop, 60),
+        Part("loop", networks.loop, 75),
         Part("together", networks.together, 70),
         Part("demo", parts.demo, 70),
         Part("compiled", steps.compiled, 150),

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils import deterministic
 
 from tests.helpers import Crossings, Watch, carrying, needs_fake_cuda, tiny
 from toastlab.core.errors import DeviceError
@@ -141,12 +142,15 @@ def test_choice_of_device() -> None:
 def test_reproducible_puts_everything_back() -> None:
     before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
     state = torch.get_rng_state()
+    assert deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     with devices.reproducible(7, 1, torch.device("cpu")):
+        assert not deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
         assert torch.get_num_threads() == 1
         assert torch.are_deterministic_algorithms_enabled()
         first = torch.rand(1)
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
     assert torch.equal(torch.get_rng_state(), state)
+    assert deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     with devices.reproducible(7, 1, torch.device("cpu")):
         assert torch.equal(torch.rand(1), first)
 

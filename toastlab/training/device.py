@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
+from torch.utils import deterministic
 
 from toastlab.core.errors import DeviceError
 
@@ -65,9 +66,12 @@ def reproducible(seed: int, threads: int, device: torch.device) -> Iterator[None
     threads_before, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
     gpus = [device] if device.type == "cuda" else []
     workspace = os.environ.get(WORKSPACE)
+    fills = deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     with torch.random.fork_rng(devices=gpus):
         torch.manual_seed(seed)
         torch.use_deterministic_algorithms(True, warn_only=True)
+        # or every tensor made empty would be filled with NaN first: 44 fills in a step of the MLP
+        deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
         torch.set_num_threads(threads)
         if gpus and workspace is None:  # a user's own choice stays
@@ -78,6 +82,7 @@ def reproducible(seed: int, threads: int, device: torch.device) -> Iterator[None
             if gpus and workspace is None:
                 os.environ.pop(WORKSPACE, None)
             torch.use_deterministic_algorithms(before, warn_only=warn_only)
+            deterministic.fill_uninitialized_memory = fills  # type: ignore[attr-defined]
             torch.backends.cudnn.benchmark = benchmark
             torch.set_num_threads(threads_before)
 

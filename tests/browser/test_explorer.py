@@ -166,6 +166,24 @@ def test_epochs_play_and_move_everything(saved: tuple[Analysis, Path], alone: Pa
     expect(alone.locator("output")).to_have_text("epoch 1 of 30")
 
 
+def test_what_is_being_typed_outlives_what_is_drawn(
+    saved: tuple[Analysis, Path], alone: Page
+) -> None:
+    analysis, path = saved
+    opened(alone, path)
+    slider, epoch = alone.get_by_role("slider", name="epoch"), alone.locator("output")
+    slider.press("Home")
+    expect(epoch).to_have_text("epoch 1 of 30")
+    alone.get_by_role("button", name="Play").click()
+    least = alone.get_by_role("spinbutton", name="from")
+    least.press_sequentially("0.5")
+    expect(epoch).to_have_text(re.compile(r"epoch ([4-9]|[12]\d) of 30"))
+    expect(least).to_have_value("0.5")
+    least.press("Enter")
+    sure = int((analysis.table.confidence.astype(np.float32) >= 0.5).sum())
+    expect(status(alone)).to_contain_text(f"{sure:,} of 6,000 samples shown")
+
+
 def test_everything_can_be_done_by_keyboard(saved: tuple[Analysis, Path], alone: Page) -> None:
     analysis, path = saved
     opened(alone, path)

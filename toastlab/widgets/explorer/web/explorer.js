@@ -41,8 +41,7 @@ export function mount(root, meta, buffers, page = false) {
   root.className = "tl-explorer";
   root.dataset.lmSuppressShortcuts = "true"; // JupyterLab's own keys stay out
   root.innerHTML = BODY; // ours alone; what is in the data comes as text, never as HTML
-  const find = (at) => root.querySelector(at);
-  const drawImage = imagesOf(store, buffers);
+  const [find, drawImage] = [(at) => root.querySelector(at), imagesOf(store, buffers)];
   const [map, layout, tiles, one] = root.querySelectorAll("section");
   layout.hidden = !store.places;
   const planes = [planeIn(map, store, "Data map", {
@@ -150,6 +149,7 @@ function controls(find, store, page, picture) {
     const read = choices[field.name] ? () => field.value : number;
     const change = () => store.change({ [field.name]: read() });
     field[field.type === "range" ? "oninput" : "onchange"] = change;
+    field.onblur = () => agree();
   }
   const boxes = classes.map((name, label) => {
     const box = make("input", { type: "checkbox" });
@@ -189,7 +189,8 @@ function controls(find, store, page, picture) {
   }
   press("play", play);
   const agree = () => {
-    for (const field of fields) field.value = store.view[field.name] ?? "";
+    const still = (field) => !field.matches("[type=number]:focus"); // nobody types in it
+    for (const field of fields.filter(still)) field.value = store.view[field.name] ?? "";
     boxes.forEach((box, label) => { box.checked = !store.view.hidden.includes(label); });
     find("output").textContent = `epoch ${store.view.epoch + 1} of ${epochs}`;
   };
@@ -218,8 +219,7 @@ function download(blob, name) {
 
 /** What is seen, as a PNG: every canvas at its place, and the words. */
 function savePicture(root) {
-  const ratio = window.devicePixelRatio || 1;
-  const all = root.getBoundingClientRect();
+  const [ratio, all] = [window.devicePixelRatio || 1, root.getBoundingClientRect()];
   const sheet = new OffscreenCanvas(all.width * ratio, all.height * ratio);
   const context = sheet.getContext("2d");
   const { backgroundColor, color, fontFamily } = getComputedStyle(root);

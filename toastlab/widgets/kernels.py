@@ -103,7 +103,7 @@ class VisitorKernels(AsyncMappingKernelManager):  # type: ignore[misc]
 
     A kernel is ended by killing it. Jupyter interrupts it first, then asks it to end: one that is
     just starting, or in the midst of an import, answers with tracebacks or crashes. Nobody sees
-    what it would still do, and what a training has done is in the store.
+    what it would still do, and what a training has done is in its checkpoint, as ever.
 
     Attributes:
         make: makes a page, see `NewPage`; None: no page is made.

@@ -6,11 +6,13 @@ The pages are light ones; the server is the real one, with short minutes.
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tornado.web import HTTPError
 
 from tests.browser.serving import started
 from tests.faults.short_minute import MINUTE
@@ -18,7 +20,8 @@ from tests.faults.test_soak import children, server_of, soon
 from tests.faults.test_visitors import LIGHT, kept, said
 from tests.faults.visitor import Visitor, ask
 from tests.widgets.test_servers import free_port
-from toastlab.widgets.kernels import VisitorKernels
+from toastlab.widgets import kernels as kernels_module
+from toastlab.widgets.kernels import LOST, NewPage, VisitorKernels
 
 PLACES, SPARE = 3, 2
 GONE = 0.5 * MINUTE  # seconds, --gone-after 0.5
@@ -143,5 +146,106 @@ def test_a_page_under_way_whose_kernel_died_is_dropped_once(
         assert kernels.ahead == []
         assert caplog.text.count("is dropped: its kernel has died") == 1
         page.work.cancel()
+
+    asyncio.run(visit())
+
+
+def test_a_page_that_cannot_be_made_keeps_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither one whose kernel never came to be, nor one that is not done after a long time."""
+
+    async def visit() -> None:
+        kernels = VisitorKernels(places=1, spare=1, connection_dir=str(tmp_path))
+
+        async def fail(name: str, parts: list[str]) -> None:
+            raise OSError("no more processes")
+
+        async def hang(name: str, parts: list[str]) -> None:
+            await kernels.start_kernel(kernel_id=name, kernel_name="python3")
+            await asyncio.Event().wait()
+
+        kernels.make = fail
+        await kernels.refill()
+        (page,) = kernels.ahead
+        await asyncio.wait([page.work])
+        await kernels.refill()
+        assert kernels.ahead == []
+        assert "is dropped: no more processes" in caplog.text
+        await kernels.refill()
+        assert kernels.ahead == [], "not at once again"
+
+        kernels.make = hang
+        kernels.begin()
+        (page,) = kernels.ahead
+        await soon(lambda: page.kernel in kernels, lambda: "it does not start")
+        await kernels.cull_kernel_if_idle(page.kernel)
+        assert kernels.ahead == [page]
+        monkeypatch.setattr(kernels_module, "LOADING", 0.0)
+        await kernels.cull_kernel_if_idle(page.kernel)
+        assert kernels.ahead == []
+        assert page.kernel not in kernels
+        assert "is dropped: it took too long" in caplog.text
+        page.work.cancel()
+
+    asyncio.run(visit())
+
+
+def test_who_reads_a_page_comes_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if its kernel dies; and he gets a sign of life as long as nothing else comes."""
+
+    async def read(*parts: str) -> str:
+        async def make(name: str, made: list[str]) -> None:
+            for part in parts:
+                made.append(part)
+                await asyncio.sleep(0.5)
+            raise RuntimeError("Kernel died")
+
+        return "".join([part async for part in NewPage("x", make).text()])
+
+    assert asyncio.run(asyncio.wait_for(read("<html>", "<p>"), 60)) == f"<html><p>{LOST}"
+    with pytest.raises(RuntimeError, match="Kernel died"):  # it can still be told as an error
+        asyncio.run(asyncio.wait_for(read(), 60))
+    monkeypatch.setattr(kernels_module, "BEAT", 0.0)
+    text = asyncio.run(asyncio.wait_for(read("<html>"), 60))
+    assert text.startswith("<html>\n")
+
+
+@pytest.mark.parametrize("after", [0.0, 0.1, 0.2, 0.4])
+def test_kernels_that_just_start_end_quietly_with_the_server(
+    after: float, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Jupyter interrupts a kernel before it ends it: one that starts would show a traceback."""
+
+    async def visit() -> None:
+        kernels = VisitorKernels(places=3, spare=2, connection_dir=str(tmp_path))
+
+        async def make(name: str, parts: list[str]) -> None:
+            await kernels.start_kernel(kernel_id=name, kernel_name="python3")
+            await asyncio.Event().wait()
+
+        others = children(os.getpid())
+        kernels.make = make
+        kernels.begin()
+        kernels.begin()
+        pages = list(kernels.ahead)
+        assert len(pages) == 2
+        end = time.monotonic() + 60
+        while len(children(os.getpid()) - others) < 2:
+            assert time.monotonic() < end, "they do not start"
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(after)
+        await kernels.shutdown_all()
+        assert "Traceback" not in capfd.readouterr().err
+        assert kernels.list_kernel_ids() == []
+        assert children(os.getpid()) == others
+        with pytest.raises(HTTPError, match="503"):  # nobody comes in meanwhile
+            await kernels.start_kernel(kernel_name="python3")
+        with pytest.raises(HTTPError, match="503"):
+            await kernels.page()
+        await kernels.refill()
+        assert kernels.ahead == [], "no page is begun"
+        for page in pages:
+            page.work.cancel()
 
     asyncio.run(visit())

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import time
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -158,6 +159,20 @@ def test_who_piles_up_messages_is_cut_off(server: Server) -> None:
             await visitor.close()
 
     asyncio.run(pile())
+
+
+def test_a_page_whose_kernel_dies_while_it_loads_has_an_end(server: Server) -> None:
+    """Its visitor would wait for ever, as signs of life go on coming."""
+    address, word, process = server
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with opener.open(f"{address}/?token={word}", timeout=BUSY) as answer:
+        for kernel in children(process):  # it is about to start
+            os.kill(kernel, signal.SIGKILL)
+        text, end = b"", time.monotonic() + BUSY
+        while more := answer.read1():
+            text += more
+            assert time.monotonic() < end, text[-200:]
+    assert text.rstrip().endswith(b"</html>")
 
 
 def test_a_visitor_cannot_start_the_kernel_anew(server: Server) -> None:

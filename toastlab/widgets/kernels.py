@@ -1,7 +1,7 @@
 """The visitors' kernels: no more than there are places, gone with their visitor, never flooded, and
 some of them started before their visitor comes.
 
-Jupyter Server's own managers with four changes; slow to import, as it is. Voila has a pool of
+Jupyter Server's own managers with five changes; slow to import, as it is. Voila has a pool of
 kernels too, but fills it beyond the places, hands out kernels that have died, and tells whoever
 knows a kernel's name the address it was asked for with, token and all.
 """
@@ -32,14 +32,21 @@ LOADING = 600.0  # seconds that a page may take until it connects, on a machine 
 ANSWER = 5.0  # seconds in which a kernel that lives answers, on a machine that is busy
 REST = 5.0  # seconds after a visitor has come in which nothing else is started: he has the cores
 RETRY = 60.0  # seconds after a page could not be made ahead
+BEAT = 10.0  # seconds without a part of the page after which its reader gets a sign of life
+LOST = """<script>
+window.update_loading_text(0, 0, "This page could not be made. Load it again.");
+</script>
+</body>
+</html>
+"""  # the end of a page that cannot be made; the function is of Voila's template
 TYPES = (
     *("comm_open", "comm_close", "comm_msg", "comm_info_request"),
     "kernel_info_request",  # not shutdown_request: the kernel would come back without its guard
 )
 
 
-class Ahead:
-    """A page whose kernel starts, and whose cells run, before its visitor comes.
+class NewPage:
+    """A page whose kernel starts, and whose cells run: before its visitor comes, or as he waits.
 
     Args:
         kernel: name of the kernel.
@@ -48,19 +55,40 @@ class Ahead:
 
     def __init__(self, kernel: str, make: Callable[[str, list[str]], Awaitable[None]]) -> None:
         self.kernel, self.parts = kernel, list[str]()
+        self.begun = time.monotonic()
         self.work = asyncio.ensure_future(make(kernel, self.parts))
+        # an error is told where it matters, not also when the work is thrown away
+        self.work.add_done_callback(lambda work: work.cancelled() or work.exception())
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended in an error."""
+        work = self.work
+        return work.done() and (work.cancelled() or work.exception() is not None)
 
     async def text(self) -> AsyncIterator[str]:
-        """Its HTML: at once as far as it is there, the rest as it comes."""
-        sent, done = 0, False
+        """Its HTML: at once as far as it is there, the rest as it comes. It always has an end: if
+        the page cannot be made, its reader is told so.
+
+        Raises:
+            Exception: what ended the work before its first part.
+        """
+        sent, done, last = 0, False, time.monotonic()
         while not done:
             done = self.work.done()
-            if more := self.parts[sent:]:
-                sent += len(more)
-                yield "".join(more)
+            more = self.parts[sent:]
+            if more or (sent and time.monotonic() - last > BEAT):
+                sent, last = sent + len(more), time.monotonic()
+                yield "".join(more) or "\n"
             if not done:
                 await asyncio.wait([self.work], timeout=0.1)
-        self.work.result()  # or the error that ended it
+        try:
+            self.work.result()
+        except Exception as error:
+            if not sent:
+                raise
+            log.warning("a page could not be made: %s", error)
+            yield LOST
 
 
 class VisitorKernels(AsyncMappingKernelManager):  # type: ignore[misc]
@@ -73,8 +101,12 @@ class VisitorKernels(AsyncMappingKernelManager):  # type: ignore[misc]
     Up to `spare` of the places that are free hold a page made ahead. One is made at a time, and
     none just after a visitor has come.
 
+    A kernel is ended by killing it. Jupyter interrupts it first, then asks it to end: one that is
+    just starting, or in the midst of an import, answers with tracebacks or crashes. Nobody sees
+    what it would still do, and what a training has done is in its checkpoint, as ever.
+
     Attributes:
-        make: makes a page, see `Ahead`; None: no page is made ahead.
+        make: makes a page, see `NewPage`; None: no page is made.
     """
 
     places = Integer(1, config=True, help="Kernels at a time.")
@@ -87,7 +119,7 @@ class VisitorKernels(AsyncMappingKernelManager):  # type: ignore[misc]
         self._ending: set[str] = set()
         self._alone: dict[str, tuple[float, float]] = {}  # since when, and how long it may be
         self.make: Callable[[str, list[str]], Awaitable[None]] | None = None
-        self.ahead: list[Ahead] = []
+        self.ahead: list[NewPage] = []
         self._not_before = 0.0  # when the next page may be made ahead
 
     def _taken(self) -> set[str]:
@@ -95,8 +127,12 @@ class VisitorKernels(AsyncMappingKernelManager):  # type: ignore[misc]
         ahead = {page.kernel for page in self.ahead}
         return self._starting.union(self.list_kernel_ids(), ahead)
 
-    def refill(self) -> None:
+    async def refill(self) -> None:
         """Begins to make a page ahead, if it is time; called every second."""
+        if self.make is None:
+            return
+        while page := next((page for page in self.ahead if page.failed), None):
+            await self._drop(page)  # it would keep its place
         busy = self._starting or any(not page.work.done() for page in self.ahead)
         if not busy and time.monotonic() >= self._not_before:
             self.begin()
@@ -106,9 +142,22 @@ class VisitorKernels(AsyncMappingKernelManager):  # type: ignore[misc]
         if self.make is None or len(self.ahead) >= self.spare:
             return
         if len(self._taken()) < self.places:
-            self.ahead.append(Ahead(str(self.new_kernel_id()), self.make))
+            self.ahead.append(NewPage(str(self.new_kernel_id()), self.make))
 
-    async def take(self) -> Ahead | None:
+    async def page(self) -> NewPage:
+        """A page for the visitor who has just come.
+
+        Raises:
+            HTTPError: 503, none is made, as the server ends.
+        """
+        page = await self.take()
+        if page is None and self.make is not None:
+            page = NewPage(str(self.new_kernel_id()), self.make)
+        if page is None:
+            raise HTTPError(503, reason="The dashboard is ending")
+        return page
+
+    async def take(self) -> NewPage | None:
         """The page that was made ahead for the visitor who has just come, if there is one.
 
         It may still be under way: then it is nearer to its end than a new one.
@@ -125,16 +174,18 @@ class VisitorKernels(AsyncMappingKernelManager):  # type: ignore[misc]
             await self._drop(page)
         return None
 
-    async def _fit(self, page: Ahead) -> bool:
+    async def _fit(self, page: NewPage) -> bool:
         """Whether a page may be given to a visitor."""
         if not page.work.done():  # a kernel that is still starting has no answer yet
             return page.kernel not in self or await self._lives(page.kernel)
         return await self._sound(page) and await self._answers(page.kernel)
 
-    async def _sound(self, page: Ahead) -> bool:
-        """Whether a page that is made is whole, and its kernel lives."""
-        whole = not page.work.cancelled() and page.work.exception() is None
-        return whole and page.kernel in self and await self._lives(page.kernel)
+    async def _sound(self, page: NewPage) -> bool:
+        """Whether a page that is made is whole, and its kernel lives; one that is under way has
+        some time for it."""
+        if not page.work.done():
+            return time.monotonic() - page.begun <= LOADING
+        return not page.failed and page.kernel in self and await self._lives(page.kernel)
 
     async def _answers(self, kernel_id: str) -> bool:
         """Whether a kernel answers. One that was killed a moment ago does not, though on a busy
@@ -148,16 +199,18 @@ class VisitorKernels(AsyncMappingKernelManager):  # type: ignore[misc]
                 await asyncio.wait([answer], timeout=0.05)
         return answer.done()
 
-    async def _drop(self, page: Ahead) -> None:
+    async def _drop(self, page: NewPage) -> None:
         """Of a page that cannot be used nothing is left. If it is not done, its work ends by
         itself, in an error, once the kernel is gone."""
         if page in self.ahead:  # before anything is waited for: each page is dropped once
             self.ahead.remove(page)
-        ended = page.work.done() and not page.work.cancelled()
-        why = page.work.exception() if ended else None
-        if why is not None:  # the next one would fare no better just now
+        late = not page.work.done() and time.monotonic() - page.begun > LOADING
+        why: object = "it took too long" if late else "its kernel has died"
+        if page.failed and not page.work.cancelled():
+            why = page.work.exception()
+        if late or page.failed:  # the next one would fare no better just now
             self._not_before = time.monotonic() + RETRY
-        log.warning("a page made ahead is dropped: %s", why or "its kernel has died")
+        log.warning("a page made ahead is dropped: %s", why)
         if page.kernel in self:
             await self.shutdown_kernel(page.kernel, now=True)
 
@@ -180,14 +233,29 @@ class VisitorKernels(AsyncMappingKernelManager):  # type: ignore[misc]
     async def shutdown_kernel(  # type: ignore[override]
         self, kernel_id: str, now: bool = False, restart: bool = False
     ) -> None:
-        """Ends one, once: a page may be closed just when its time is over."""
+        """Ends one at once, and once: a page may be closed just when its time is over."""
         if kernel_id in self._ending:
             return
+        kernel: Any = self.get_kernel(kernel_id)
         self._ending.add(kernel_id)
         try:
-            await super().shutdown_kernel(kernel_id, now=now, restart=restart)
+            if kernel.has_kernel:  # before Jupyter interrupts it
+                await kernel.provisioner.kill()
+            await super().shutdown_kernel(kernel_id, now=True, restart=restart)
         finally:
             self._ending.discard(kernel_id)
+
+    async def shutdown_all(self, now: bool = False) -> None:  # type: ignore[override]
+        """The server ends: nobody comes in any more, and every kernel ends, one that is just
+        starting among them."""
+        self.make, self.places = None, 0
+        self.ahead.clear()
+        while self._starting:  # they were counted before; a moment later they can be ended
+            await asyncio.sleep(0.05)
+        ends = [self.shutdown_kernel(name) for name in self.list_kernel_ids()]
+        await asyncio.gather(*ends, return_exceptions=True)
+        while self._ending:  # those that somebody else had begun to end
+            await asyncio.sleep(0.05)
 
     def remove_kernel(self, kernel_id: str) -> Any:
         """Called when it is gone."""
@@ -217,7 +285,7 @@ class VisitorKernels(AsyncMappingKernelManager):  # type: ignore[misc]
             return
         for page in self.ahead:
             if page.kernel == kernel_id:
-                if page.work.done() and not await self._sound(page):
+                if not await self._sound(page):
                     await self._drop(page)
                 return
         since, most = self._alone.get(kernel_id, (0.0, float("inf")))

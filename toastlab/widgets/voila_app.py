@@ -4,8 +4,10 @@ import asyncio
 import logging
 import os
 import re
+import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from jupyter_events import EventLogger
@@ -19,7 +21,7 @@ from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 from voila.utils import get_page_config
 
-from toastlab.widgets.kernels import Line, VisitorKernels
+from toastlab.widgets.kernels import LOADING, Line, VisitorKernels
 from toastlab.widgets.servers import EVERYWHERE, LOOPBACK
 from toastlab.widgets.visitors import Limits
 
@@ -66,6 +68,7 @@ def settings(
             "spare": limits.spare,
             "gone_after": 60 * limits.gone_after,
         },
+        "VoilaExecutor": {"startup_timeout": round(LOADING)},
         "KernelManager": {"autorestart": False},  # one that died would come back without its guard
         "IdentityProvider": {"cookie_options": {"samesite": "Strict"}},
         "MappingKernelManager": {
@@ -91,20 +94,27 @@ class Channels(VoilaKernelWebsocketHandler):  # type: ignore[misc]
 
 
 class Page(TornadoVoilaHandler):  # type: ignore[misc]
-    """The page, made ahead where there is one, else while its visitor waits."""
+    """The page, made ahead where there is one, else while its visitor waits.
+
+    Voila's own way to make it has no end if the kernel dies, or takes too long, before the first
+    cell: the visitor would wait for ever.
+    """
 
     async def get_generator(self, path: str | None = None) -> AsyncIterator[str]:
         """Its HTML in parts; `path` leads nowhere."""
-        _ = self.xsrf_token  # sets the cookie that the page sends back when it is closed
-        page = None if path else await self.kernel_manager.take()
-        parts = super().get_generator(path) if page is None else page.text()
+        if path:
+            parts = super().get_generator(path)
+        else:
+            _ = self.xsrf_token  # sets the cookie that the page sends back when it is closed
+            self.set_header("Cache-Control", "no-cache, no-store, must-revalidate")
+            parts = (await self.kernel_manager.page()).text()
         async for part in parts:
             yield part
 
 
 class Dashboard(Voila):  # type: ignore[misc]
     """Voila with some changes: it says its address, takes one protocol only, asks no other host for
-    files, has one log of events, and makes pages ahead.
+    files, has one log of events, makes pages ahead, and ends in an orderly way.
 
     Args:
         settings: of Voila and Jupyter, by class.
@@ -118,6 +128,28 @@ class Dashboard(Voila):  # type: ignore[misc]
         self.open_browser, self.started = True, started  # so that launch_browser is called
         # Each kernel would else make one of its own, which is never freed: Python keeps all loggers
         self.event_logger = EventLogger(parent=self)
+
+    def initialize(self, argv: list[str] | None = None) -> None:
+        """Voila's; and from now on Ctrl-C ends the loop between two of its steps, as TERM does: in
+        the midst of one it could tear off a kernel that starts."""
+        self.ioloop = IOLoop.current()
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        self._handlers = {n: signal.getsignal(n) or signal.SIG_DFL for n in numbers}
+        super().initialize(argv)
+        for number, handler in self._handlers.items():
+            ignored = handler == signal.SIG_IGN  # as under `nohup`, or behind `&`: it stays so
+            signal.signal(number, handler if ignored else self._handle_signal_stop)
+
+    def _handle_signal_stop(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal; a second one ends at once."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        super()._handle_signal_stop(sig, frame)
+
+    def stop(self) -> None:
+        """Ends the kernels, and only then removes their folder, which one that starts reads."""
+        self.ioloop.run_sync(self.kernel_manager.shutdown_all)
+        super().stop()
 
     def setup_template_dirs(self) -> None:
         """Voila's templates, without style sheets from another host: Voila's own files have their
@@ -149,12 +181,14 @@ class Dashboard(Voila):  # type: ignore[misc]
             kernels.begin()
         if kernels.ahead:
             await asyncio.wait([page.work for page in kernels.ahead])
+        if kernels.make is None:  # ended meanwhile
+            return
         self.started(self.port)
         self._refilling = PeriodicCallback(kernels.refill, REFILL_EVERY)
         self._refilling.start()
 
     async def _make(self, kernel: str, parts: list[str]) -> None:
-        """A page: its kernel starts, its cells run, its HTML goes to `parts`; see `Ahead`."""
+        """A page: its kernel starts, its cells run, its HTML goes to `parts`; see `NewPage`."""
         about = {
             "base_url": self.base_url,
             "settings": self.app.settings,

@@ -203,4 +203,5 @@ def select(
     most, slots = urgency.masked_fill(left, -torch.inf).topk(size)
     count = (most > -torch.inf).sum()
     again = torch.ones_like(slots) if max_visits == 1 else visits[slots] + 1
-    return Carry(index[slots], logits.detach()[slots].float(), again, count)
+    said = logits.detach().index_select(0, slots).float()
+    return Carry(index.index_select(0, slots), said, again, count)

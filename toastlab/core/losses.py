@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from toastlab.core.checks import BOOL, FLOAT, INT, check_shapes
+from toastlab.core.checks import BOOL, FLOAT, check_shapes
 from toastlab.core.errors import in_range, one_of
 
 Divisor = Literal["carried", "batch"]
@@ -138,7 +138,7 @@ def distilled(
         targets: [B, K] stage-1 targets; rows of carried samples do not matter.
         log_past: [B, K] log p(z_past; T_p), finite; rows of other samples do not matter.
         carried: [B] bool.
-        stages: [2, 1] int64, 0 and 1, on the device: made here it would be one more kernel.
+        stages: [2, 1] bool, no and yes, on the device: made here it would be one more kernel.
         past_weight: b >= 0.
         temperature: T_p > 0.
         divide_by: what L2 is the mean over, see `masked_mean`.
@@ -153,7 +153,7 @@ def distilled(
         targets=(targets, FLOAT, "BK"),
         log_past=(log_past, FLOAT, "BK"),
         carried=(carried, BOOL, "B"),
-        stages=(stages, INT, "SO"),
+        stages=(stages, BOOL, "SO"),
     )
     z, of_past = wide(logits), carried[:, None]
     if temperature != 1:
@@ -166,7 +166,7 @@ def distilled(
     if divide_by == "batch":
         share = torch.stack([share[0], carried / len(carried)])
     if temperature != 1:
-        share = torch.where(stages == 1, temperature**2, 1.0) * share
+        share = torch.where(stages, temperature**2, 1.0) * share
     share = share.to(each.dtype)
     if isinstance(past_weight, Tensor):
         both = share[0] + past_weight * share[1]

@@ -170,6 +170,7 @@ class Toast(Method, config=ToastConfig):
     soft: Tensor
     _slots: Tensor
     _blank: Tensor
+    _stages: Tensor
 
     def make_state(self) -> None:
         """Medoids, soft targets, the carry, and the counts of the epochs."""
@@ -186,6 +187,7 @@ class Toast(Method, config=ToastConfig):
         b = self.images_per_batch
         self.register_buffer("_slots", torch.arange(b, device=device), persistent=False)
         self.register_buffer("_blank", torch.zeros(b - self.carry_size, k, device=device), False)
+        self.register_buffer("_stages", torch.tensor([[False], [True]], device=device), False)
         self._last: tuple[Tensor, Tensor] | None = None  # join's last batch, which no state has
         self._set_past_weight()
         if cfg.prototype == "uniform":
@@ -268,9 +270,8 @@ class Toast(Method, config=ToastConfig):
             return losses.combine(soft_cross_entropy(logits, targets), logits.new_zeros(()), 0.0)
         log_past, heat = self._log_past(batch), cfg.past_temperature
         if cfg.carried_loss == "distilled":  # the default, and therefore in few kernels
-            stages, carried = self._slots[:2, None], batch.carried
             loss, log_p = losses.distilled(
-                logits, targets, log_past, carried, stages, b, heat, cfg.divide_by
+                logits, targets, log_past, batch.carried, self._stages, b, heat, cfg.divide_by
             )
             batch.said = (logits, log_p)
             return loss
@@ -301,7 +302,7 @@ class Toast(Method, config=ToastConfig):
         """Logits into the bank; the under-trained samples become the next carry."""
         # carried once, `visits` is `carried` as numbers already
         carried = batch.visits if self._carries and self.config.max_visits == 1 else batch.carried
-        self.bank.write(batch.index, logits, batch.weight == 1, carried)
+        self.bank.write(batch.index, logits, batch.pure, carried)
         if self._carries and self._acts:
             marked, urgency = self._under_trained(logits, batch)
             size, most = min(self.carry_size, len(batch.index)), self.config.max_visits

@@ -18,6 +18,7 @@ from toastlab.core.checks import BOOL, FLOAT, check_shapes
 from toastlab.core.errors import in_range, one_of
 
 Divisor = Literal["carried", "batch"]
+DIVISORS = get_args(Divisor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +85,7 @@ def masked_mean(values: Tensor, mask: Tensor, divide_by: Divisor = "carried") ->
         divide_by: "carried" [R]: the number masked in; "batch" [R, option]: B, so that the term
             fades with the carry and one sample cannot dominate.
     """
-    one_of("divisor", divide_by, get_args(Divisor))
+    one_of("divisor", divide_by, DIVISORS)
     check_shapes(values=(values, FLOAT, "B"), mask=(mask, BOOL, "B"))
     total = torch.where(mask, values, 0.0).sum()
     if divide_by == "batch":
@@ -146,7 +147,7 @@ def distilled(
     Returns:
         The loss, and log p(z) [B, K] without gradient, which others need too; None if T_p is not 1.
     """
-    one_of("divisor", divide_by, get_args(Divisor))
+    one_of("divisor", divide_by, DIVISORS)
     in_range("temperature", temperature, 0, open_low=True, open_high=True)
     check_shapes(
         logits=(logits, FLOAT, "BK"),
@@ -155,7 +156,7 @@ def distilled(
         carried=(carried, BOOL, "B"),
         stages=(stages, BOOL, "SO"),
     )
-    z, of_past = wide(logits), carried[:, None]
+    z, of_past = wide(logits), carried.unsqueeze(1)
     if temperature != 1:
         z = z / torch.where(of_past, temperature, 1.0)
     log_p = z.log_softmax(1)
@@ -168,10 +169,11 @@ def distilled(
     if temperature != 1:
         share = torch.where(stages, temperature**2, 1.0) * share
     share = share.to(each.dtype)
+    of_new, of_carried = share.unbind()
     if isinstance(past_weight, Tensor):
-        both = share[0] + past_weight * share[1]
+        both = of_new + past_weight * of_carried
     else:
-        both = share[0].add(share[1], alpha=past_weight)
+        both = of_new.add(of_carried, alpha=past_weight)
     stage1, stage2 = (share @ each.detach()).unbind()
     loss = Loss(each.dot(both), {"stage1": stage1, "stage2": stage2})
     return loss, log_p.detach() if temperature == 1 else None

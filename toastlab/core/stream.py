@@ -209,11 +209,12 @@ class Stream:
         check_shapes(carried_index=(carried_index, INT, "H"), count=(count, INT, ""))
         in_range("images", images, max(1, len(carried_index)))
         slot = torch.arange(images, device=count.device)
-        new = self.order[self.pointer + (slot - count).clamp(min=0)]
+        begin = self.pointer - count  # the first new sample, in slot `count`, is at the pointer
+        new = self.order[begin + torch.maximum(slot, count)]
         padded = F.pad(carried_index, (0, images - len(carried_index)))
         index = torch.where(slot < count, padded, new)
         pixels = self._reader.read(index, count, self.order, self.pointer)
-        self.pointer = self.pointer + images - count
+        self.pointer = begin + images
         return index, pixels
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from toastlab.core.losses import (
     soft_cross_entropy,
 )
 
-STAGES = torch.tensor([[0], [1]])
+STAGES = torch.tensor([[False], [True]])
 
 
 def softmax(row: Tensor, t: float = 1.0) -> list[float]:

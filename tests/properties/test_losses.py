@@ -159,7 +159,7 @@ def test_distilled(draw: Draw) -> None:
         spoil(draw, given)
     heat = some(draw, (0, -1.0, float("nan"), "warm", None)) if bad == "heat" else heat
     divide = "all" if bad == "divisor" else some(draw, ("carried", "batch"))
-    stages = torch.tensor([[0], [1]])
+    stages = torch.tensor([[False], [True]])
     found = attempt(
         distilled, **given, stages=stages, past_weight=weight, temperature=heat, divide_by=divide
     )

@@ -48,12 +48,13 @@ class Bank(Stateful):
         self.visits.zero_()
         self.carried.zero_()
 
-    def write(self, index: Tensor, logits: Tensor, pure: Tensor, carried: Tensor) -> None:
+    def write(self, index: Tensor, logits: Tensor, pure: Tensor | None, carried: Tensor) -> None:
         """Stores the logits of one batch.
 
         Args:
             index: [B] int64; logits: [B, K].
-            pure: [B] bool, rows whose image was not mixed with another; only they are stored.
+            pure: [B] bool, rows whose image was not mixed with another; only they are stored. None:
+                all of them, which takes five kernels less.
             carried: [B] bool, or 0 and 1 as int64.
 
         Raises:
@@ -63,12 +64,16 @@ class Bank(Stateful):
         check_shapes(
             index=(index, INT, "B"),
             logits=(logits, FLOAT, "BK"),
-            pure=(pure, BOOL, "B"),
             carried=(carried, FLAG, "B"),
             bank=(bank, FLOAT, "NK"),
+            **({} if pure is None else {"pure": (pure, BOOL, "B")}),
         )
-        rows = torch.where(pure[:, None], logits.detach().to(bank.dtype), bank[index])
+        rows = logits.detach().to(bank.dtype)
+        if pure is None:
+            self.seen.index_fill_(0, index, True)
+        else:
+            rows = torch.where(pure[:, None], rows, bank[index])
+            self.seen.index_copy_(0, index, self.seen[index] | pure)
         bank.index_copy_(0, index, rows)
-        self.seen.index_copy_(0, index, self.seen[index] | pure)
         self.visits.index_add_(0, index, torch.ones_like(index))
         self.carried.index_add_(0, index, carried.long())

@@ -92,6 +92,7 @@ def under_trained(
     eligible: Tensor | None = None,
     generator: torch.Generator | None = None,
     log_p: Tensor | None = None,
+    checked: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Marks the under-trained samples of a batch and says how urgent each is.
 
@@ -114,6 +115,7 @@ def under_trained(
             nothing else. None means everyone.
         generator: on the logits' device, for draws.
         log_p: [B, K] float32, the logits' log-softmax where it is known already.
+        checked: the caller has looked at the arguments, as a method does once for a whole step.
 
     Returns:
         marked [B] bool and urgency [B] float32 (larger goes first): the cross-entropy, or the
@@ -125,17 +127,18 @@ def under_trained(
             belong together. TypeError: other dtypes. Labels are not looked at, since that would
             wait for the device; a method checks its own when it is built.
     """
-    one_of("criterion", criterion, CRITERIA)
-    in_range("threshold", threshold, 0, 1, open_low=True)
-    in_range("share", share, 0, 1, open_low=True)
-    optional = {
-        "medoid_logits": (medoid_logits, FLOAT, "KK"),
-        "medoid_exists": (medoid_exists, BOOL, "K"),
-        "eligible": (eligible, BOOL, "B"),
-        "log_p": (log_p, FLOAT, "BK"),
-    }
-    given = {name: (x, kind, axes) for name, (x, kind, axes) in optional.items() if x is not None}
-    check_shapes(logits=(logits, FLOAT, "BK"), labels=(labels, INT, "B"), **given)
+    if not checked:
+        one_of("criterion", criterion, CRITERIA)
+        in_range("threshold", threshold, 0, 1, open_low=True)
+        in_range("share", share, 0, 1, open_low=True)
+        optional = {
+            "medoid_logits": (medoid_logits, FLOAT, "KK"),
+            "medoid_exists": (medoid_exists, BOOL, "K"),
+            "eligible": (eligible, BOOL, "B"),
+            "log_p": (log_p, FLOAT, "BK"),
+        }
+        given = {name: one for name, one in optional.items() if one[0] is not None}
+        check_shapes(logits=(logits, FLOAT, "BK"), labels=(labels, INT, "B"), **given)  # type: ignore[arg-type]
     z = logits.detach().float()
     log_p = z.log_softmax(1) if log_p is None else log_p
     urgency = F.nll_loss(log_p, labels, reduction="none")
@@ -176,6 +179,7 @@ def select(
     visits: Tensor,
     size: int,
     max_visits: int = 1,
+    checked: bool = False,
 ) -> Carry:
     """Packs the most urgent marked samples into the next carry.
 
@@ -185,22 +189,25 @@ def select(
         size: H, the most samples to carry; H <= B.
         max_visits: a sample goes on while `visits` < `max_visits`: 1 is "once per visit" [R], more
             is "until trained" [R, option] with that cap.
+        checked: as of `under_trained`.
 
     Raises:
         ValueError, TypeError: arguments that do not belong together, or more slots than samples.
     """
-    check_shapes(
-        marked=(marked, BOOL, "B"),
-        urgency=(urgency, FLOAT, "B"),
-        index=(index, INT, "B"),
-        logits=(logits, FLOAT, "BK"),
-        visits=(visits, INT, "B"),
-    )
-    in_range("size", size, 0, len(index))
-    in_range("max visits", max_visits, 1)
+    if not checked:
+        check_shapes(
+            marked=(marked, BOOL, "B"),
+            urgency=(urgency, FLOAT, "B"),
+            index=(index, INT, "B"),
+            logits=(logits, FLOAT, "BK"),
+            visits=(visits, INT, "B"),
+        )
+        in_range("size", size, 0, len(index))
+        in_range("max visits", max_visits, 1)
     # not marked, or visits >= max_visits, in as few kernels as can be: this runs at every step
     left = (marked if max_visits == 1 else marked * max_visits) <= visits
     most, slots = urgency.masked_fill(left, -torch.inf).topk(size)
     count = (most > -torch.inf).sum()
     again = torch.ones_like(slots) if max_visits == 1 else visits[slots] + 1
-    return Carry(index[slots], logits.detach()[slots].float(), again, count)
+    said = logits.detach().index_select(0, slots).float()
+    return Carry(index.index_select(0, slots), said, again, count)

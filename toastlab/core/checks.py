@@ -41,9 +41,8 @@ def check_shapes(**given: tuple[Tensor, str, str]) -> None:
         ValueError: the shapes do not go together, or the devices differ.
     """
     _fit(given, Tensor, OF_TENSORS)
-    devices = {name: tensor.device for name, (tensor, _, _) in given.items()}
-    if len(set(devices.values())) > 1:
-        where = ", ".join(f"{name} on {device}" for name, device in devices.items())
+    if len({tensor.device for tensor, _, _ in given.values()}) > 1:
+        where = ", ".join(f"{name} on {tensor.device}" for name, (tensor, _, _) in given.items())
         raise BadValue(f"tensors lie on several devices: {where}; move them to one.")
 
 
@@ -59,9 +58,10 @@ def _fit(
     for name, (x, kind, letters) in given.items():
         if not isinstance(x, wanted):
             raise BadType(f"{name}: a {type(x).__name__}; give a {wanted.__name__}.")
-        if x.ndim != len(letters):
+        shape = x.shape  # asked for once: this runs several times in every step
+        if len(shape) != len(letters):
             raise _misfit(given)
-        for letter, length in zip(letters, x.shape, strict=True):
+        for letter, length in zip(letters, shape, strict=True):
             if lengths.setdefault(letter, length) != length:
                 raise _misfit(given)
         if not kinds[kind](x.dtype):

@@ -14,10 +14,11 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from toastlab.core.checks import BOOL, FLOAT, INT, check_shapes
+from toastlab.core.checks import BOOL, FLOAT, check_shapes
 from toastlab.core.errors import in_range, one_of
 
 Divisor = Literal["carried", "batch"]
+DIVISORS = get_args(Divisor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +85,7 @@ def masked_mean(values: Tensor, mask: Tensor, divide_by: Divisor = "carried") ->
         divide_by: "carried" [R]: the number masked in; "batch" [R, option]: B, so that the term
             fades with the carry and one sample cannot dominate.
     """
-    one_of("divisor", divide_by, get_args(Divisor))
+    one_of("divisor", divide_by, DIVISORS)
     check_shapes(values=(values, FLOAT, "B"), mask=(mask, BOOL, "B"))
     total = torch.where(mask, values, 0.0).sum()
     if divide_by == "batch":
@@ -138,7 +139,7 @@ def distilled(
         targets: [B, K] stage-1 targets; rows of carried samples do not matter.
         log_past: [B, K] log p(z_past; T_p), finite; rows of other samples do not matter.
         carried: [B] bool.
-        stages: [2, 1] int64, 0 and 1, on the device: made here it would be one more kernel.
+        stages: [2, 1] bool, no and yes, on the device: made here it would be one more kernel.
         past_weight: b >= 0.
         temperature: T_p > 0.
         divide_by: what L2 is the mean over, see `masked_mean`.
@@ -146,16 +147,16 @@ def distilled(
     Returns:
         The loss, and log p(z) [B, K] without gradient, which others need too; None if T_p is not 1.
     """
-    one_of("divisor", divide_by, get_args(Divisor))
+    one_of("divisor", divide_by, DIVISORS)
     in_range("temperature", temperature, 0, open_low=True, open_high=True)
     check_shapes(
         logits=(logits, FLOAT, "BK"),
         targets=(targets, FLOAT, "BK"),
         log_past=(log_past, FLOAT, "BK"),
         carried=(carried, BOOL, "B"),
-        stages=(stages, INT, "SO"),
+        stages=(stages, BOOL, "SO"),
     )
-    z, of_past = wide(logits), carried[:, None]
+    z, of_past = wide(logits), carried.unsqueeze(1)
     if temperature != 1:
         z = z / torch.where(of_past, temperature, 1.0)
     log_p = z.log_softmax(1)
@@ -166,12 +167,13 @@ def distilled(
     if divide_by == "batch":
         share = torch.stack([share[0], carried / len(carried)])
     if temperature != 1:
-        share = torch.where(stages == 1, temperature**2, 1.0) * share
+        share = torch.where(stages, temperature**2, 1.0) * share
     share = share.to(each.dtype)
+    of_new, of_carried = share.unbind()
     if isinstance(past_weight, Tensor):
-        both = share[0] + past_weight * share[1]
+        both = of_new + past_weight * of_carried
     else:
-        both = share[0].add(share[1], alpha=past_weight)
+        both = of_new.add(of_carried, alpha=past_weight)
     stage1, stage2 = (share @ each.detach()).unbind()
     loss = Loss(each.dot(both), {"stage1": stage1, "stage2": stage2})
     return loss, log_p.detach() if temperature == 1 else None

@@ -41,8 +41,11 @@ class Batch:
         visits: [B] int64, how many times in a row each was carried.
         partner: [B] int64, with whom each image was mixed; itself where it was not.
         partner_labels: [B] int64.
-        weight: [B] float32, the image's own share in the mix; 1 where it was not mixed.
+        weight: [B] float32, the image's own share in the mix; 1 where it was not mixed. Whoever
+            mixes puts another tensor here.
         said: logits [B, K] and their log-softmax, where a loss made it, for the method's `update`.
+        whole: the weight that the method began with, all 1; while it is still that one, everybody
+            knows without a look at the device that nothing was mixed.
     """
 
     index: Tensor
@@ -55,6 +58,17 @@ class Batch:
     partner_labels: Tensor
     weight: Tensor
     said: tuple[Tensor, Tensor | None] | None = None
+    whole: Tensor | None = None
+
+    @property
+    def mixed(self) -> bool:
+        """Whether images may have been mixed."""
+        return self.weight is not self.whole
+
+    @property
+    def pure(self) -> Tensor | None:
+        """[B] bool, whose image was not mixed with another; None: nobody's was."""
+        return self.weight == 1 if self.mixed else None
 
     def log_p(self, logits: Tensor) -> Tensor | None:
         """[B, K] the log-softmax of just these logits, if a loss has left it here."""
@@ -195,11 +209,12 @@ class Stream:
         check_shapes(carried_index=(carried_index, INT, "H"), count=(count, INT, ""))
         in_range("images", images, max(1, len(carried_index)))
         slot = torch.arange(images, device=count.device)
-        new = self.order[self.pointer + (slot - count).clamp(min=0)]
+        begin = self.pointer - count  # the first new sample, in slot `count`, is at the pointer
+        new = self.order[begin + torch.maximum(slot, count)]
         padded = F.pad(carried_index, (0, images - len(carried_index)))
         index = torch.where(slot < count, padded, new)
         pixels = self._reader.read(index, count, self.order, self.pointer)
-        self.pointer = self.pointer + images - count
+        self.pointer = begin + images
         return index, pixels
 
     def state_dict(self) -> dict[str, Tensor]:

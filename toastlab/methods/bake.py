@@ -104,7 +104,8 @@ class Bake(Method, config=BakeConfig):
     def _note(self, logits: Tensor, batch: Batch) -> None:
         """Only the anchors count as visited; a companion may be another anchor's too."""
         n = self.new_per_batch
-        self.bank.write(batch.index[:n], logits[:n], batch.weight[:n] == 1, batch.carried[:n])
+        pure = batch.weight[:n] == 1 if batch.mixed else None
+        self.bank.write(batch.index[:n], logits[:n], pure, batch.carried[:n])
 
 
 def ensemble(features: Tensor, p: Tensor, weight: float) -> Tensor:

@@ -124,6 +124,7 @@ class Method(Drawing):
     settings: ClassVar[type[MethodConfig]] = MethodConfig
     labels: Tensor
     table: Tensor
+    _one: Tensor
     extra: nn.Module | None
 
     def __init_subclass__(cls, config: type[MethodConfig] | None = None) -> None:
@@ -150,6 +151,7 @@ class Method(Drawing):
         self.extra = None
         self.bank = Bank(len(labels), num_classes, labels.device)
         self.add_state("table", torch.eye(num_classes, device=labels.device), "same")
+        self.register_buffer("_one", torch.ones(1, device=labels.device), persistent=False)
         self.parts: dict[str, Tensor] = {}
         self.guard = LoopGuard(type(self).__name__, labels)
         self.make_state()
@@ -327,6 +329,7 @@ class Method(Drawing):
             carried = torch.zeros_like(index, dtype=torch.bool)
         if past is None:
             past = torch.zeros(b, self.num_classes, device=index.device)
+        weight = self._one.expand(b)  # of one number, which nobody can write to in place
         return Batch(
             index=index,
             images=images,
@@ -336,7 +339,8 @@ class Method(Drawing):
             visits=torch.zeros_like(index) if visits is None else visits,
             partner=index,
             partner_labels=labels,
-            weight=torch.ones(b, device=index.device),
+            weight=weight,
+            whole=weight,
         )
 
     def targets(self, batch: Batch) -> Tensor:
@@ -368,7 +372,7 @@ class Method(Drawing):
         self._note(logits, batch)
 
     def _note(self, logits: Tensor, batch: Batch) -> None:
-        self.bank.write(batch.index, logits, batch.weight == 1, batch.carried)
+        self.bank.write(batch.index, logits, batch.pure, batch.carried)
 
     def end_epoch(self) -> None:
         """Ends an epoch, as `batches` does by itself. Where `torch.distributed` runs, every rank
@@ -397,4 +401,7 @@ class Method(Drawing):
 
 def mixed_rows(table: Tensor, batch: Batch) -> Tensor:
     """Rows of a table [K, K] by class, mixed as the images were: w t_a + (1 - w) t_b; [B, K]."""
-    return torch.lerp(table[batch.partner_labels], table[batch.labels], batch.weight[:, None])
+    own = table.index_select(0, batch.labels)
+    if not batch.mixed:
+        return own
+    return torch.lerp(table.index_select(0, batch.partner_labels), own, batch.weight[:, None])

@@ -86,6 +86,4 @@ class CsKd(Method, config=CsKdConfig):
     def _note(self, logits: Tensor, batch: Batch) -> None:
         """Only the anchors count as visited."""
         half = self.batch_size
-        self.bank.write(
-            batch.index[:half], logits[:half], batch.weight[:half] == 1, batch.carried[:half]
-        )
+        self.bank.write(batch.index[:half], logits[:half], None, batch.carried[:half])

@@ -170,12 +170,15 @@ class Toast(Method, config=ToastConfig):
     soft: Tensor
     _slots: Tensor
     _blank: Tensor
+    _stages: Tensor
 
     def make_state(self) -> None:
         """Medoids, soft targets, the carry, and the counts of the epochs."""
         cfg, device, k = self.config, self.labels.device, self.num_classes
         self.mixed_carry = cfg.mixed_carry
         self.needs_plan = cfg.ramp == "linear"  # its slope is one over the epochs
+        self._second_stage = cfg.past_weight > 0 or cfg.replay
+        self._carries = self._second_stage and cfg.source == "carry"
         # both on the CPU, as the host's: a count, and what the ramp makes of the weights
         self.add_state("epoch", torch.zeros((), dtype=torch.int64), "same")
         self.add_state("growth", torch.tensor(1.0 if cfg.ramp == "none" else 0.0), "same")
@@ -186,6 +189,7 @@ class Toast(Method, config=ToastConfig):
         b = self.images_per_batch
         self.register_buffer("_slots", torch.arange(b, device=device), persistent=False)
         self.register_buffer("_blank", torch.zeros(b - self.carry_size, k, device=device), False)
+        self.register_buffer("_stages", torch.tensor([[False], [True]], device=device), False)
         self._last: tuple[Tensor, Tensor] | None = None  # join's last batch, which no state has
         self._set_past_weight()
         if cfg.prototype == "uniform":
@@ -202,14 +206,6 @@ class Toast(Method, config=ToastConfig):
         extra = self._carries and self.config.layout == "extra"
         return self.batch_size + (self.carry_size if extra else 0)
 
-    @property
-    def _second_stage(self) -> bool:
-        return self.config.past_weight > 0 or self.config.replay
-
-    @property
-    def _carries(self) -> bool:
-        return self._second_stage and self.config.source == "carry"
-
     def next_batch(self, stream: Stream) -> Batch:
         """The carried samples first, with their past logits, then new ones."""
         if not self._carries:
@@ -221,7 +217,9 @@ class Toast(Method, config=ToastConfig):
 
     def _carrying(self, index: Tensor, images: Tensor, carried: Tensor) -> Batch:
         """A batch whose first samples, `carried` [B] bool, come with their past logits."""
-        past = torch.cat([self.carry.logits, self._blank])[: len(index)]
+        past = torch.cat([self.carry.logits, self._blank])
+        if len(index) < len(past):  # a loader's last batch
+            past = past[: len(index)]
         visits = carried.long()  # as far as "once" can tell
         if self.config.max_visits > 1:
             visits *= F.pad(self.carry.visits, (0, len(self._blank)))[: len(index)]
@@ -268,9 +266,8 @@ class Toast(Method, config=ToastConfig):
             return losses.combine(soft_cross_entropy(logits, targets), logits.new_zeros(()), 0.0)
         log_past, heat = self._log_past(batch), cfg.past_temperature
         if cfg.carried_loss == "distilled":  # the default, and therefore in few kernels
-            stages, carried = self._slots[:2, None], batch.carried
             loss, log_p = losses.distilled(
-                logits, targets, log_past, carried, stages, b, heat, cfg.divide_by
+                logits, targets, log_past, batch.carried, self._stages, b, heat, cfg.divide_by
             )
             batch.said = (logits, log_p)
             return loss
@@ -301,14 +298,16 @@ class Toast(Method, config=ToastConfig):
         """Logits into the bank; the under-trained samples become the next carry."""
         # carried once, `visits` is `carried` as numbers already
         carried = batch.visits if self._carries and self.config.max_visits == 1 else batch.carried
-        self.bank.write(batch.index, logits, batch.weight == 1, carried)
+        self.bank.write(batch.index, logits, batch.pure, carried)
         if self._carries and self._acts:
-            marked, urgency = self._under_trained(logits, batch)
-            size, most = min(self.carry_size, len(batch.index)), self.config.max_visits
-            self.carry.take(select(marked, urgency, batch.index, logits, batch.visits, size, most))
+            # the bank has looked at shapes and types, so that nobody need do so again
+            marked, urgency = self._under_trained(logits, batch, checked=True)
+            index, visits, most = batch.index, batch.visits, self.config.max_visits
+            size = min(self.carry_size, len(index))
+            self.carry.take(select(marked, urgency, index, logits, visits, size, most, True))
 
     def _under_trained(
-        self, logits: Tensor, batch: Batch, eligible: Tensor | None = None
+        self, logits: Tensor, batch: Batch, eligible: Tensor | None = None, checked: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Of a batch, those that may be carried once more or, where it is given, are `eligible`."""
         cfg = self.config
@@ -327,6 +326,7 @@ class Toast(Method, config=ToastConfig):
             eligible=eligible,
             generator=self.generator,
             log_p=batch.log_p(logits),
+            checked=checked,
         )
 
     def _finish_epoch(self) -> None:

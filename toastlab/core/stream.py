@@ -70,6 +70,13 @@ class Batch:
         """[B] bool, whose image was not mixed with another; None: nobody's was."""
         return self.weight == 1 if self.mixed else None
 
+    def mixed_rows(self, table: Tensor) -> Tensor:
+        """Rows of a table [K, K] by class, mixed as the images were: w t_a + (1 - w) t_b; [B, K]."""
+        own = table.index_select(0, self.labels)
+        if not self.mixed:
+            return own
+        return torch.lerp(table.index_select(0, self.partner_labels), own, self.weight[:, None])
+
     def log_p(self, logits: Tensor) -> Tensor | None:
         """[B, K] the log-softmax of just these logits, if a loss has left it here."""
         return self.said[1] if self.said is not None and self.said[0] is logits else None

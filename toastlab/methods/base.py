@@ -350,7 +350,7 @@ class Method(Drawing):
             ValueError: `setup` or `set_teacher` has been left out, and the method needs it.
         """
         self._check_ready()
-        return mixed_rows(self.table, batch)
+        return batch.mixed_rows(self.table)
 
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
         """Mean cross-entropy [] of the logits [B, K] to `targets`."""
@@ -397,11 +397,3 @@ class Method(Drawing):
     def _load_from_state_dict(self, *args: Any) -> None:
         super()._load_from_state_dict(*args)
         self.guard.begin_anew()
-
-
-def mixed_rows(table: Tensor, batch: Batch) -> Tensor:
-    """Rows of a table [K, K] by class, mixed as the images were: w t_a + (1 - w) t_b; [B, K]."""
-    own = table.index_select(0, batch.labels)
-    if not batch.mixed:
-        return own
-    return torch.lerp(table.index_select(0, batch.partner_labels), own, batch.weight[:, None])

@@ -23,7 +23,7 @@ from torch import Tensor
 from toastlab.core.losses import Loss, probability_kl, soft_cross_entropy
 from toastlab.core.settings import InnerShare, Multiplier, Share, Temperature
 from toastlab.core.stream import Batch
-from toastlab.methods.base import Method, MethodConfig, mixed_rows
+from toastlab.methods.base import Method, MethodConfig
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,6 @@ class TfKd(Method, config=TfKdConfig):
         cfg = self.config
         hard = soft_cross_entropy(logits, self.targets(batch)).mean()
         own = 1.0 if cfg.form == "code" else cfg.temperature
-        kl = probability_kl(logits, mixed_rows(self.teacher, batch), own).mean()
+        kl = probability_kl(logits, batch.mixed_rows(self.teacher), own).mean()
         total = (1 - cfg.weight) * hard + cfg.weight * cfg.multiplier * kl
         return Loss(total, {"stage1": hard.detach(), "distillation": kl.detach()})

@@ -67,7 +67,7 @@ from toastlab.medoids.targets import (
     describe_medoids,
     prototype_targets,
 )
-from toastlab.methods.base import Method, MethodConfig, mixed_rows
+from toastlab.methods.base import Method, MethodConfig
 from toastlab.methods.plan import MixedCarry
 
 
@@ -276,7 +276,7 @@ class Toast(Method, config=ToastConfig):
             share = b * past.amax(1, keepdim=True)
             targets = losses.past_targets(targets, targets, past, batch.carried, share)
         elif cfg.carried_loss == "target":
-            hard = mixed_rows(torch.eye(self.num_classes, device=past.device), batch)
+            hard = batch.mixed_rows(torch.eye(self.num_classes, device=past.device))
             targets = losses.past_targets(targets, hard, past, batch.carried, b)
         if cfg.carried_loss in ("target", "confidence"):
             return losses.combine(soft_cross_entropy(logits, targets), logits.new_zeros(()), 0.0)

@@ -71,7 +71,7 @@ class Batch:
         return self.weight == 1 if self.mixed else None
 
     def mixed_rows(self, table: Tensor) -> Tensor:
-        """Rows of a table [K, K] by class, mixed as the images were: w t_a + (1 - w) t_b; [B, K]."""
+        """Rows [B, K] of a table [K, K] by class, mixed as images were: w t_a + (1 - w) t_b."""
         own = table.index_select(0, self.labels)
         if not self.mixed:
             return own

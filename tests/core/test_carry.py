@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from toastlab.core.carry import CRITERIA, Carry, select, under_trained
+from toastlab.core.carry import CRITERIA, Carry, Criterion, select, under_trained
 
 
 def batch(seed: int, b: int = 16, k: int = 4) -> tuple[Tensor, Tensor]:
@@ -102,6 +102,27 @@ def test_random_control_has_the_same_number_and_no_aim() -> None:
     share = seen[eligible] / 400
     assert float(share.min()) > 0.5 * expected / 48
     assert float(share.max()) < 1.5 * expected / 48
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_what_was_checked_gives_the_same(criterion: Criterion) -> None:
+    logits, labels = batch(5)
+    medoids, exist = torch.randn(4, 4), torch.ones(4, dtype=torch.bool)
+    none = torch.zeros(16, dtype=torch.int64)
+    found = []
+    for checked in (False, True):
+        marked, urgency = under_trained(
+            logits,
+            labels,
+            criterion,
+            medoid_logits=medoids,
+            medoid_exists=exist,
+            generator=torch.Generator().manual_seed(1),
+            checked=checked,
+        )
+        carry = select(marked, urgency, torch.arange(16), logits, none, 8, checked=checked)
+        found.append([marked, urgency, *vars(carry).values()])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
 def test_until_trained_has_a_cap() -> None:

@@ -230,6 +230,45 @@ def test_target_form_and_divide_by_batch() -> None:
     torch.testing.assert_close(parts[0] * share, parts[1])
 
 
+@pytest.mark.parametrize("config", [CrossEntropyConfig(), carrying()], ids=lambda c: c.name)
+def test_nothing_mixed_is_known_and_changes_nothing(config: MethodConfig) -> None:
+    """The short way of a batch that nobody mixed gives to the bit what the long one does."""
+    short, long = Loop(config), Loop(config)
+    for _ in range(3):
+        for batch in short.method.batches(short.stream):
+            assert not batch.mixed
+            assert batch.pure is None
+            short.step(batch)
+        for batch in long.method.batches(long.stream):
+            batch.weight = batch.weight.clone()  # as if somebody had mixed, with weight 1
+            assert batch.mixed
+            assert batch.pure is not None
+            assert batch.pure.tolist() == [True] * 16
+            long.step(batch)
+    assert torch.equal(short.weights, long.weights)
+    ours, theirs = short.method.state_dict(), long.method.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert short.losses == long.losses
+
+
+def test_a_mix_written_in_place_counts() -> None:
+    """Weights may be replaced or written to; the loss and the bank see both alike."""
+    replaced, written = Loop(carrying()), Loop(carrying())
+    for loop in (replaced, written):
+        for batch in loop.method.batches(loop.stream):
+            batch.partner = batch.index.roll(1)
+            batch.partner_labels = batch.labels.roll(1)
+            if loop is written:
+                batch.weight[::2] = 0.7
+            else:
+                batch.weight = torch.tensor([0.7, 1.0] * 8)
+            assert batch.mixed
+            loop.step(batch)
+    assert torch.equal(written.weights, replaced.weights)
+    assert torch.equal(written.method.bank.logits, replaced.method.bank.logits)
+    assert 0 < int(written.method.bank.seen.sum()) < 64
+
+
 def test_bank_holds_the_last_logits_and_counts_visits() -> None:
     loop = Loop(carrying()).epochs(1)
     last: dict[int, Tensor] = {}

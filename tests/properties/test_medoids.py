@@ -225,10 +225,12 @@ def test_bank(draw: Draw) -> None:
             spoil(draw, given)
             assert isinstance(attempt(bank.write, **given), Refused)
             continue
+        if draw(st.booleans()):
+            given["pure"] = None
         assert attempt(bank.write, **given) is None
         for row, i in enumerate(given["index"].tolist()):
             visits[i] += 1
-            if given["pure"][row]:
+            if given["pure"] is None or given["pure"][row]:
                 logits[i], seen[i] = given["logits"][row].float(), True
     state = bank.state_dict()
     assert torch.equal(state["logits"], logits)

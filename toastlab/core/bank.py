@@ -54,7 +54,7 @@ class Bank(Stateful):
         Args:
             index: [B] int64; logits: [B, K].
             pure: [B] bool, rows whose image was not mixed with another; only they are stored. None:
-                all of them, which takes five kernels less.
+                all of them, which takes fewer kernels.
             carried: [B] bool, or 0 and 1 as int64.
 
         Raises:
@@ -70,10 +70,11 @@ class Bank(Stateful):
         )
         rows = logits.detach().to(bank.dtype)
         if pure is None:
-            self.seen.index_fill_(0, index, True)
+            seen = torch.ones_like(index, dtype=torch.bool)
         else:
             rows = torch.where(pure[:, None], rows, bank[index])
-            self.seen.index_copy_(0, index, self.seen[index] | pure)
+            seen = self.seen[index] | pure
         bank.index_copy_(0, index, rows)
+        self.seen.index_copy_(0, index, seen)
         self.visits.index_add_(0, index, torch.ones_like(index))
         self.carried.index_add_(0, index, carried.long())

@@ -115,7 +115,7 @@ def under_trained(
             nothing else. None means everyone.
         generator: on the logits' device, for draws.
         log_p: [B, K] float32, the logits' log-softmax where it is known already.
-        checked: the caller has looked at the arguments, as a method does once for a whole step.
+        checked: the caller has looked at the arguments already, as a method does once in a step.
 
     Returns:
         marked [B] bool and urgency [B] float32 (larger goes first): the cross-entropy, or the
@@ -137,8 +137,8 @@ def under_trained(
             "eligible": (eligible, BOOL, "B"),
             "log_p": (log_p, FLOAT, "BK"),
         }
-        given = {name: one for name, one in optional.items() if one[0] is not None}
-        check_shapes(logits=(logits, FLOAT, "BK"), labels=(labels, INT, "B"), **given)  # type: ignore[arg-type]
+        given = {n: (x, kind, axes) for n, (x, kind, axes) in optional.items() if x is not None}
+        check_shapes(logits=(logits, FLOAT, "BK"), labels=(labels, INT, "B"), **given)
     z = logits.detach().float()
     log_p = z.log_softmax(1) if log_p is None else log_p
     urgency = F.nll_loss(log_p, labels, reduction="none")

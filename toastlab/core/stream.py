@@ -41,11 +41,10 @@ class Batch:
         visits: [B] int64, how many times in a row each was carried.
         partner: [B] int64, with whom each image was mixed; itself where it was not.
         partner_labels: [B] int64.
-        weight: [B] float32, the image's own share in the mix; 1 where it was not mixed. Whoever
-            mixes puts another tensor here.
+        weight: [B] float32, the image's own share in the mix; 1 where it was not mixed.
         said: logits [B, K] and their log-softmax, where a loss made it, for the method's `update`.
-        whole: the weight that the method began with, all 1; while it is still that one, everybody
-            knows without a look at the device that nothing was mixed.
+        whole: the weight that the method made, all 1. While `weight` is that tensor and nobody has
+            written to it, nothing was mixed, which the host knows without a look at the device.
     """
 
     index: Tensor
@@ -62,8 +61,9 @@ class Batch:
 
     @property
     def mixed(self) -> bool:
-        """Whether images may have been mixed."""
-        return self.weight is not self.whole
+        """Whether images may have been mixed; the long way, which is then gone, serves all."""
+        compiled = torch.compiler.is_compiling()  # there, nobody can ask who has written
+        return compiled or self.weight is not self.whole or self.weight._version > 0
 
     @property
     def pure(self) -> Tensor | None:

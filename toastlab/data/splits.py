@@ -76,11 +76,12 @@ class Split:
             )
             return
         for index in order.to(self.labels.device).split(batch_size):
-            yield self.images[index], self.labels[index]
+            yield self.images_at(index), self.labels[index]
 
     def images_at(self, index: Tensor) -> Tensor:
         """Images [b, C, H, W] of any samples [b]."""
-        return self.images.index_select(0, index)  # whole rows: a tenth of the time of [index]
+        # copies whole images: a tenth of the time of images[index] on a CPU
+        return self.images.index_select(0, index.to(self.images.device))
 
     def reader(self, batch_size: int) -> "Split":
         """For a stream: the split itself, since nothing need be read ahead."""

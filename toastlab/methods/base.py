@@ -124,7 +124,6 @@ class Method(Drawing):
     settings: ClassVar[type[MethodConfig]] = MethodConfig
     labels: Tensor
     table: Tensor
-    _one: Tensor
     extra: nn.Module | None
 
     def __init_subclass__(cls, config: type[MethodConfig] | None = None) -> None:
@@ -151,7 +150,6 @@ class Method(Drawing):
         self.extra = None
         self.bank = Bank(len(labels), num_classes, labels.device)
         self.add_state("table", torch.eye(num_classes, device=labels.device), "same")
-        self.register_buffer("_one", torch.ones(1, device=labels.device), persistent=False)
         self.parts: dict[str, Tensor] = {}
         self.guard = LoopGuard(type(self).__name__, labels)
         self.make_state()
@@ -325,16 +323,14 @@ class Method(Drawing):
     ) -> Batch:
         self._check_ready()
         labels, b = self.labels[index], len(index)
-        if carried is None:
-            carried = torch.zeros_like(index, dtype=torch.bool)
         if past is None:
             past = torch.zeros(b, self.num_classes, device=index.device)
-        weight = self._one.expand(b)  # of one number, which nobody can write to in place
+        weight = torch.ones(b, device=index.device)
         return Batch(
             index=index,
             images=images,
             labels=labels,
-            carried=carried,
+            carried=torch.zeros_like(index, dtype=torch.bool) if carried is None else carried,
             past=past,
             visits=torch.zeros_like(index) if visits is None else visits,
             partner=index,

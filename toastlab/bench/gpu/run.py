@@ -50,15 +50,15 @@ PARTS = {
     part.name: part
     for part in (
         Part("facts", parts.facts, 30),
-        Part("tests", parts.tests, 110),
-        Part("eager", steps.eager, 75),
+        Part("tests", parts.tests, 90),
+        Part("eager", steps.eager, 40),
         Part("medoids", parts.medoids, 30),
-        Part("graphs", steps.graphs, 60),
-        Part("waits", parts.waits, 40),
-        Part("memory", parts.memory, 30),
-        Part("loop", networks.loop, 75),
-        Part("together", networks.together, 70),
-        Part("demo", parts.demo, 70),
+        Part("graphs", steps.graphs, 40),
+        Part("waits", parts.waits, 25),
+        Part("memory", parts.memory, 25),
+        Part("loop", networks.loop, 50),
+        Part("together", networks.together, 50),
+        Part("demo", parts.demo, 45),
         Part("compiled", steps.compiled, 150),
     )
 }

@@ -81,7 +81,7 @@ class Split:
     def images_at(self, index: Tensor) -> Tensor:
         """Images [b, C, H, W] of any samples [b]."""
         # copies whole images: a tenth of the time of images[index] on a CPU
-        return self.images.index_select(0, index.to(self.images.device))
+        return self.images.index_select(0, torch.as_tensor(index, device=self.images.device))
 
     def reader(self, batch_size: int) -> "Split":
         """For a stream: the split itself, since nothing need be read ahead."""

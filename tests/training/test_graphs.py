@@ -12,7 +12,7 @@ from tests.helpers import tiny
 from toastlab.core.stream import Stream
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig
-from toastlab.methods import CONFIGS, ToastConfig
+from toastlab.methods import CONFIGS, MethodConfig, ToastConfig
 from toastlab.training import graphs
 from toastlab.training.config import TrainConfig
 from toastlab.training.loop import Result, train
@@ -21,6 +21,14 @@ CUDA, CPU = torch.device("cuda"), torch.device("cpu")
 BASE = TrainConfig(
     model="mlp", epochs=3, batch_size=8, record="none", augment=AugmentConfig(crop=1, flip=True)
 )
+
+
+class OwnConfig(MethodConfig):
+    """Settings of a method of somebody's own."""
+
+    name = "own"
+
+
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
 
@@ -45,9 +53,14 @@ def test_where_steps_are_recorded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("TOASTLAB_GRAPHS", raising=False)
-    assert graphs.can_record(config, device, steps) is recorded
+    assert graphs.can_record(config, device, steps, ours=True) is recorded
+    assert not graphs.can_record(config, device, steps, ours=False), "a network of one's own"
+    other = replace(config, method=OwnConfig())
+    assert not graphs.can_record(other, device, steps, ours=True), "a method of one's own"
+    monkeypatch.setenv("TOASTLAB_GRAPHS", "1")
+    assert graphs.can_record(other, device, steps, ours=False) is recorded
     monkeypatch.setenv("TOASTLAB_GRAPHS", "0")
-    assert not graphs.can_record(config, device, steps)
+    assert not graphs.can_record(config, device, steps, ours=True)
 
 
 def test_contents_are_copied_where_the_old_ones_lay() -> None:

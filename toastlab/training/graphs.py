@@ -8,7 +8,12 @@ of a step as it is written.
 What a graph cannot hold stays outside: what is done where an epoch begins and ends, and the
 learning rate, which is written into a tensor before each step. What a step reads on the host
 (TOAST's weights, which its ramp moves from epoch to epoch) is fixed when it is recorded; hence once
-an epoch. `TOASTLAB_GRAPHS=0` in the environment turns all of it off.
+an epoch.
+
+A network or a method of somebody's own may do more on the host in each step, as to leave out a
+layer by a draw of Python's: recorded, it would do the same in every step, and nobody would see it.
+Their steps are taken as they are written. `TOASTLAB_GRAPHS` in the environment decides otherwise: 1
+records those too, 0 records none.
 """
 
 import logging
@@ -21,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from toastlab.core.stream import Stream
+from toastlab.methods import CONFIGS
 from toastlab.methods.base import Method
 from toastlab.training.config import TrainConfig
 
@@ -31,11 +37,16 @@ log = logging.getLogger(__name__)
 WRITTEN, WORTH = 2, 8
 
 
-def can_record(config: TrainConfig, device: torch.device, steps: int) -> bool:
+def can_record(config: TrainConfig, device: torch.device, steps: int, ours: bool) -> bool:
     """Whether such a run's steps are recorded, `steps` in an epoch: on CUDA, and where a step does
-    nothing on the host (which mixing and reading files do), nor meets other processes."""
+    nothing on the host (which mixing and reading files do), nor meets other processes.
+
+    Args:
+        ours: the network is the kit's, and the images lie in memory.
+    """
     plain = config.augment.mix == "none" and not (config.data.stream or config.spread)
-    wanted = os.environ.get("TOASTLAB_GRAPHS", "1") != "0"
+    known = ours and type(config.method) in CONFIGS.values()
+    wanted = {"0": False, "1": True}.get(os.environ.get("TOASTLAB_GRAPHS", ""), known)
     return device.type == "cuda" and plain and not config.compile and wanted and steps >= WORTH
 
 
@@ -104,14 +115,14 @@ class Recorder:
     """Records steps of one kind, one after the other, in the same memory.
 
     Args:
-        config: of the runs, see `can_record`; steps: in an epoch.
+        config: of the runs; steps: in an epoch; ours: all three as of `can_record`.
 
     Attributes:
         facts: what a run's facts say about it.
     """
 
-    def __init__(self, config: TrainConfig, device: torch.device, steps: int) -> None:
-        self.device, self.works = device, can_record(config, device, steps)
+    def __init__(self, config: TrainConfig, device: torch.device, steps: int, ours: bool) -> None:
+        self.device, self.works = device, can_record(config, device, steps, ours)
         self.facts: dict[str, str] = {}
         if self.works:
             self.side, self.pool = torch.cuda.Stream(device), torch.cuda.graph_pool_handle()

@@ -65,15 +65,9 @@ def exact_sums(rows: Rows, real: Tensor, positions: Tensor) -> Tensor:
     step = max(1, rows.memory // (64 * len(real) * min(rows.step, rows.n)))  # rows of each class
     sums = []
     for part in positions.split(step, 1):
-        x, total, start = (
-            rows.at(part),
-            torch.zeros(part.shape, dtype=rows.dtype, device=part.device),
-            0,
-        )
-        for block in rows.blocks():
-            counts = real[:, None, start : start + block.shape[1]]
-            total += (torch.cdist(x, block, 2.0, mode) * counts).sum(2)
-            start += block.shape[1]
+        x, total = rows.at(part), torch.zeros(part.shape, dtype=rows.dtype, device=part.device)
+        for block, counts in zip(rows.blocks(), real.split(rows.step, 1), strict=True):
+            total += (torch.cdist(x, block, 2.0, mode) * counts[:, None]).sum(2)
         sums.append(total)
     return torch.cat(sums, 1)
 

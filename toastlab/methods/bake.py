@@ -103,8 +103,8 @@ class Bake(Method, config=BakeConfig):
 
     def _note(self, logits: Tensor, batch: Batch) -> None:
         """Only the anchors count as visited; a companion may be another anchor's too."""
-        n = self.new_per_batch
-        pure = batch.weight[:n] == 1 if batch.mixed else None
+        n, pure = self.new_per_batch, batch.pure
+        pure = None if pure is None else pure[:n]
         self.bank.write(batch.index[:n], logits[:n], pure, batch.carried[:n])
 
 

@@ -111,7 +111,7 @@ def _are_one(a: Tensor, b: Tensor) -> bool:
     return same and (a.storage_offset(), a.stride()) == (b.storage_offset(), b.stride())
 
 
-class Recorder:
+class Graphs:
     """Records steps of one kind, one after the other, in the same memory.
 
     Args:

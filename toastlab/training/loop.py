@@ -203,7 +203,7 @@ class TrainingRun:
         self.schedule = make_schedule(config, self.optimizer, self.steps)
         self.recorder = RunRecorder(config.record, config.epochs, len(split), classes)
         ours = model is None and isinstance(split, Split)
-        self.graphs = graphs.Recorder(config, device, self.steps, ours)
+        self.graphs = graphs.Graphs(config, device, self.steps, ours)
         self.rows: list[dict[str, float]] = []
         self.before = {"train_seconds": 0.0, "passes": 0.0, "gradients": 0.0, "steps": 0.0}
 

@@ -50,7 +50,7 @@ def can_record(config: TrainConfig, device: torch.device, steps: int, ours: bool
     return device.type == "cuda" and plain and not config.compile and wanted and steps >= WORTH
 
 
-class Run(Protocol):
+class Recordable(Protocol):
     """A run, as far as its steps are recorded."""
 
     model: nn.Module
@@ -128,7 +128,7 @@ class Graphs:
             self.side, self.pool = torch.cuda.Stream(device), torch.cuda.graph_pool_handle()
             self.last: torch.cuda.CUDAGraph | None = None
 
-    def step_of(self, run: Run) -> Callable[[], None]:
+    def step_of(self, run: Recordable) -> Callable[[], None]:
         """The run's step as one launch; as it is written, where that cannot be."""
         if not self.works:
             return run._step

@@ -2,7 +2,9 @@
 
 import doctest
 import importlib
+import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,10 @@ def test_the_public_names_are_what_type_checkers_and_python_see() -> None:
             assert getattr(sys.modules[f"toastlab.{home}"], name) is getattr(toastlab, name)
     with pytest.raises(AttributeError, match="module 'toastlab' has no attribute 'nothing'"):
         _ = toastlab.nothing
+
+
+def test_no_two_classes_share_a_name() -> None:
+    """A signature on the site names a class without its module, and must lead to one class."""
+    sources = [file.read_text(encoding="utf-8") for file in PACKAGE.rglob("*.py")]
+    named = Counter(name for text in sources for name in re.findall(r"^class (\w+)", text, re.M))
+    assert [name for name, times in named.items() if times > 1] == []

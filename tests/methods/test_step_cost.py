@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from toastlab.bench.work import Work, step_work
+from toastlab.bench.work import StepWork, step_work
 from toastlab.core.stream import Stream
 from toastlab.data.splits import Split
 from toastlab.medoids.targets import class_medoids
@@ -19,7 +19,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "gpu.md"
 
 
 @pytest.fixture(scope="module")
-def counted() -> dict[str, Work]:
+def counted() -> dict[str, StepWork]:
     """ResNet-18 on CIFAR-100's shapes, B 128."""
     names = ("cross-entropy", "toast", "ps-kd", "tf-kd-self", "dlb", "elr", "zipf")
     found = {name: step_work(CONFIGS[name]()) for name in names}
@@ -27,7 +27,7 @@ def counted() -> dict[str, Work]:
     return found | {"bf16": step_work(ToastConfig(ramp="none"), bf16=True)}
 
 
-def test_toasts_extra_work(counted: dict[str, Work]) -> None:
+def test_toasts_extra_work(counted: dict[str, StepWork]) -> None:
     toast, plain = counted["toast"], counted["cross-entropy"]
     assert toast.launches <= 1.08 * plain.launches
     assert toast.flops <= 1.03 * plain.flops
@@ -36,7 +36,7 @@ def test_toasts_extra_work(counted: dict[str, Work]) -> None:
     assert counted["tf-kd-self"].flops > 1.3 * plain.flops, "a teacher's pass is seen"
 
 
-def test_counts_against_arithmetic(counted: dict[str, Work]) -> None:
+def test_counts_against_arithmetic(counted: dict[str, StepWork]) -> None:
     model, plain = build("resnet18", 100, 3, 32), counted["cross-entropy"]
     parameters = count_parameters(model)
     buffers = sum(b.numel() * b.element_size() for b in model.buffers())
@@ -84,7 +84,7 @@ def leaves(config: MethodConfig) -> int:
     return sum(not e.cpu_children and not re.match(cheap, e.name) for e in events)
 
 
-def test_the_profiler_sees_the_same_extra_work(counted: dict[str, Work]) -> None:
+def test_the_profiler_sees_the_same_extra_work(counted: dict[str, StepWork]) -> None:
     """On a CPU some operations are several (a fill, a copy); by and large it is the same number."""
     extra = leaves(ToastConfig(ramp="none")) - leaves(CrossEntropyConfig())
     expected = counted["toast"].launches - counted["cross-entropy"].launches
@@ -109,7 +109,7 @@ def mib(size: int) -> str:
     return f"{size / 2**20:,.0f}"
 
 
-def test_the_gpu_page_says_what_is_counted(counted: dict[str, Work]) -> None:
+def test_the_gpu_page_says_what_is_counted(counted: dict[str, StepWork]) -> None:
     text = PAGE.read_text(encoding="utf-8")
     plain, toast = counted["cross-entropy"], counted["toast"]
     for name, work in counted.items():

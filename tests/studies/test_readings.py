@@ -17,10 +17,10 @@ from toastlab.studies import reading_claims, reading_pool, readings
 from toastlab.studies.arms import PEERS
 from toastlab.studies.catalogue import ReadingsOptions
 from toastlab.studies.reading_pool import BEFORE, LITERAL, canonical, label_of, pool, reading_of
-from toastlab.studies.readings import HEADLINE, HELD_OUT, RACE, ROLES, Cell, score
+from toastlab.studies.readings import HEADLINE, HELD_OUT, RACE, ROLES, ReadingCell, score
 from toastlab.studies.study import Progress, Work
 
-SMALL = Cell("mlp", 100, 0.2, 2)
+SMALL = ReadingCell("mlp", 100, 0.2, 2)
 
 
 def test_names_stand_for_readings() -> None:

@@ -39,7 +39,7 @@ TWICE = ("aten.constant_pad_nd", "aten.topk")
 
 
 @dataclass(frozen=True)
-class Work:
+class StepWork:
     """One step, see above. Memory in bytes; `data` is the images, `method` what the method keeps
     (bank, tables, carry), `activations` what the backward pass needs."""
 
@@ -68,7 +68,7 @@ def step_work(
     shape: Sequence[int] = (3, 32, 32),
     augment: AugmentConfig | None = None,
     bf16: bool = False,
-) -> Work:
+) -> StepWork:
     """Counts the second step of a run; the defaults are CIFAR-100's recipe.
 
     Args:
@@ -108,7 +108,7 @@ def step_work(
         held = [t for n, t in learner.state_dict().items() if not n.startswith("extra.")]
         state = [v for s in optimizer.state.values() for v in s.values()]
         weights = [t for m in (network, *extra) for t in m.state_dict().values()]
-        return Work(
+        return StepWork(
             launches=count.launches,
             flops=flops.get_total_flops(),
             bytes=count.bytes,

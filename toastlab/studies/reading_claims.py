@@ -28,7 +28,7 @@ PEER = "best peer"
 
 
 @dataclass(frozen=True)
-class Claim:
+class ReadingClaim:
     """Something that is said of TOAST: it is better than `rival` in `measure`.
 
     Attributes:
@@ -45,15 +45,15 @@ class Claim:
 
 
 CLAIMS = (
-    Claim("cross-entropy", "it generalises better than plain training", BASELINE),
-    Claim("stage 1", "both stages are better than the first alone", "stage 1 alone"),
-    Claim("stage 2", "both stages are better than the second alone", "stage 2 alone"),
-    Claim("random", "targeting is better than as many samples at random", "random carry"),
-    Claim("mean", "the medoid is better than the class mean", "class mean"),
-    Claim("uniform", "the medoid is better than a uniform target", "uniform"),
-    Claim(PEER, "it is better than the best of the other methods", PEER),
-    Claim("NLL", "it is no worse calibrated: NLL", BASELINE, "test_nll", source=False),
-    Claim("ECE", "it is no worse calibrated: ECE", BASELINE, "test_ece", source=False),
+    ReadingClaim("cross-entropy", "it generalises better than plain training", BASELINE),
+    ReadingClaim("stage 1", "both stages are better than the first alone", "stage 1 alone"),
+    ReadingClaim("stage 2", "both stages are better than the second alone", "stage 2 alone"),
+    ReadingClaim("random", "targeting is better than as many samples at random", "random carry"),
+    ReadingClaim("mean", "the medoid is better than the class mean", "class mean"),
+    ReadingClaim("uniform", "the medoid is better than a uniform target", "uniform"),
+    ReadingClaim(PEER, "it is better than the best of the other methods", PEER),
+    ReadingClaim("NLL", "it is no worse calibrated: NLL", BASELINE, "test_nll", source=False),
+    ReadingClaim("ECE", "it is no worse calibrated: ECE", BASELINE, "test_ece", source=False),
 )
 HARMS = ("cross-entropy", "NLL", "ECE")  # where losing clearly is harm
 

@@ -42,7 +42,7 @@ Noise = Literal["symmetric", "pairwise"]
 
 
 @dataclass(frozen=True)
-class Cell:
+class ReadingCell:
     """One way to train: network, training images, wrong labels, epochs, augmented or not."""
 
     model: str
@@ -80,25 +80,25 @@ class Cell:
 
 # Under- and over-fitted, clean, symmetric and pairwise noise, both networks
 RACE = (
-    Cell("mlp", 1000, 0.0, 5, augmented=True),
-    Cell("mlp", 1000, 0.0, 20),
-    Cell("mlp", 1000, 0.0, 60),
-    Cell("mlp", 1000, 0.2, 20, augmented=True),
-    Cell("mlp", 500, 0.2, 60),
-    Cell("mlp", 2000, 0.2, 30),
-    Cell("mlp", 1000, 0.4, 30),
-    Cell("mlp", 2000, 0.2, 30, noise="pairwise"),
-    Cell("resnet-small", 500, 0.0, 15),
-    Cell("resnet-small", 500, 0.2, 15),
+    ReadingCell("mlp", 1000, 0.0, 5, augmented=True),
+    ReadingCell("mlp", 1000, 0.0, 20),
+    ReadingCell("mlp", 1000, 0.0, 60),
+    ReadingCell("mlp", 1000, 0.2, 20, augmented=True),
+    ReadingCell("mlp", 500, 0.2, 60),
+    ReadingCell("mlp", 2000, 0.2, 30),
+    ReadingCell("mlp", 1000, 0.4, 30),
+    ReadingCell("mlp", 2000, 0.2, 30, noise="pairwise"),
+    ReadingCell("resnet-small", 500, 0.0, 15),
+    ReadingCell("resnet-small", 500, 0.2, 15),
 )
-HEADLINE = Cell("mlp", 6000, 0.2, 30)
+HEADLINE = ReadingCell("mlp", 6000, 0.2, 30)
 HELD_OUT = (
-    Cell("mlp", 500, 0.0, 10, augmented=True),
-    Cell("mlp", 3000, 0.0, 30),
+    ReadingCell("mlp", 500, 0.0, 10, augmented=True),
+    ReadingCell("mlp", 3000, 0.0, 30),
     HEADLINE,
-    Cell("mlp", 3000, 0.4, 30),
-    Cell("mlp", 1000, 0.3, 40, noise="pairwise"),
-    Cell("resnet-small", 600, 0.2, 20),
+    ReadingCell("mlp", 3000, 0.4, 30),
+    ReadingCell("mlp", 1000, 0.3, 40, noise="pairwise"),
+    ReadingCell("resnet-small", 600, 0.2, 20),
 )
 
 FIRST_SEED = 2  # of the final: seeds 0 and 1 were looked at while readings were still added

@@ -14,6 +14,7 @@ from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig
 from toastlab.methods import MethodConfig, ToastConfig
 from toastlab.methods.plan import BankType, Budget
+from toastlab.training.fused import PartlyFused
 from toastlab.training.recorder import Record
 
 try:
@@ -89,16 +90,18 @@ def make_optimizer(
     """SGD with momentum, or AdamW, over the parameters that want a gradient.
 
     Args:
-        fused: one kernel for all parameters; None asks `fuses`.
+        fused: one kernel for all parameters; None asks `fuses`, and fuses on a CPU what can be.
     """
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    on_cpu = bool(parameters) and all(p.device.type == "cpu" for p in parameters)
+    kind = PartlyFused if fused is None and on_cpu else torch.optim.SGD
     if fused is None:
         fused = bool(parameters) and all(fuses(p.device.type, p.dtype) for p in parameters)
     if config.optimizer == "adamw":
         return torch.optim.AdamW(
             parameters, config.learning_rate, weight_decay=config.weight_decay, fused=fused or None
         )
-    return torch.optim.SGD(
+    return kind(
         parameters,
         config.learning_rate,
         momentum=config.momentum,
@@ -111,7 +114,7 @@ def make_optimizer(
 def fuses(device: str, dtype: torch.dtype) -> bool:
     """Whether the optimizer's step is one fused kernel on that type of device.
 
-    Not on a CPU, where nothing is launched and a fused step would round differently.
+    Not on a CPU, where a fused step may round differently: see `PartlyFused`.
     """
     return device == "cuda" and dtype.is_floating_point
 

@@ -302,7 +302,8 @@ class _Epoch:
         return total, parts, {name: state[name] for name in buffers}
 
     def _stacked_optimizer(self, lead: TrainingRun) -> tuple[torch.optim.Optimizer, Any]:
-        optimizer = make_optimizer(self.config, nn.ParameterList(list(self.parameters.values())))
+        every = nn.ParameterList(list(self.parameters.values()))
+        optimizer = make_optimizer(self.config, every, fused=lead.device.type == "cuda")
         each = [[run.optimizer.state[p] for p in _trained(run)] for run in self.runs]
         for j, parameter in enumerate(self.parameters.values()):
             for name, value in each[0][j].items():
@@ -391,8 +392,7 @@ class _Epoch:
         except TrainingDiverged as error:
             raise run.diverged(epoch, checkpoint) from error
         sums = {name: value[k] for name, value in self.sums.items()}
-        many = len(self.runs)
-        run.close(epoch, sums, self.rate, started, checkpoint, many)
+        run.close(epoch, sums, self.rate, started, checkpoint, len(self.runs))
 
 
 def _trained(run: TrainingRun) -> list[nn.Parameter]:

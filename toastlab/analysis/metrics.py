@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from toastlab.core.checks import FLOAT, INT, check_labels, check_shapes
@@ -83,6 +82,8 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     Raises:
         ValueError, TypeError: as of `evaluate`.
     """
+    from scipy.optimize import minimize_scalar  # a third of a second, which a run does without
+
     logits, labels = _checked(logits, labels)
     z = logits.double()
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from toastlab.core.errors import BadValue, DataError, in_range, one_of
 
@@ -74,6 +73,8 @@ def bootstrap_interval(values: Sequence[float], level: float = 0.95) -> tuple[fl
     x = _values(values, level)
     if len(x) < 2 or not np.isfinite(x).all():
         return float("nan"), float("nan")
+    from scipy import stats  # half a second to import, which a run does without
+
     draws = np.random.default_rng(0)
     found = stats.bootstrap(
         (x,), np.mean, n_resamples=10_000, confidence_level=level, method="percentile", rng=draws
@@ -92,6 +93,8 @@ def paired_p(differences: Sequence[float]) -> float:
 
 def _t_test(x: np.ndarray) -> Any:
     """Student's t test of the mean against 0."""
+    from scipy import stats  # as above
+
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)  # equal values are nothing to warn of
         return stats.ttest_1samp(x, 0)

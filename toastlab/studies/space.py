@@ -11,7 +11,6 @@ from itertools import product
 from typing import Any, Literal, get_origin, get_type_hints
 
 import numpy as np
-from scipy.stats import qmc
 
 from toastlab.core.errors import BadType, BadValue, in_range, one_of
 from toastlab.core.settings import Settings
@@ -201,6 +200,8 @@ def drawn(axes: Sequence[Axis], search: str, trials: int, seed: int) -> list[Poi
     in_range("axes", len(axes), 1)
     in_range("search seed", seed, 0)
     if search == "sobol":
+        from scipy.stats import qmc  # half a second to import, and every study imports this file
+
         sequence = qmc.Sobol(len(axes), scramble=True, seed=seed)
         shares = sequence.random_base2(max(0, math.ceil(math.log2(trials))))[:trials]
     else:

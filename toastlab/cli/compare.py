@@ -44,7 +44,7 @@ def demo(
 
     Args:
         out: Folder for the report (HTML), the table (CSV) and the runs, which are not repeated.
-        model: Network: mlp takes about 2 minutes in all on two cores, resnet-small longer.
+        model: Network: mlp takes a minute and a half in all on two cores, resnet-small longer.
     """
     one_of("model", model, MODELS)
     settings = {NOISY: DataConfig(noise_rate=0.2), CLEAN: DataConfig()}

@@ -185,6 +185,7 @@ def test_moments_leave_whatever_could_win(kind: str, n: int, k: int) -> None:
 def test_the_medoid_stays_where_another_row_is_summed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds within a per cent of the sums, and the lowest of them often another row's."""
     monkeypatch.setattr(bounds, "PROMISING", 1)
+    monkeypatch.setattr(bounds, "FEW", 120)  # what is left is not summed
     others = 0
     for seed in range(20):
         z = cloud("normal", 120, 800, seed)
@@ -193,6 +194,25 @@ def test_the_medoid_stays_where_another_row_is_summed(monkeypatch: pytest.Monkey
         assert left[by_definition(z)]
         others += int(left.sum()) > 1
     assert others >= 5
+
+
+def test_what_the_moments_leave_of_narrow_logits_is_summed_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Classes of unlike sizes, side by side: of dozens of rows one or two are left, in each the
+    medoid among them."""
+    g, sizes = torch.Generator().manual_seed(0), (590, 560, 600, 540)
+    z = torch.randn(sum(sizes), 10, generator=g) * torch.tensor([4, 2] + [1] * 4 + [0.5] * 4)
+    members = list(torch.arange(len(z)).split(sizes))
+    index, real = padded(members)
+    at_once = bounds.by_moments(rows_of(z, index), real)
+    monkeypatch.setattr(bounds, "FEW", len(z))
+    before = bounds.by_moments(rows_of(z, index), real)
+    assert not (at_once & ~before).any(), "nobody comes back"
+    assert before.sum(1).amin() > 30
+    assert at_once.sum(1).amax() <= 3
+    for c, own in enumerate(members):
+        assert at_once[c, by_definition(z[own])]
 
 
 @pytest.mark.parametrize("kind", KINDS)

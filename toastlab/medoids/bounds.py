@@ -127,7 +127,17 @@ def by_moments(rows: Rows, real: Tensor) -> Tensor:
     first = low.topk(min(PROMISING, rows.n), largest=False).indices
     least, most = sums_of_products(rows, real, first, squares.sum(0))
     most = torch.where(real.gather(1, first), most, torch.inf).amin(1, keepdim=True)
-    return (~(low > most)).scatter(1, first, ~(least > most)) & real
+    left = (~(low > most)).scatter(1, first, ~(least > most)) & real
+    many = int(left.sum(1).max())
+    if not FEW < many <= rows.n // 2:
+        return left
+    # In few columns the bound is loose. All that it has left is summed, of all classes at once.
+    low = torch.where(left, low, torch.inf)
+    then = low.topk(many, largest=False).indices
+    real_then = left.gather(1, then)
+    least, more = sums_of_products(rows, real, then, squares.sum(0))
+    most = most.minimum(torch.where(real_then, more, torch.inf).amin(1, keepdim=True))
+    return left.scatter(1, then, ~(least > most) & real_then)
 
 
 def by_products(rows: Rows, positions: Tensor) -> Tensor:

@@ -242,12 +242,14 @@ def test_bf16_agrees_with_float32(config: type[MethodConfig]) -> None:
 
 
 @pytest.mark.parametrize("model", ["mlp", "resnet-small"])
-@pytest.mark.parametrize("nesterov", [True, False])
+@pytest.mark.parametrize(
+    "options", [{}, {"nesterov": False}, {"momentum": 0.0}, {"weight_decay": 0.0}], ids=str
+)
 def test_the_optimizer_of_a_cpu_is_partly_fused_and_changes_no_bit(
-    model: str, nesterov: bool
+    model: str, options: dict[str, Any]
 ) -> None:
     """Also where the learning rate changes, and after a checkpoint of an unfused one."""
-    config, images = replace(BASE, nesterov=nesterov), torch.rand(8, 1, 28, 28)
+    config, images = replace(BASE, **options), torch.rand(8, 1, 28, 28)
     nets = [build(model, 10, 1, 28, seed=0) for _ in range(2)]
     quick, plain = make_optimizer(config, nets[0]), make_optimizer(config, nets[1], fused=False)
     assert isinstance(quick, PartlyFused)

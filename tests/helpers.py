@@ -25,8 +25,6 @@ from toastlab.data.splits import Split
 from toastlab.methods import ToastConfig
 from toastlab.studies.reading_pool import BEFORE
 
-LONG = bool(os.environ.get("TOASTLAB_LONG"))
-only_long = pytest.mark.skipif(not LONG, reason="a variant for TOASTLAB_LONG=1, which CI runs")
 TORCH = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
 
 

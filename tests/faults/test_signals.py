@@ -17,7 +17,6 @@ import pytest
 from tests.browser.serving import ROOT, started
 from tests.faults.test_soak import children, server_of
 from tests.faults.visitor import Visitor, ask
-from tests.helpers import only_long
 from tests.widgets.test_servers import free_port
 from toastlab.store.doctor import leftovers
 
@@ -31,7 +30,6 @@ COMMANDS = {
     "study run": "study run regime --workers 2 --store runs --out out --yes",
 }
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}
-BOTH = [signal.SIGTERM, pytest.param(signal.SIGINT, marks=only_long)]
 SECONDS = 60  # on a machine that is busy; alone it is one or two
 
 
@@ -77,10 +75,10 @@ def running(folder: Path, line: str) -> Iterator["subprocess.Popen[str]"]:
 @pytest.mark.parametrize(
     ("command", "number"),
     [
-        pytest.param("compare", signal.SIGTERM, marks=only_long),
+        ("compare", signal.SIGTERM),
         ("compare", signal.SIGINT),
         ("compare", signal.SIGKILL),
-        pytest.param("sweep", signal.SIGTERM, marks=only_long),
+        ("sweep", signal.SIGTERM),
         ("study run", signal.SIGTERM),
     ],
     ids=lambda value: value if isinstance(value, str) else value.name,
@@ -109,7 +107,7 @@ def test_workers_end_with_their_command(command: str, number: int, tmp_path: Pat
     assert not [f for f in kept if f.what == "under way"]
 
 
-@pytest.mark.parametrize("number", BOTH, ids=lambda n: n.name)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
 def test_the_dashboard_ends_its_visitors_trainings(number: int, tmp_path: Path) -> None:
     store = tmp_path / "runs"
     words = ["dashboard", "--store", str(store), "--port", str(free_port())]
@@ -132,7 +130,7 @@ def test_the_dashboard_ends_its_visitors_trainings(number: int, tmp_path: Path) 
     assert not [f for f in leftovers(store, repair=False) if f.what == "under way"]
 
 
-@pytest.mark.parametrize("number", BOTH, ids=lambda n: n.name)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
 def test_jupyterlab_ends_its_kernels(number: int, tmp_path: Path) -> None:
     words = ["lab", "--folder", str(tmp_path), "--port", str(free_port())]
     with started(tmp_path, *words) as (address, word, log):

@@ -28,7 +28,7 @@ LONG = os.environ.get("TOASTLAB_LONG") == "1"
 PLACES = 3
 GONE = 0.5 * MINUTE  # seconds, --gone-after 0.5
 BUSY = 60  # more seconds for all of that, on a machine that is busy
-WARM, VISITS = 3, 1000 if LONG else 6
+WARM, VISITS = 3, 1000 if LONG else 10
 LIGHT = ("-m", "tests.faults.light_page")
 Server = tuple[str, str, int]
 

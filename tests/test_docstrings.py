@@ -3,7 +3,6 @@
 import doctest
 import importlib
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -42,7 +41,9 @@ def test_the_public_names_are_what_type_checkers_and_python_see() -> None:
         assert f"from toastlab.{home} import" in seen
         for name in names:
             assert f" {name}" in seen
-            assert getattr(sys.modules[f"toastlab.{home}"], name) is getattr(toastlab, name)
+            assert getattr(importlib.import_module(f"toastlab.{home}"), name) is getattr(
+                toastlab, name
+            )
     with pytest.raises(AttributeError, match="module 'toastlab' has no attribute 'nothing'"):
         _ = toastlab.nothing
 

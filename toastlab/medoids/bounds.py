@@ -101,9 +101,23 @@ def all_pairs(rows: Rows, real: Tensor) -> Tensor:
     """
     squares = torch.cat([_squares(x, FEW_COLUMNS).sum(0) for x in rows.centred()], 1)
     every = torch.arange(rows.n, device=real.device).expand(real.shape)
-    least, most = sums_of_products(rows, real, every, squares)
-    most = torch.where(real, most, torch.inf).amin(1, keepdim=True)
-    return ~(least > most) & real  # NaN is not above anything: where there is no bound, all stay
+    return _left_by_sums(rows, real, every, squares, real)[0]
+
+
+def _left_by_sums(
+    rows: Rows, real: Tensor, positions: Tensor, squares: Tensor, asked: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Which of the rows at `positions` [C, m] `sums_of_products` leaves, [C, m] bool, and the least
+    upper bound of their sums, [C, 1].
+
+    Args:
+        real, squares: see there.
+        asked: [C, m] bool, the positions that are meant; the others only fill up.
+    """
+    least, most = sums_of_products(rows, real, positions, squares)
+    most = torch.where(asked, most, torch.inf).amin(1, keepdim=True)
+    # NaN is not above anything: where there is no bound, all stay
+    return ~(least > most) & asked, most
 
 
 def _float32_is_float32() -> bool:
@@ -122,23 +136,20 @@ def by_moments(rows: Rows, real: Tensor) -> Tensor:
         rows: [C, n] of them.
         real: [C, n] bool, the rows that count; the others only fill up.
     """
-    squares = torch.cat([_squares(x, _wide(rows)) for x in rows.centred()], 2)
-    low = torch.where(real, _lower_bounds(rows, real, squares), torch.inf)
+    blocks = torch.cat([_squares(x, _wide(rows)) for x in rows.centred()], 2)
+    squares = blocks.sum(0)
+    low = torch.where(real, _lower_bounds(rows, real, blocks), torch.inf)
     # NaN is last in order, and not above anything: where there is no bound, all rows stay.
     first = low.topk(min(PROMISING, rows.n), largest=False).indices
-    least, most = sums_of_products(rows, real, first, squares.sum(0))
-    most = torch.where(real.gather(1, first), most, torch.inf).amin(1, keepdim=True)
-    left = (~(low > most)).scatter(1, first, ~(least > most)) & real
+    kept, most = _left_by_sums(rows, real, first, squares, real.gather(1, first))
+    left = (~(low > most)).scatter(1, first, kept) & real
     many = int(left.sum(1).max())
     if not FEW < many <= rows.n // 2:
         return left
     # In few columns the bound is loose. All that it has left is summed, of all classes at once.
-    low = torch.where(left, low, torch.inf)
-    then = low.topk(many, largest=False).indices
-    real_then = left.gather(1, then)
-    least, more = sums_of_products(rows, real, then, squares.sum(0))
-    most = most.minimum(torch.where(real_then, more, torch.inf).amin(1, keepdim=True))
-    return left.scatter(1, then, ~(least > most) & real_then)
+    then = torch.where(left, low, torch.inf).topk(many, largest=False).indices
+    kept, _ = _left_by_sums(rows, real, then, squares, left.gather(1, then))
+    return left.scatter(1, then, kept)
 
 
 def by_products(rows: Rows, positions: Tensor) -> Tensor:

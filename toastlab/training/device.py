@@ -5,6 +5,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -109,6 +110,7 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+@cache  # it reads a file each time, and a study's process asks for every run
 def _version(package: str) -> str:
     try:
         return version(package)
@@ -116,6 +118,7 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+@cache
 def _processor() -> str:
     """The processor's trade name where the system tells, else what Python knows."""
     if sys.platform == "linux":

@@ -166,6 +166,7 @@ class TrainingRun:
         model: nn.Module | Maker | None,
         device: torch.device,
         ranks: Ranks,
+        augment: Augment | None = None,
     ) -> None:
         self.config, self.dataset, self.device = config, dataset, device
         split, classes = dataset.train, dataset.num_classes
@@ -183,13 +184,13 @@ class TrainingRun:
         if config.compile:
             self.model.compile()
             self.method.compile_loss()
-        self.augment = Augment(config.augment, *_statistics(split))
+        # another run's, where it has the same images and settings
+        self.augment = augment or Augment(config.augment, *_statistics(split))
         self.mixing: Mixing | None = None
         if config.augment.mix != "none":
             mixer = Mixer(config.augment, classes)
             self.mixing = Mixing(mixer, self.method.mixed_carry, self._augment, seeds[3])
-        sample = next(iter(split.batches(2)))[0]
-        sample = self.augment.evaluate(sample)
+        sample = self.augment.evaluate(next(iter(split.batches(2)))[0])
         check_model(self.model, sample, classes)
         mixes = self.mixing is not None
         plan = Plan(config.epochs, config.budget, mixes, config.bank, ranks.count)

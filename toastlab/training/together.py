@@ -59,6 +59,7 @@ MAY_DIFFER: dict[type[MethodConfig], tuple[str, ...]] = {
 }
 SAME_IMAGES = ("noise", "noise_rate", "noise_seed")  # settings of data that change labels only
 MOST = 128  # networks trained as one; more bring little and take memory
+Pair = tuple[TrainingRun, "Wanted"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,21 +156,17 @@ def train_together(
     first = wanted[0].config
     with devices.reproducible(first.seed, first.threads, chosen):
         runs = _made(wanted, chosen)
-        for run, _ in runs:
-            run.graphs = runs[0][0].graphs  # one memory for the steps of all
         at = [checkpoints.resume(r, w.checkpoint, w.dataset.fingerprint) for r, w in runs]
         for epoch in sorted(set(at)):
             members = [i for i, epochs in enumerate(at) if epochs == epoch]
             yield from _train(members, runs, epoch, should_stop)
 
 
-Pair = tuple[TrainingRun, Wanted]
-
-
 def _made(wanted: Sequence[Wanted], device: torch.device) -> list[Pair]:
     """The runs, their images in memory once."""
     runs: list[Pair] = []
     images: Tensor | None = None
+    lead: TrainingRun | None = None
     moved = {id(one.dataset): one.dataset.to(device) for one in wanted}
     for one in wanted:
         data = moved[id(one.dataset)]
@@ -181,7 +178,10 @@ def _made(wanted: Sequence[Wanted], device: torch.device) -> list[Pair]:
         elif images.shape != train.images.shape or not torch.equal(images, train.images):
             raise BadValue("networks are trained together on the same images; these differ.")
         data = replace(data, train=replace(train, images=images))
-        runs.append((TrainingRun(one.config, data, None, device, ALONE), one))
+        run = TrainingRun(one.config, data, None, device, ALONE, lead.augment if lead else None)
+        lead = lead or run
+        run.graphs = lead.graphs  # one memory for the steps of all
+        runs.append((run, one))
     return runs
 
 

@@ -163,7 +163,7 @@ def waits(scale: Scale, device: torch.device, until: Until) -> Iterator[Content]
             trainee = Trainee(name, split, network, batch_size, scale.classes, bf16, teacher)
             for _ in range(3):
                 trainee.step()
-            few, many = 2, 6
+            few, many = 1, 3
             # the profiler waits itself, as often for few steps as for many
             first, second = (_seen(trainee, steps) for steps in (few, many))
             counts = {n: (second[n] - first[n]) / (many - few) for n in second}

@@ -51,15 +51,15 @@ PARTS = {
     for part in (
         Part("facts", parts.facts, 30),
         Part("tests", parts.tests, 90),
-        Part("eager", steps.eager, 40),
+        Part("eager", steps.eager, 30),
         Part("medoids", parts.medoids, 30),
-        Part("graphs", steps.graphs, 40),
+        Part("graphs", steps.graphs, 30),
+        Part("compiled", steps.compiled, 110),
         Part("waits", parts.waits, 25),
         Part("memory", parts.memory, 25),
-        Part("loop", networks.loop, 50),
-        Part("together", networks.together, 50),
+        Part("loop", networks.loop, 45),
+        Part("together", networks.together, 40),
         Part("demo", parts.demo, 45),
-        Part("compiled", steps.compiled, 150),
     )
 }
 

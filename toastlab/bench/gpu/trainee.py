@@ -12,9 +12,7 @@ from toastlab.data.augment import Augment, AugmentConfig
 from toastlab.data.splits import Split
 from toastlab.methods import Method, Plan
 from toastlab.training.config import TrainConfig, make_optimizer
-from toastlab.training.graphs import InPlace
-
-WARM_UP = 3  # steps before a capture: the optimizer's state and cuBLAS's workspace are made in them
+from toastlab.training.graphs import WORTH, WRITTEN, Graphs, InPlace
 
 
 class Trainee:
@@ -100,30 +98,22 @@ def captured(trainee: Trainee) -> Callable[[], None]:
     """The whole step as one CUDA graph: to call it is one launch.
 
     Raises:
-        DeviceError: the device has no graphs, or the replayed step does not move on.
-        RuntimeError: something in the step cannot be captured.
+        DeviceError: the device has no graphs, something in the step cannot be held by one, or the
+            replayed step does not move on.
     """
     if trainee.device.type != "cuda":
         raise DeviceError(
             f"there are no CUDA graphs on a {trainee.device.type}; use a CUDA device."
         )
-    step, here = in_place(trainee), torch.cuda.current_stream(trainee.device)
-    side = torch.cuda.Stream(trainee.device)
-    side.wait_stream(here)
-    with torch.cuda.stream(side):
-        for _ in range(WARM_UP):
-            step()
-    here.wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    step, pointer = in_place(trainee), trainee.stream.pointer
+    for _ in range(WRITTEN):
         step()
-    at = int(trainee.stream.pointer)
-    graph.replay()
-    if int(trainee.stream.pointer) == at:
+    graphs = Graphs(TrainConfig(), trainee.device, WORTH, ours=True)
+    play = graphs.record(step, trainee.optimizer, ())
+    if play is None:
+        raise DeviceError("a CUDA graph cannot hold this step; the log has the reason.")
+    at = int(pointer)
+    play()
+    if int(pointer) == at:
         raise DeviceError("the replayed step draws the same batch again: its state did not move.")
-
-    def replay() -> None:
-        graph.replay()
-
-    replay.keeps = (graph, step)  # type: ignore[attr-defined]  # the graph's tensors live with it
-    return replay
+    return play

@@ -1,7 +1,11 @@
 """Steps as CUDA graphs: where they are recorded, that they change nothing, and what follows when
 they cannot be recorded."""
 
+import gc
 import logging
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -189,3 +193,71 @@ def test_on_a_gpu_a_step_that_waits_is_taken_as_written(
         _, played = both(replace(BASE, method=ToastConfig()), monkeypatch, Asking)
     assert "steps" not in played.facts
     assert [r.message for r in caplog.records if "CUDA graph cannot" in r.message]
+
+
+@contextmanager
+def eager_collector() -> Iterator[None]:
+    """Python looks for garbage at every chance."""
+    before = gc.get_threshold()
+    gc.set_threshold(1, 1, 1)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def litter() -> None:
+    for _ in range(3000):
+        ring: list[object] = []
+        ring.append(ring)
+
+
+class Ring:
+    """Something that only the collector frees."""
+
+    def __init__(self, held: object) -> None:
+        self.held, self.ring = held, self
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_nothing_is_collected_in_a_recording(enabled: bool) -> None:
+    before = gc.isenabled()
+    try:
+        gc.enable() if enabled else gc.disable()
+        with eager_collector():
+            with graphs._nothing_collected():
+                kept = weakref.ref(Ring(None))
+                litter()
+                assert kept() is not None
+            assert gc.isenabled() is enabled
+            if enabled:
+                litter()
+                assert kept() is None
+    finally:
+        gc.enable() if before else gc.disable()
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_on_a_gpu_a_run_that_ended_does_not_spoil_the_next_recording() -> None:
+    """Its graph is garbage that the collector would free in the middle of it."""
+    weight = nn.Parameter(torch.ones(3, device=CUDA))
+    optimizer = torch.optim.SGD([weight], 0.5)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        weight.square().sum().backward()
+        litter()
+        optimizer.step()
+
+    step()
+    with eager_collector():
+        for _ in range(3):
+            recorder = graphs.Graphs(BASE, CUDA, graphs.WORTH, ours=True)
+            play = recorder.record(step, optimizer, ())
+            assert play is not None
+            Ring((recorder, play))  # as a run is: it has parts that know it
+            weight.data.fill_(1.0)
+            play()
+            assert weight.tolist() == [0.0] * 3
+            del recorder, play

@@ -16,6 +16,7 @@ Their steps are taken as they are written. `TOASTLAB_GRAPHS` in the environment 
 records those too, 0 records none.
 """
 
+import gc
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -162,7 +163,11 @@ class Graphs:
         optimizer.zero_grad(set_to_none=True)
         self.side.wait_stream(here)
         try:
-            with torch.cuda.stream(self.side), _rates_on_device(optimizer, self.device) as rates:
+            with (
+                _nothing_collected(),
+                torch.cuda.stream(self.side),
+                _rates_on_device(optimizer, self.device) as rates,
+            ):
                 graph.capture_begin(pool=self.pool, capture_error_mode="thread_local")
                 try:
                     step()
@@ -187,6 +192,19 @@ class Graphs:
             graph.replay()
 
         return play
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Python collects no garbage meanwhile: a run that ended lies there with its graph, and to free
+    a graph spoils a recording."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 @contextmanager

@@ -78,7 +78,6 @@ def tests(scale: Scale, device: torch.device, until: Until) -> Iterator[Content]
     with TemporaryDirectory() as folder:
         report, log = Path(folder) / "report.xml", Path(folder) / "log"
         command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider"]
-        command += ["--continue-on-collection-errors"]
         command += [f"--junitxml={report}", *map(str, marked[: 1 if scale.is_small else None])]
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
         try:

@@ -12,9 +12,10 @@ from tests.helpers import Crossings, Watch, needs_fake_cuda, tiny
 from toastlab.bench.config import BenchConfig
 from toastlab.bench.gpu import __main__ as gpu
 from toastlab.bench.gpu import parts, run
+from toastlab.bench.gpu.captured import captured, in_place
 from toastlab.bench.gpu.page import MEASURES, ending, page_of
-from toastlab.bench.gpu.scale import SMALL, Content, Scale, Until, images_of
-from toastlab.bench.gpu.trainee import Trainee, captured, in_place
+from toastlab.bench.gpu.scale import SMALL, Content, Scale, Until, images_of, trainee_of
+from toastlab.bench.trainee import Trainee
 from toastlab.data.splits import Split
 from toastlab.studies.arms import plan
 from toastlab.training.config import TrainConfig
@@ -111,7 +112,7 @@ def test_the_demo_is_the_demo() -> None:
 def trainee(name: str, split: Split, seed: int = 0) -> Trainee:
     network = build("mlp", 4, 1, 8, seed=seed)
     torch.manual_seed(seed)  # of the exits that BYOT makes
-    return Trainee(name, split, network, 16, 4, False, build("mlp", 4, 1, 8, seed=1))
+    return trainee_of(SMALL, name, split, network, 16, False, build("mlp", 4, 1, 8, seed=1))
 
 
 @pytest.mark.parametrize("name", Scale().methods)
@@ -147,7 +148,9 @@ def test_a_timed_step_on_a_fake_gpu(name: str, monkeypatch: pytest.MonkeyPatch) 
         images = torch.zeros(64, 3, 8, 8, dtype=torch.uint8, device="cuda")
         with torch.device("cuda"):
             networks = [build("mlp", 4, 3, 8) for _ in range(2)]
-        one = Trainee(name, Split(images, labels, labels), networks[0], 16, 4, False, networks[1])
+        one = trainee_of(
+            SMALL, name, Split(images, labels, labels), networks[0], 16, False, networks[1]
+        )
         step = in_place(one)
         one.optimizer = torch.optim.SGD(networks[0].parameters(), 0.1)
         step()
@@ -166,7 +169,7 @@ def test_a_captured_step_goes_on(name: str) -> None:
     data = tiny().to(cuda).train
     assert isinstance(data, Split)
     network = build("mlp", 4, 1, 8, seed=0).to(cuda)
-    one = Trainee(name, data, network, 16, 4, False)
+    one = trainee_of(SMALL, name, data, network, 16, False)
     replay = captured(one)
     one.rewind()
     one.method.bank.start_epoch()

@@ -10,14 +10,14 @@ from contextlib import contextmanager
 
 import torch
 from threadpoolctl import threadpool_limits
-from torch import Tensor
+from torch import Tensor, nn
 
-from toastlab.core.stream import Batch, Stream
+from toastlab.bench.trainee import Trainee
+from toastlab.core.stream import Batch
 from toastlab.data.augment import Augment, AugmentConfig, pixel_statistics
 from toastlab.data.splits import Split
 from toastlab.methods import MethodConfig, Plan
 from toastlab.methods.plan import Budget
-from toastlab.training.config import TrainConfig, make_optimizer
 from toastlab.training.models import build
 
 
@@ -82,18 +82,23 @@ class Loop:
     ) -> None:
         device = split.images.device
         _, channels, size, _ = split.images.shape
-        self.augment = Augment(AugmentConfig(), *pixel_statistics(split.images))
-        self.model = build(model, num_classes, channels, size, seed=0).to(device)
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        draws = torch.Generator(device).manual_seed(0)
-        self.method = config.build(split.labels, num_classes, batch_size, draws)
-        self.stream = Stream(split, batch_size, seed=0)
-        plan = Plan(epochs=10, budget=budget)
-        self.method.setup(self.model, self.augment.evaluate(split.images[:2]), plan)
-        if config.needs_teacher:
-            self.method.set_teacher(build(model, num_classes, channels, size, seed=1).to(device))
-        extra = () if self.method.extra is None else (self.method.extra,)
-        self.optimizer = make_optimizer(TrainConfig(), self.model, *extra)
+
+        def network(seed: int) -> nn.Module:
+            made = build(model, num_classes, channels, size, seed).to(device)
+            return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+        self.trainee = Trainee(
+            config,
+            split,
+            network(0),
+            num_classes,
+            batch_size,
+            augment=Augment(AugmentConfig(), *pixel_statistics(split.images)),
+            plan=Plan(epochs=10, budget=budget),
+            teacher=lambda: network(1),
+            draws=torch.Generator(device).manual_seed(0),
+        )
+        self.method, self.stream = self.trainee.method, self.trainee.stream
         self.steps = self.method.steps(self.stream)
         self.new = 0.0  # samples of the last epoch that were drawn newly
         self.end_seconds = 0.0  # of the last epoch, after its last step
@@ -111,13 +116,7 @@ class Loop:
         yield self.end_seconds
 
     def _step(self, batch: Batch) -> Tensor:
-        images = self.augment.evaluate(batch.images)
-        logits = self.method.run_model(self.model, images, batch)
-        loss = self.method.loss(logits, batch)
-        self.optimizer.zero_grad()
-        loss.total.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self.method.update(logits, batch)
+        self.trainee.take(batch)
         return batch.carried.sum()
 
 

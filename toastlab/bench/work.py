@@ -28,11 +28,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from toastlab.core.stream import Stream
+from toastlab.bench.trainee import Trainee
 from toastlab.data.augment import Augment, AugmentConfig
 from toastlab.data.splits import Split
 from toastlab.methods import MethodConfig, Plan
-from toastlab.training.config import TrainConfig, make_optimizer
 from toastlab.training.models import build
 
 TWICE = ("aten.constant_pad_nd", "aten.topk")
@@ -84,30 +83,26 @@ def step_work(
     with FakeTensorMode(), torch.random.fork_rng(devices=[]):
         labels = torch.zeros(samples, dtype=torch.int64)
         images = torch.zeros(samples, *shape, dtype=torch.uint8)
-        inputs = Augment(augment, (0.5,) * channels, (0.25,) * channels)
-        network = build(model, num_classes, channels, size)
-        learner = method.build(labels, num_classes, batch_size)
-        learner.setup(network, inputs.evaluate(images[:2]), Plan(epochs=3))
-        if method.needs_teacher:
-            learner.set_teacher(build(model, num_classes, channels, size))
-        extra = () if learner.extra is None else (learner.extra,)
-        optimizer = make_optimizer(TrainConfig(), network, *extra, fused=True)
-        stream = Stream(Split(images, labels, labels), batch_size)
-        stream.start_epoch()
+        trainee = Trainee(
+            method,
+            Split(images, labels, labels),
+            build(model, num_classes, channels, size),
+            num_classes,
+            batch_size,
+            augment=Augment(augment, (0.5,) * channels, (0.25,) * channels),
+            plan=Plan(epochs=3),
+            teacher=lambda: build(model, num_classes, channels, size),
+            bf16=bf16,
+            fused=True,
+        )
+        modules, learner = trainee.modules, trainee.method
         for _ in range(2):  # the first makes the optimizer's state
-            saved, flops, count = _Saved(network, *extra), FlopCounterMode(display=False), _Count()
+            saved, flops, count = _Saved(*modules), FlopCounterMode(display=False), _Count()
             with saved, flops, count:
-                batch = learner.next_batch(stream)
-                with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                    logits = learner.run_model(network, inputs.train(batch.images), batch)
-                loss = learner.loss(logits, batch)
-                optimizer.zero_grad(set_to_none=True)
-                loss.total.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                learner.update(logits, batch)
+                trainee.step()
         held = [t for n, t in learner.state_dict().items() if not n.startswith("extra.")]
-        state = [v for s in optimizer.state.values() for v in s.values()]
-        weights = [t for m in (network, *extra) for t in m.state_dict().values()]
+        state = [v for s in trainee.optimizer.state.values() for v in s.values()]
+        weights = [t for m in modules for t in m.state_dict().values()]
         return StepWork(
             launches=count.launches,
             flops=flops.get_total_flops(),

@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from toastlab.bench.config import Row, at_work, over_parts
-from toastlab.bench.gpu.scale import Content, Scale, Until, images_of, network_of
+from toastlab.bench.gpu.scale import Content, Scale, Until, images_of, network_of, trainee_of
 from toastlab.bench.gpu.steps import said
-from toastlab.bench.gpu.trainee import Trainee
 from toastlab.bench.medoids import ROOF, SHAPES, like_logits
+from toastlab.bench.trainee import Trainee
 from toastlab.bench.work import step_work
 from toastlab.data.dataset import DataConfig, load
 from toastlab.medoids import class_medoids
@@ -159,7 +159,7 @@ def waits(scale: Scale, device: torch.device, until: Until) -> Iterator[Content]
             rows.append({"method": name, "skipped": "no time was left"})
             continue
         try:
-            trainee = Trainee(name, split, network, batch_size, scale.classes, bf16, teacher)
+            trainee = trainee_of(scale, name, split, network, batch_size, bf16, teacher)
             for _ in range(3):
                 trainee.step()
             few, many = 1, 3
@@ -226,7 +226,7 @@ def _peak(scale: Scale, device: torch.device, name: str, bf16: bool) -> float:
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     split, network = images_of(scale, device), network_of(scale, device)
-    trainee = Trainee(name, split, network, scale.batch_sizes[0], scale.classes, bf16)
+    trainee = trainee_of(scale, name, split, network, scale.batch_sizes[0], bf16)
     for _ in range(5):
         trainee.step()
     devices.wait(device)

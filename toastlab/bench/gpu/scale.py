@@ -8,11 +8,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from toastlab.bench.config import BASE
+from toastlab.bench.config import BASE, at_work
 from toastlab.bench.medoids import SHAPES
+from toastlab.bench.trainee import Trainee
 from toastlab.core.settings import Count, Settings
+from toastlab.data.augment import Augment, AugmentConfig
 from toastlab.data.splits import Split
-from toastlab.methods import CONFIGS
+from toastlab.methods import CONFIGS, Plan
 from toastlab.training.models import build
 
 # The two that matter most first, since time may end before the others.
@@ -106,3 +108,31 @@ def network_of(scale: Scale, device: torch.device, seed: int = 0) -> nn.Module:
     network = build(scale.model, scale.classes, 3, scale.size, seed).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
+
+
+def trainee_of(
+    scale: Scale,
+    name: str,
+    split: Split,
+    network: nn.Module,
+    batch_size: int,
+    bf16: bool,
+    teacher: nn.Module | None = None,
+) -> Trainee:
+    """A method on them: crop, flip, and all that it does at work in every step.
+
+    All that is drawn comes from the device's own generator, which CUDA graphs know how to wind on.
+    """
+    channels = split.images.shape[1]
+    crops = AugmentConfig(crop=4, flip=True)
+    return Trainee(
+        at_work(name),
+        split,
+        network,
+        scale.classes,
+        batch_size,
+        augment=Augment(crops, (0.5,) * channels, (0.25,) * channels),
+        plan=Plan(epochs=10, budget="samples"),
+        teacher=None if teacher is None else lambda: teacher,
+        bf16=bf16,
+    )

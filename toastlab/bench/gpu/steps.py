@@ -10,8 +10,9 @@ from dataclasses import replace
 import torch
 
 from toastlab.bench.config import BASE, Row, against
-from toastlab.bench.gpu.scale import Content, Scale, Until, images_of, network_of
-from toastlab.bench.gpu.trainee import Trainee, captured
+from toastlab.bench.gpu.captured import captured
+from toastlab.bench.gpu.scale import Content, Scale, Until, images_of, network_of, trainee_of
+from toastlab.bench.trainee import Trainee
 from toastlab.training import device as devices
 
 EAGER = f"{BASE}, eager"  # the reference where steps are compiled or captured
@@ -74,14 +75,8 @@ class _Start:
         self.bf16 = devices.uses_bf16("auto", device)
 
     def trainee(self, name: str) -> Trainee:
-        return Trainee(
-            name,
-            self.split,
-            self.network,
-            self.batch_size,
-            self.scale.classes,
-            self.bf16,
-            self.teacher,
+        return trainee_of(
+            self.scale, name, self.split, self.network, self.batch_size, self.bf16, self.teacher
         )
 
 

@@ -1,5 +1,7 @@
-"""For all tests: what toastlab remembers of files goes to a folder that is thrown away."""
+"""For all tests: what toastlab remembers of files goes to a folder that is thrown away, and Ctrl-C
+ends what tests start."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,3 +23,11 @@ def nothing_is_left_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOASTLAB_CACHE", str(tmp_path_factory.mktemp("sums")))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interrupts_arrive() -> None:
+    """A shell that starts the tests in the background has them ignore SIGINT, and whatever they
+    start would do so, too."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -55,21 +55,17 @@ def check_settings(settings: Any) -> None:
     Numbers, texts, flags, choices (`Literal`), and tuples of them; other fields are left alone. A
     whole number may stand for a float; True is no number.
     """
-    for name, (kind, limits) in _plain_fields(settings.__class__).items():
-        value, what = getattr(settings, name), name.replace("_", " ")
-        inner = get_args(kind)[0] if get_origin(kind) is tuple else kind
-        values = value if get_origin(kind) is tuple and isinstance(value, tuple) else (value,)
-        plain = str if get_origin(inner) is Literal else inner
-        shaped = isinstance(value, tuple) == (get_origin(kind) is tuple)
-        if not (shaped and all(_is_a(one, plain) for one in values)):
-            wanted = getattr(kind, "__name__", kind) if get_origin(kind) is None else kind
-            wanted = "str" if get_origin(kind) is Literal else wanted
-            raise BadType(f"{what} is {value!r}, but must be of type {wanted}.")
+    for field in _checked(settings.__class__):
+        value = getattr(settings, field.name)
+        shaped = isinstance(value, tuple) == field.many
+        values = value if shaped and field.many else (value,)
+        if not (shaped and all(_is_a(one, field.plain) for one in values)):
+            raise BadType(f"{field.what} is {value!r}, but must be of type {field.wanted}.")
         for one in values:
-            if get_origin(inner) is Literal:
-                one_of(what, one, get_args(inner))
-            if limits is not None:
-                in_range(what, one, **vars(limits))
+            if field.choices:
+                one_of(field.what, one, field.choices)
+            if field.limits is not None:
+                in_range(field.what, one, **field.limits)
 
 
 def _is_a(value: object, kind: Any) -> bool:
@@ -78,21 +74,37 @@ def _is_a(value: object, kind: Any) -> bool:
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
+@dataclass(frozen=True)
+class _Checked:
+    """What a field may be: `many` are a tuple of `plain`, each among the choices, within limits."""
+
+    name: str
+    what: str
+    plain: Any
+    many: bool
+    choices: tuple[str, ...]
+    limits: dict[str, Any] | None
+    wanted: str
+
+
 @lru_cache
-def _plain_fields(kind: Any) -> dict[str, tuple[Any, Range | None]]:
-    """Of each field that can be checked: its type, and the range of its numbers."""
-    checked = {}
+def _checked(kind: Any) -> list[_Checked]:
+    """The fields of a dataclass that can be checked: looked at once, as settings are made by the
+    thousand where a stored table is held to the names of its runs."""
+    found = []
     hints = get_type_hints(kind, include_extras=True)
     for field in fields(kind):
         hint, limits = _unwrapped(hints[field.name])
-        if get_origin(hint) is tuple:
-            inner, limits = _unwrapped(get_args(hint)[0])
-            checkable, hint = inner, tuple[inner, ...]  # type: ignore[valid-type]
-        else:
-            checkable = hint
-        if checkable in (int, float, str, bool) or get_origin(checkable) is Literal:
-            checked[field.name] = (hint, limits)
-    return checked
+        if many := get_origin(hint) is tuple:
+            hint, limits = _unwrapped(get_args(hint)[0])
+        choices = get_args(hint) if get_origin(hint) is Literal else ()
+        plain = str if choices else hint
+        if plain not in (int, float, str, bool):
+            continue
+        wanted = f"tuple[{plain.__name__}, ...]" if many else plain.__name__
+        what, bounds = field.name.replace("_", " "), vars(limits) if limits else None
+        found.append(_Checked(field.name, what, plain, many, choices, bounds, wanted))
+    return found
 
 
 def _unwrapped(hint: Any) -> tuple[Any, Range | None]:

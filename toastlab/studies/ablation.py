@@ -7,6 +7,7 @@ interpolated.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -68,10 +69,15 @@ def seeds_of(point: Point) -> tuple[int, ...]:
 
 def config_of(point: Point, seed: int) -> TrainConfig:
     """The run of a point: the teaching MLP on 2,000 images, 30 epochs, dynamics not kept."""
-    settings = {k: v for k, v in point.items() if k != "noise_rate"}
-    data = DataConfig(noise_rate=float(point["noise_rate"]), per_class=200)
+    return replace(_first_run(tuple(point.items())), seed=seed)
+
+
+@lru_cache(maxsize=1024)
+def _first_run(point: tuple[tuple[str, float | bool], ...]) -> TrainConfig:
+    settings = dict(point)
+    data = DataConfig(noise_rate=float(settings.pop("noise_rate")), per_class=200)
     method: MethodConfig = replace(ToastConfig(), **settings)  # type: ignore[arg-type]
-    return TrainConfig(data=data, method=method, epochs=30, seed=seed, record="none")
+    return TrainConfig(data=data, method=method, epochs=30, record="none")
 
 
 def grid_data() -> dict[float, Dataset]:

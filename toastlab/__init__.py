@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from toastlab.core.errors import PackageMissing
+from toastlab.core.garbage import nothing_collected
 
 if TYPE_CHECKING:
     from toastlab.analysis.analyse import Analysis, analyse
@@ -89,7 +90,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'toastlab' has no attribute {name!r}")
     home = _HOME_OF[name]
     try:
-        return getattr(import_module(f"toastlab.{home}"), name)
+        with nothing_collected():
+            return getattr(import_module(f"toastlab.{home}"), name)
     except ModuleNotFoundError as error:
         extra = {"data": "data", "widgets": "lab"}.get(home.split(".")[0], "train")
         raise PackageMissing(f"toastlab.{name}", error, extra) from error

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.helpers import tiny
+from toastlab.core.garbage import nothing_collected
 from toastlab.core.stream import Stream
 from toastlab.data.augment import AugmentConfig
 from toastlab.data.dataset import DataConfig
@@ -225,7 +226,7 @@ def test_nothing_is_collected_in_a_recording(enabled: bool) -> None:
     try:
         gc.enable() if enabled else gc.disable()
         with eager_collector():
-            with graphs._nothing_collected():
+            with nothing_collected():
                 kept = weakref.ref(Ring(None))
                 litter()
                 assert kept() is not None

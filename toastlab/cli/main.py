@@ -23,6 +23,7 @@ from toastlab.core.errors import (
     WorkerError,
     one_of,
 )
+from toastlab.core.garbage import nothing_collected
 
 HELP = ("-h", "--help", "help")
 PACKAGE = Path(__file__).parents[1]
@@ -42,7 +43,8 @@ def run(argv: Sequence[str] | None, signals: Signals) -> None:
         with _ranks() as group:
             if group is not None and group.count > 1 and args[:1] != ["train"]:
                 raise BadValue("torchrun can start `toastlab train`, and no other command.")
-            command = _prepare(args)
+            with nothing_collected():
+                command = _prepare(args)
             signals.ready()
             command()
     except KeyboardInterrupt:

@@ -16,7 +16,6 @@ Their steps are taken as they are written. `TOASTLAB_GRAPHS` in the environment 
 records those too, 0 records none.
 """
 
-import gc
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from toastlab.core.garbage import nothing_collected
 from toastlab.core.stream import Stream
 from toastlab.methods import CONFIGS
 from toastlab.methods.base import Method
@@ -163,8 +163,10 @@ class Graphs:
         optimizer.zero_grad(set_to_none=True)
         self.side.wait_stream(here)
         try:
+            # a run that ended lies among the garbage with its graph, and to free a graph spoils a
+            # recording
             with (
-                _nothing_collected(),
+                nothing_collected(),
                 torch.cuda.stream(self.side),
                 _rates_on_device(optimizer, self.device) as rates,
             ):
@@ -192,19 +194,6 @@ class Graphs:
             graph.replay()
 
         return play
-
-
-@contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Python collects no garbage meanwhile: a run that ended lies there with its graph, and to free
-    a graph spoils a recording."""
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()
 
 
 @contextmanager

@@ -22,7 +22,9 @@ CELLS: tuple[tuple[str, str], ...] = (  # text, code
         "# toastlab\n\n## What the weights do\n\nTOAST on 2,000 images of Fashion-MNIST, a small "
         "network, 30 epochs, three seeds: every number is of stored real runs. *Train this "
         "setting* trains it now.",
-        "from toastlab.widgets import AblationPanel, SamplePanel, take_only_controls\n"
+        "from toastlab.core.garbage import nothing_collected\n"
+        "with nothing_collected():\n"
+        "    from toastlab.widgets import AblationPanel, SamplePanel, take_only_controls\n"
         "ablation = AblationPanel({live!r}, trainings={trainings})\nablation",
     ),
     (

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 300  # until it answers, or has ended, on a machine that is busy with something else
+
+
+def answers(address: str) -> bool:
+    """Whether somebody listens at http://host:port."""
+    host, port = address.removeprefix("http://").split(":")
+    with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=10):
+        return True
+    return False
 
 
 @contextlib.contextmanager
@@ -35,6 +44,10 @@ def started(
     try:
         end = time.monotonic() + SECONDS
         while not (found := re.search(r"(http://127[^/]+)/\S*\?token=(\w+)", log.read_text())):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.1)
+        while not answers(found[1]):  # Jupyter Server says its address before it listens there
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < end, log.read_text()
             time.sleep(0.1)

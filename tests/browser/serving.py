@@ -43,11 +43,9 @@ def started(
         )
     try:
         end = time.monotonic() + SECONDS
-        while not (found := re.search(r"(http://127[^/]+)/\S*\?token=(\w+)", log.read_text())):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.1)
-        while not answers(found[1]):  # Jupyter Server says its address before it listens there
+        said = r"(http://127[^/]+)/\S*\?token=(\w+)"
+        # Jupyter Server says its address before it listens there
+        while not ((found := re.search(said, log.read_text())) and answers(found[1])):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < end, log.read_text()
             time.sleep(0.1)

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -118,8 +119,10 @@ def test_visitors_come_and_go(tmp_path: Path) -> None:
         await asyncio.gather(*(visitor.says("Done", seconds=LIMIT) for visitor in visitors))
         await asyncio.gather(*(move(visitor, WARM) for visitor in visitors))
         warm = {kernel: (memory(kernel), threads(kernel)) for kernel in kernels}
-        for held, _ in warm.values():  # what the help says of it; PyTorch 2.6 holds two thirds
-            assert 0.6 * MEMORY <= held / 1000 <= 1.15 * MEMORY, warm
+        # what the help says of it; PyTorch 2.6 holds two thirds
+        least = 0.6 if version("torch").startswith("2.6.") else 0.75
+        for held, _ in warm.values():
+            assert least * MEMORY <= held / 1000 <= 1.15 * MEMORY, warm
         await asyncio.gather(*(move(visitor, MOVES - WARM) for visitor in visitors))
         end = {kernel: (memory(kernel), threads(kernel)) for kernel in kernels}
         for kernel, (held, running) in warm.items():

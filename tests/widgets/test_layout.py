@@ -192,6 +192,6 @@ def test_a_live_run_changes_nothing_of_that(
         curve = figure.axes[2].get_lines()[0]
         assert len(np.asarray(curve.get_xdata())) == min(i + 1, n)
         hold(figure, f"epoch {i + 1}")
-    move_all(panel, drawn, few=True)
+    move_all(panel, drawn)
     panel.controls["measure"].value = "test_nll"
     move_all(panel, drawn, few=True)

@@ -60,7 +60,9 @@ def check_settings(settings: Any) -> None:
         shaped = isinstance(value, tuple) == field.many
         values = value if shaped and field.many else (value,)
         if not (shaped and all(_is_a(one, field.plain) for one in values)):
-            raise BadType(f"{field.what} is {value!r}, but must be of type {field.wanted}.")
+            wanted = field.plain.__name__
+            wanted = f"tuple[{wanted}, ...]" if field.many else wanted
+            raise BadType(f"{field.what} is {value!r}, but must be of type {wanted}.")
         for one in values:
             if field.choices:
                 one_of(field.what, one, field.choices)
@@ -84,7 +86,6 @@ class _Checked:
     many: bool
     choices: tuple[str, ...]
     limits: dict[str, Any] | None
-    wanted: str
 
 
 @lru_cache
@@ -101,9 +102,8 @@ def _checked(kind: Any) -> list[_Checked]:
         plain = str if choices else hint
         if plain not in (int, float, str, bool):
             continue
-        wanted = f"tuple[{plain.__name__}, ...]" if many else plain.__name__
         what, bounds = field.name.replace("_", " "), vars(limits) if limits else None
-        found.append(_Checked(field.name, what, plain, many, choices, bounds, wanted))
+        found.append(_Checked(field.name, what, plain, many, choices, bounds))
     return found
 
 

@@ -32,7 +32,7 @@ FORMAT_OF = {"toast": 2, "bake": 2, "tf-kd-self": 2}
 
 def to_json(config: TrainConfig) -> dict[str, Any]:
     """The settings as plain data; the method carries its name."""
-    # `asdict` would copy each number and text, and takes four times as long
+    # `asdict` would copy each number and text, and takes five times as long
     plain = {n: dict(vars(v)) if is_dataclass(v) else v for n, v in vars(config).items()}
     plain["method"] = {"name": config.method.name, **plain["method"]}
     return plain

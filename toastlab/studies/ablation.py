@@ -132,8 +132,14 @@ def look_up(
     Raises:
         DataError: the point is not on the grid.
     """
-    (values,) = _values(table, [point], measure)
-    return *interval(values), values
+    return look_up_each(table, [point], measure)[0]
+
+
+def look_up_each(
+    table: pd.DataFrame, points: Sequence[Point], measure: str
+) -> list[tuple[float, float, float, Sequence[float]]]:
+    """The same of several points, for which the table is sorted once; raises as `look_up`."""
+    return [(*interval(values), values) for values in _values(table, points, measure)]
 
 
 def plane(table: pd.DataFrame, point: Point, measure: str) -> pd.DataFrame:
@@ -153,7 +159,7 @@ def plane(table: pd.DataFrame, point: Point, measure: str) -> pd.DataFrame:
 
 def _values(table: pd.DataFrame, points: Sequence[Point], measure: str) -> list[list[float]]:
     """Of each point the values of its runs, by seed. Rows are sorted by point once, not searched
-    for each: a panel asks for forty whenever a control moves."""
+    for each: a panel asks for forty points whenever a control moves."""
     table = table.sort_values("seed")
     rows, column = table.groupby(list(AXES)).indices, table[measure].to_numpy(dtype=float)
     found = []

@@ -13,7 +13,16 @@ from toastlab.disk.locks import Slots
 from toastlab.methods import ToastConfig
 from toastlab.plots import ablation_view, describe_ablation_view
 from toastlab.store.runs import RunStore
-from toastlab.studies.ablation import AXES, SEEDS, Point, config_of, grid_data, load, look_up, plane
+from toastlab.studies.ablation import (
+    AXES,
+    SEEDS,
+    Point,
+    config_of,
+    grid_data,
+    load,
+    look_up_each,
+    plane,
+)
 from toastlab.widgets.panel import Panel, choice, slider
 
 MEASURES = [
@@ -93,7 +102,8 @@ class AblationPanel(Panel):
             "stage 2 alone": {**point, "medoid_weight": 0.0},
             "cross-entropy": {**point, "medoid_weight": 0.0, "past_weight": 0.0},
         }
-        bars = {name: look_up(table, at, column) for name, at in parts.items()}
+        found = look_up_each(table, list(parts.values()), column)
+        bars = dict(zip(parts, found, strict=True))
         grid = plane(table, point, column)
         chosen = (self.value("medoid_weight"), self.value("past_weight"))
         # a live run is drawn only at its own setting and seed
